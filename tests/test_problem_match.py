@@ -106,6 +106,28 @@ def test_ids_that_prompts_do_not_contradict_are_trusted(kind: str, tmp_path: Pat
     assert sum(solved(asking(kind, tmp_path, asked), tmp_path, problems).values()) == 4
 
 
+@KINDS
+def test_examples_that_are_evaluated_problems_are_no_questions(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each prompt is the question of one text and an example in others; in one text the question is rephrased."""
+    shots = [
+        f"{question((i + 3) % 12)} {(i + 3) % 12 + 1}. {question((i + 7) % 12)} {(i + 7) % 12 + 1}. " for i in range(12)
+    ]
+    asked = [(i, shots[i] + (question(i).replace("  ", " ") if i != 5 else "Add 1 to 5.")) for i in range(12)]
+    source = asking(kind, tmp_path, asked)
+    right = [{"id": i, "prompt": question(i).replace(" ", "\n"), "answer": str(i + 1)} for i in range(12)]
+    assert solved(source, tmp_path / "right", right) == {str(i): 1 for i in range(12)}
+    assert "the prompts of 1 of 12 problems are not in what was asked (first " in capsys.readouterr().err
+    with pytest.raises(UserError, match="10 of 12 problems have the id of another one"):
+        solved(source, tmp_path / "other", [problem | {"id": i + 1} for i, problem in enumerate(right)])
+    bare = [{"prompt": problem["prompt"], "answer": problem["answer"]} for problem in right]
+    assert sum(solved(source, tmp_path / "bare", bare).values()) == 11
+    said = capsys.readouterr().err
+    assert ": 1 of 12 problems are none of the named ones and are left out" in said
+    assert "measured on the 11 problems that all have, of up to 12" in said
+
+
 def test_turns_of_lm_eval_and_attachments_of_inspect_are_read_as_prompts(tmp_path: Path) -> None:
     turns = json.dumps([{"role": "user", "content": "Q: a\nA:"}])
     problems = [{"prompt": "Q: a\nA:", "answer": "1"}]
@@ -135,5 +157,4 @@ def test_texts_of_any_length_are_found() -> None:
         begins = [random.randrange(55) for _ in range(5)]
         texts = {whole[begin : begin + random.randint(1, 40)] for begin in begins} | {"abc", "b" * 20}
         there = {text for text in texts if text in whole}
-        longest = {text for text in there if not any(text != other and text in other for other in there)}
-        assert {*Finder(texts).inside(whole)} == longest
+        assert Finder(texts).inside(whole) == {text: whole.rindex(text) + len(text) for text in there}

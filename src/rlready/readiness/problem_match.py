@@ -1,18 +1,21 @@
 """Which of the named problems the samples of another tool are of: by their ids, or by the prompts that were asked.
 
 Ids come first.  As tools count documents from 0 or from 1, an id may be that of another problem, whose answer would
-then judge the response.  The prompts show it.  Two texts agree if one holds the other.  Samples are refused if what
-they asked does not agree with the prompt of their problem, but with that of another one, with which nothing else that
-was asked agrees.  A template may rephrase all prompts, and the examples in front of a question may be problems
-themselves: neither is refused.  The rule is a choice of this package.
+then judge the response.  The prompts show it: samples whose question is the prompt of another problem are refused.
+
+The question is the last of the named prompts in what was asked, as examples stand in front of it.  Where a template has
+rephrased the question, the last one is an example.  A question is followed by what follows the last prompt in most of
+the texts, such as "Answer:"; where that differs from text to text, as choices do, its prompt must be the last one of
+this text alone.  White space is not compared.  The rules are a choice of this package.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rlready.core.errors import UserError
+from rlready.core.progress import note
 from rlready.core.records import Problem
 from rlready.readiness.offline_samples import Stored
 from rlready.tasks.turns import asked_in
@@ -34,71 +37,106 @@ class Finder:
             begin = (len(text) - PIECE) // 2  # prompts are most alike at both ends
             self._by_piece.setdefault(text[begin : begin + PIECE], []).append((begin, text))
 
-    def inside(self, whole: str) -> list[str]:
-        """The texts that ``whole`` holds, without those that are a part of another one."""
+    def inside(self, whole: str) -> dict[str, int]:
+        """The texts that ``whole`` holds, each with the end of its last occurrence."""
         found = {
-            text
+            text: at - begin + len(text)
             for at in (range(len(whole) - PIECE + 1) if self._by_piece else ())
             for begin, text in self._by_piece.get(whole[at : at + PIECE], ())
             if at >= begin and whole.startswith(text, at - begin)
         }
-        found.update(text for text in self._short if text in whole)
-        return [text for text in found if not any(text != other and text in other for other in found)]
+        return found | {text: whole.rindex(text) + len(text) for text in self._short if text in whole}
 
 
 class Prompts:
     """The prompts of the named problems: ``own`` by id, and ``ids`` by prompt, "" for the prompt of several."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        self.own = {problem.id: problem.prompt.strip() for problem in problems}
+        self.own = {problem.id: _bare(problem.prompt) for problem in problems}
         self.ids: dict[str, str] = {}
         for name, prompt in self.own.items():
             if prompt:
                 self.ids[prompt] = "" if prompt in self.ids else name
         self.finder = Finder(self.ids)
 
-    def id_of(self, text: str) -> str:
-        """The id of the problem whose prompt a text is, or alone holds; "" for none, or for several."""
-        if (bare := text.strip()) in self.ids:
-            return self.ids[bare]
-        found = self.finder.inside(text)
-        return self.ids[found[0]] if len(found) == 1 else ""
+    def agree(self, asked: Mapping[str, str]) -> bool:
+        """Whether all texts, by the ids of their problems, ask these problems' prompts and go on alike after them."""
+        ends = {text.rpartition(self.own[name])[2] if self.own[name] in text else None for name, text in asked.items()}
+        return None not in ends and len(ends) == 1
+
+    def questions(self, asked: Mapping[str, str]) -> dict[str, str]:
+        """The prompt that is the question of each of these texts, by the key of the text, where one is."""
+        last: dict[str, tuple[str, str]] = {}  # the last prompt, and what follows it
+        others: dict[str, list[str]] = {}  # keys of the texts that hold none
+        for name, text in asked.items():
+            ends = {text: len(text)} if text in self.ids else self.finder.inside(text)
+            if ends:
+                prompt = max(ends, key=lambda each: (ends[each], len(each)))
+                last[name] = prompt, text[ends[prompt] :]
+            elif text:
+                others.setdefault(text, []).append(name)
+        for text, prompt in self._around(others):
+            last |= dict.fromkeys(others[text], (prompt, ""))
+        times = Counter(prompt for prompt, _ in last.values())
+        usual = Counter(rest for _, rest in last.values()).most_common(1)
+        alike = bool(usual) and 2 * usual[0][1] > len(last)
+        return {
+            name: prompt
+            for name, (prompt, rest) in last.items()
+            if (rest == usual[0][0] if alike else times[prompt] == 1)
+        }
+
+    def _around(self, texts: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """(text, prompt) for each text that a single prompt holds."""
+        finder = Finder(texts)
+        found: dict[str, list[str]] = {}
+        for prompt in self.ids:
+            for text in finder.inside(prompt):
+                found.setdefault(text, []).append(prompt)
+        return ((text, prompts[0]) for text, prompts in found.items() if len(prompts) == 1)
 
 
 def matched(where: str, stored: Stored, prompts: Prompts) -> Stored:
     """With the ids of the named problems where prompts say which they are; UserError for ids that they contradict."""
-    asked = {name: text for name, each in stored.asked.items() if (text := each.text.strip())}
-    if wrong := _others(asked, prompts):
-        name, prompt = next(iter(wrong.items()))
-        raise UserError(
-            f"{where}: {len(wrong)} of {len(asked)} problems have the id of another one: {stored.asked[name].place} "
-            f"has the id {name!r} and asks {asked[name][-SHOWN:]!r}, as problem {prompts.ids[prompt]!r} does, but "
-            f"{name!r} asks {prompts.own[name][-SHOWN:]!r}; give the problems the ids of the samples, or none, to "
-            "match prompts"
+    asked = {name: text for name, each in stored.asked.items() if (text := _bare(each.text))}
+    known = {name: text for name, text in asked.items() if prompts.own.get(name)}
+    others = {name: _bare(asked_in(name)) for name in stored.problem_ids if name not in prompts.own}
+    if known and not others and prompts.agree(known):
+        return stored
+    questions = prompts.questions(others | asked)
+    _refuse_others(where, stored, known, questions, prompts)
+    own = prompts.own
+    if trusted := [n for n, text in known.items() if n not in questions and own[n] not in text and text not in own[n]]:
+        note(
+            f"{where}: the prompts of {len(trusted)} of {len(stored.problem_ids)} problems are not in what was asked "
+            f"(first {stored.asked[trusted[0]].place}), so that their ids are trusted"
         )
-    names: dict[str, str] = {}
-    for mine in stored.problem_ids:
-        if mine not in prompts.own and (found := prompts.id_of(asked.get(mine) or asked_in(mine))):
-            names[mine] = found
+    names = {name: prompts.ids[questions[name]] for name in others if name in questions}
+    names = {name: found for name, found in names.items() if found}
     unique = len({*names.values()}) == len(names)
     return stored.renamed(names) if unique and not {*names.values()} & {*stored.problem_ids} else stored
 
 
-def _others(asked: Mapping[str, str], prompts: Prompts) -> dict[str, str]:
-    """The ids of other problems than were asked, each with the prompt that was; ``asked``: what was asked, by id."""
-    own = prompts.own
-    doubtful = [name for name in asked if name in own and own[name] not in asked[name] and asked[name] not in own[name]]
-    if not doubtful:
-        return {}
-    agree = {name: {*prompts.finder.inside(text)} for name, text in asked.items()}
-    asking: dict[str, list[str]] = {}
-    for name, text in asked.items():
-        asking.setdefault(text, []).append(name)
-    finder = Finder(asking)
-    for prompt in prompts.ids:
-        for text in finder.inside(prompt):
-            for name in asking[text]:
-                agree[name].add(prompt)
-    times = Counter(prompt for found in agree.values() for prompt in found)
-    found = {name: [p for p in agree[name] if times[p] == 1 and prompts.ids[p]] for name in doubtful}
-    return {name: those[0] for name, those in found.items() if those}
+def _refuse_others(
+    where: str, stored: Stored, asked: Mapping[str, str], questions: Mapping[str, str], prompts: Prompts
+) -> None:
+    """UserError if some of the texts that were ``asked``, by id, have the prompt of another problem as question."""
+    wrong = [
+        name
+        for name, text in asked.items()
+        if (question := questions.get(name)) and question != prompts.own[name] and prompts.ids[question]
+        if text not in prompts.own[name]
+    ]
+    if wrong:
+        name, question, place = wrong[0], questions[wrong[0]], stored.asked[wrong[0]].place
+        raise UserError(
+            f"{where}: {len(wrong)} of {len(stored.problem_ids)} problems have the id of another one: {place} "
+            f"has the id {name!r} and asks {question[-SHOWN:]!r}, as problem {prompts.ids[question]!r} does, but "
+            f"{name!r} asks {prompts.own[name][-SHOWN:]!r}; give the problems the ids of the samples, or none, to "
+            "match prompts"
+        )
+
+
+def _bare(text: str) -> str:
+    """A text with single spaces in place of all white space."""
+    return " ".join(text.split())

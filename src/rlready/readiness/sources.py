@@ -83,7 +83,8 @@ def on_shared_problems(
         name: matched(names[name].partition("?")[0], stored, prompts) if name in tools else stored
         for name, stored in tables.items()
     }
-    there = [{problem.id for problem in problems}] if problems else []
+    named = {problem.id for problem in problems}
+    there = [named] if problems else []
     there += [{*stored.problem_ids} for stored in found.values()]
     shared = set.intersection(*there)
     if not shared:
@@ -96,8 +97,11 @@ def on_shared_problems(
             f"{names[tools[0]].partition('?')[0]}: no problem has the id or the prompt of one of {others}: "
             f"the first is {mine[:80]!r} here, {theirs[:80]!r} there; {fix}"
         )
+    for name, stored in found.items() if problems else ():
+        if lack := len({*stored.problem_ids} - named):
+            note(f"{name}: {lack} of {len(stored.problem_ids)} problems are none of the named ones and are left out")
     most = max(map(len, there))
     if len(shared) < most:
-        note(f"readiness: compared on the {len(shared)} problems that all have, of up to {most}")
+        note(f"readiness: measured on the {len(shared)} problems that all have, of up to {most}")
     kept = [problem for problem in problems if problem.id in shared]
     return {name: stored.only(shared) for name, stored in found.items()}, kept
