@@ -31,6 +31,18 @@ def state(folder: Path, **metrics: list[float]) -> Path:
     return folder
 
 
+def verl(file: Path, **values: list[float]) -> str:
+    """A log of verl, of validations of data sources from step 10 on."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lines = [
+        {"step": 10 * at, "data": {f"val-core/{source}/acc/mean@4": value}}
+        for source, each in values.items()
+        for at, value in enumerate(each, start=1)
+    ]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return str(file.relative_to(file.parents[1]))
+
+
 def outcomes(folder: Path, *rows: dict[str, Any]) -> list[tuple[float, str]]:
     table = folder / "outcomes.jsonl"
     table.write_text("".join(json.dumps({"checkpoint": f"c{i}"} | row) + "\n" for i, row in enumerate(rows)))
@@ -108,7 +120,7 @@ def test_evaluations_of_prime_rl(tmp_path: Path) -> None:
     [
         ([(1, 0, {"a/avg@4": 0.9})], "has only the evaluation before training"),
         ([(2, 1, {"a/pass@4": 0.9})], "no evaluation was logged"),
-        ([(2, 1, {"a/avg@4": 0.9, "b/avg@4": 0.1})], r"metrics\.jsonl:2: has 2 validation accuracies \(eval/sums"),
+        ([(2, 1, {"a/avg@4": 0.9, "b/avg@4": 0.1})], r"metrics\.jsonl: has 2 validation accuracies \(eval/sums"),
         ([(2, 1, {"a/avg@4": float("nan")})], "avg@4 is 'nan', no finite number; give a number instead"),
         ([(None, 1, {"a/avg@4": 0.5})], "step is 'None', no finite number"),
         ([(2, None, {"a/avg@4": 0.5})], "eval/sums/policy_version is 'None', no finite number"),
@@ -180,6 +192,48 @@ def test_the_choice_is_in_the_result_and_its_file_in_the_record(tmp_path: Path) 
     result = predict(PredictConfig(runs=(str(ready), str(table)), resamples=50), tmp_path / "unequal")
     assert f"end at steps 10 to 20, that of {found[2].name} first ({table}:3)" in " ".join(result.notes)
     assert "Outcome of RL: best reward of learning curves, after RL steps 10 to 20." in result.remarks()
+
+
+def test_a_log_of_verl_that_was_begun_anew_replaces_what_follows(tmp_path: Path) -> None:
+    verl(tmp_path / "run" / "log-1.jsonl", sums=[0.1, 0.9, 0.9])
+    verl(tmp_path / "run" / "log-2.jsonl", sums=[0.2, 0.4])
+    assert outcomes(tmp_path, {"curve": "run"})[0] == (0.4, "last val-core/sums/acc/mean of ./run")
+
+
+def test_curves_of_other_numbers_are_not_compared(tmp_path: Path) -> None:
+    one, other = (verl(tmp_path / name / "log.jsonl", **{name: [0.5]}) for name in ("gsm8k", "math"))
+    with pytest.raises(
+        UserError, match=r":2: the outcome is last val-core/math/acc/mean, but .* it is last val-core/gs"
+    ):
+        outcomes(tmp_path, {"curve": one}, {"curve": other})
+    both = verl(tmp_path / "both" / "log.jsonl", gsm8k=[0.5], math=[0.6])
+    with pytest.raises(UserError, match="has 2 validation accuracies"):
+        outcomes(tmp_path, {"curve": both})
+    with pytest.raises(
+        UserError, match=r"metric=acc applies to trainer_state\.json, but the curve is .*log\.jsonl; leave"
+    ):
+        outcomes(tmp_path, {"curve": one, "metric": "acc"})
+    run = prime_rl(tmp_path / "a" / "metrics.jsonl", (2, 1, {"a/avg@4": 0.5}))
+    judged = prime_rl(tmp_path / "b" / "metrics.jsonl", (2, 1, {"a/metrics/correct/mean": 0.5}))
+    with pytest.raises(UserError, match=r"it is last eval/sums/effective/a/avg;"):
+        outcomes(tmp_path, {"curve": run}, {"curve": judged})
+
+
+def test_runs_that_have_stopped_before_their_end_are_said(tmp_path: Path) -> None:
+    found = [checkpoint(str(tmp_path / f"sft-{i}/checkpoints/step-9"), reach=0.5, skill=0.5, seed=i) for i in range(4)]
+    ready = write_readiness(tmp_path / "ready", found)
+    for i in range(4):
+        file = state(tmp_path / f"grpo-{i}", reward=[0.1, 0.2 * i]) / "trainer_state.json"
+        whole = {"global_step": 20 if i < 3 else 40, "max_steps": 40}
+        file.write_text(json.dumps(json.loads(file.read_text()) | whole))
+    table = tmp_path / "outcomes.jsonl"
+    rows = [{"checkpoint": c.name, "curve": f"grpo-{i}"} for i, c in enumerate(found)]
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = predict(PredictConfig(runs=(str(ready), str(table)), resamples=50), tmp_path / "out")
+    assert (
+        f"3 of 4 learning curves end before their runs were to end: that of {found[0].name} at step 20 of 40 "
+        f"({table}:1); if these runs go on" in " ".join(result.notes)
+    )
 
 
 def test_a_column_that_lacks_the_prefix_of_predictors_is_named(

@@ -67,14 +67,11 @@ def read_outcome(config: ImportConfig, folder: Path) -> Outcome:
             f"{path}: not a learning curve; name an output folder of TRL or verl, {STATE}, a table or a number"
         )
     curve = read_curve(path, config.metric, "import", USUAL)
-    of_trl = curve.path.name == STATE
-    if config.metric and not of_trl:
-        raise UserError(f"metric={config.metric} applies to {STATE}, but the curve is {curve.path}; leave it out")
     return Outcome(
         curve.outcome(config.value, "import"),
         curve.meaning(config.value),
         curve.path,
-        curve.metric if of_trl else "",
+        curve.metric if curve.path.name == STATE else "",
         float(curve.steps[-1]),
     )
 

@@ -70,7 +70,7 @@ def mixed_units(outcomes: Iterable[tuple[str, float]]) -> str:
 
 
 def unequal_ends(outcomes: Iterable[Outcome]) -> str:
-    """A warning if learning curves of a family do not end at the same step; "" if they do."""
+    """A warning if learning curves of a family end at unequal steps, or before their runs were to end; else ""."""
     families: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         if outcome.last_step is not None:
@@ -83,5 +83,12 @@ def unequal_ends(outcomes: Iterable[Outcome]) -> str:
                 f"learning curves{f' of {family}' if family else ''} end at steps {min(steps):g} to {max(steps):g}, "
                 f"that of {shortest.checkpoint} first ({shortest.where}): outcomes after unequal training are no fair "
                 "comparison; leave out runs that have not ended"
+            )
+        if stopped := [each for each in mine if each.planned_steps]:
+            one = stopped[0]
+            return (
+                f"{len(stopped)} of {len(mine)} learning curves{f' of {family}' if family else ''} end before their "
+                f"runs were to end: that of {one.checkpoint} at step {one.last_step:g} of {one.planned_steps:g} "
+                f"({one.where}); if these runs go on, the outcomes will change"
             )
     return ""

@@ -77,7 +77,7 @@ def curve_files(path: Path, place: str) -> list[Path]:
 class Curve:
     """The values of ``metric`` in a file or folder, in ascending order of their steps; shapes [points].
 
-    ``files`` are those that were read.
+    ``files`` are those that were read; ``planned`` are the steps that a run was to take, if it has stopped before.
     """
 
     path: Path
@@ -85,6 +85,7 @@ class Curve:
     metric: str
     steps: Floats
     values: Floats
+    planned: float | None = None
 
     def outcome(self, choice: CurveValue, place: str) -> float:
         """The value that ``choice`` names.
@@ -109,20 +110,23 @@ def read_curve(path: Path, metric: str, place: str, usual: Sequence[str] = USUAL
     ``usual`` are the metrics of `STATE` of which the first one there counts, unless ``metric`` names one.
     """
     files = curve_files(path, place)
+    planned = None
     if files[0].name == STATE:
         path = files[0]
-        metric, points = _logged(path, metric, usual)
+        metric, points, planned = _logged(path, metric, usual)
+    elif metric:
+        raise UserError(f"{place}: metric={metric} applies to {STATE}, but the curve is {path}; leave it out")
     elif prime_rl_log.is_log(files[0]):
         path = files[0]
-        metric, points = "outcome", prime_rl_log.accuracies(path)
+        metric, points = prime_rl_log.accuracies(path)
     else:
         of_verl = path.is_dir() or verl_log.is_log(path)
-        metric, points = "outcome", verl_log.accuracies(files) if of_verl else _tabled(path)
+        metric, points = verl_log.accuracies(files) if of_verl else ("outcome", _tabled(path))
     if not points:
         raise UserError(f"{place}: {path} has no values of {metric}")
     steps = sorted(points)
     values = np.array([points[step] for step in steps])
-    return Curve(path, tuple(files), metric, np.array(steps, dtype=float), values)
+    return Curve(path, tuple(files), metric, np.array(steps, dtype=float), values, planned)
 
 
 def saturating(t: Floats, first: float, last: float, power: float, half: float) -> Floats:
@@ -157,11 +161,11 @@ def asymptote(t: Floats, y: Floats, where: str) -> float:
     return float(last)
 
 
-def _logged(path: Path, metric: str, usual: Sequence[str]) -> tuple[str, dict[float, float]]:
-    """The values of a metric by step, from the history of a trainer, and the metric's name."""
+def _logged(path: Path, metric: str, usual: Sequence[str]) -> tuple[str, dict[float, float], float | None]:
+    """(the metric's name, its values by step, the steps of `Curve.planned`), from the history of a trainer."""
     try:
-        history = json.loads(path.read_text(encoding="utf-8"))["log_history"]
-        lines = [line for line in history if is_number(number_of(line["step"]))]
+        state = json.loads(path.read_text(encoding="utf-8"))
+        lines = [line for line in state["log_history"] if is_number(number_of(line["step"]))]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: not a {STATE} with a log_history ({str(error)[:80]})") from None
     logged = [(name, value) for line in lines for name, value in line.items() if name not in NO_METRICS]
@@ -180,7 +184,8 @@ def _logged(path: Path, metric: str, usual: Sequence[str]) -> tuple[str, dict[fl
                     f"{path}: {metric} at step {line['step']} is {str(line[metric])[:40]!r}, no finite number"
                 )
             found[float(line["step"])] = value
-    return metric, found
+    done, planned = (number_of(state.get(name)) for name in ("global_step", "max_steps"))
+    return metric, found, planned if is_number(done) and is_number(planned) and done < planned else None
 
 
 def _tabled(path: Path) -> dict[float, float]:

@@ -113,6 +113,7 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
         curve=curve.meaning(choice) if curve else "",
         curve_files=curve.files if curve else (),
         last_step=float(curve.steps[-1]) if curve else None,
+        planned_steps=curve.planned if curve else None,
         runs=runs,
         predictors={
             **(early(trained[0]) if trained else {}),

@@ -23,6 +23,7 @@ from rlready.runs.files import text_of
 LOG = "metrics.jsonl"
 VERDICT = re.compile(r"eval/.+/effective/[^/]+/metrics/correct/mean", re.DOTALL)
 REWARD = re.compile(r"eval/.+/effective/[^/]+/avg@\d+", re.DOTALL)
+AVERAGED = re.compile(r"@\d+$")
 
 
 def is_log(file: Path) -> bool:
@@ -36,22 +37,26 @@ def logs_in(folder: Path) -> list[Path]:
     return sorted(file for file in (*folder.glob(LOG), *folder.glob(f"*/{LOG}")) if is_log(file))
 
 
-def accuracies(log: Path) -> dict[float, float]:
-    """Accuracies by step, of which the last one logged counts.  UserError for what is no such log, and for several
-    evaluations at a step."""
+def accuracies(log: Path) -> tuple[str, dict[float, float]]:
+    """(the name of the accuracy without @N, its values by step); of a step that is there twice, the last one counts.
+
+    UserError for what is no such log, and for several evaluations.
+    """
     lines = list(_evaluations(log))
     for wanted in (VERDICT, REWARD):
-        points: dict[float, float] = {}
+        named: dict[str, dict[float, float]] = {}
         for place, line in lines:
-            found = {name: value for name, value in line.items() if wanted.fullmatch(name)}
-            if len(found) > 1:
-                raise UserError(f"{place}: has {len(found)} validation accuracies ({', '.join(found)}); {INSTEAD}")
-            for name, value in found.items():
+            for name, value in line.items():
+                if not wanted.fullmatch(name):
+                    continue
                 version = f"{name.partition('/effective/')[0]}/policy_version"
                 before = _number(line.get(version), version, place) == 0
-                points[0.0 if before else _number(line.get("step"), "step", place)] = _number(value, name, place)
-        if points:
-            return points
+                step = 0.0 if before else _number(line.get("step"), "step", place)
+                named.setdefault(AVERAGED.sub("", name), {})[step] = _number(value, name, place)
+        if len(named) > 1:
+            raise UserError(f"{log}: has {len(named)} validation accuracies ({', '.join(named)}); {INSTEAD}")
+        if named:
+            return named.popitem()
     raise UserError(f"{log}: no evaluation was logged (eval/…/effective/…/avg@N); {INSTEAD}")
 
 

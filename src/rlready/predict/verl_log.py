@@ -1,11 +1,13 @@
 """The validation accuracies that verl 0.9.1 has logged by its file logger: a line of JSON for each step.
 
-The logger begins its file anew, so that the folder of an export has one log for each attempt.
+The logger begins its file anew, so that the folder of an export has one log for each attempt, in the order of their
+names.  An attempt goes on from a checkpoint, and what earlier ones have logged from its first step on is left out.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -35,27 +37,39 @@ def is_log(file: Path) -> bool:
     return file.suffix == ".jsonl" and first_object(file).keys() == {"step", "data"}
 
 
-def accuracies(logs: Sequence[Path]) -> dict[float, float]:
-    """Accuracies by step; of a step that several logs have, the last counts.  UserError for what is no such log."""
-    points = {step: value for log in logs for step, value in _validations(log)}
-    if not points:
+def accuracies(logs: Sequence[Path]) -> tuple[str, dict[float, float]]:
+    """(the name of the accuracy without @N, its values by step); a log begins anew at the first step that it has.
+
+    UserError for what is no such log, and for accuracies of several names.
+    """
+    points: dict[float, float] = {}
+    names: dict[str, None] = {}
+    for log in logs:
+        found = list(_validations(log))
+        first = min((step for _, step, _ in found), default=math.inf)
+        points = {step: value for step, value in points.items() if step < first}
+        points |= {step: value for _, step, value in found}
+        names |= {name.rpartition("@")[0]: None for name, _, _ in found}
+    if not names:
         raise UserError(f"{logs[0]}: no validation was logged (val-core/…/acc/mean@N); {INSTEAD}")
-    return points
+    if len(names) > 1:
+        raise UserError(f"{logs[0]}: has {len(names)} validation accuracies ({', '.join(names)}); {INSTEAD}")
+    return next(iter(names)), points
 
 
-def _validations(log: Path) -> Iterator[tuple[float, float]]:
-    """(step, accuracy) of each validation in a log."""
+def _validations(log: Path) -> Iterator[tuple[str, float, float]]:
+    """(name, step, accuracy) of each validation in a log."""
     for number, line in enumerate(whole_lines(text_of(log)), start=1):
         place = f"{log}:{number}"
         try:
             logged = json.loads(line)
             step = int(logged["step"])
-            found = [number_of(value) for name, value in logged["data"].items() if ACCURACY.fullmatch(name)]
+            found = {name: number_of(value) for name, value in logged["data"].items() if ACCURACY.fullmatch(name)}
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
             raise UserError(f"{place}: not a line of verl's log; {INSTEAD}") from None
         if len(found) > 1:
-            raise UserError(f"{place}: has {len(found)} validation accuracies; {INSTEAD}")
-        for value in found:
+            raise UserError(f"{place}: has {len(found)} validation accuracies ({', '.join(found)}); {INSTEAD}")
+        for name, value in found.items():
             if not is_number(value):
                 raise UserError(f"{place}: the validation accuracy is {str(value)[:40]!r}, no finite number; {INSTEAD}")
-            yield step, value
+            yield name, step, value
