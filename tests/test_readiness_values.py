@@ -383,6 +383,20 @@ def test_what_pass_k_cannot_rule_out_pass_1_may() -> None:
     assert (ahead.pick, ahead.drops()) == (1, [])
 
 
+def test_pass_1_of_few_samples_decides_only_what_a_sample_cannot() -> None:
+    """99.5 % of 6,400 samples against 400 of 400: a single wrong one of these would have changed more."""
+    shares = np.ones((2, 100))
+    shares[1, ::4] -= 1 / 64
+    names, values = ["a/step-20", "b/step-10"], np.array([1.0, 1.0])
+
+    def dominated(step: float) -> list[int]:
+        found = rank(names, "pass@4", values, lambda a, b: lead(0, 0.03), pass_1_CP=shares, overfitting=[None] * 2,
+                     pass_1_step=step)  # fmt: skip
+        return [*found.dominated]
+
+    assert (dominated(0.0), dominated(1 / 4)) == ([1], [])
+
+
 def test_equal_checkpoints_and_unsolved_problems_are_said() -> None:
     """No number of problems decides between equals; no correct sample means no reward; one checkpoint has no rank."""
     values, solved, skill = np.array([0.5, 0.5]), np.full((2, 9), 0.5), np.zeros(2)

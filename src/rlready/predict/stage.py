@@ -74,6 +74,7 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
         by.values,
         by.gap,
         pass_1_CP=np.array([c.counts.pass_at_k([1])[:, 0] for c in measured.all]),
+        pass_1_step=1 / min(c.counts.cap for c in measured.all),
         overfitting=_overfitting(measured.all),
         sign=by.sign,
     )

@@ -32,12 +32,14 @@ def compare(
     informative_size = min(group_size, *(int(c.head[0].min()) for c in counts))
     pass_CPK = np.array([c.pass_at_k([1, k]) for c in counts])
     skill_CP, pass_1_CP = (np.ascontiguousarray(pass_CPK[:, :, i]) for i in (1, 0))
+    fewest = min(c.cap for c in counts)
     ranking = rank(
         names,
         f"pass@{k}",
         skill_CP.mean(1),
-        gap_of_shares(skill_CP, step=k / min(c.cap for c in counts)),
+        gap_of_shares(skill_CP, step=k / fewest),
         pass_1_CP=pass_1_CP,
+        pass_1_step=1 / fewest,
         overfitting=along_runs(names, losses, list(pass_1_CP)),
     )
     ks = sorted({*powers(config.samples), group_size})

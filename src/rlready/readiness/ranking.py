@@ -249,11 +249,12 @@ def rank(
     *,
     pass_1_CP: Floats,
     overfitting: Sequence[Overfitting | None],
+    pass_1_step: float = 0.0,
     sign: int = 1,
 ) -> Ranking:
     """Rank by the rule above, with pass@1 of every problem; ``sign`` is -1 if less is better.
 
-    One checkpoint at least must not be past overfitting onset.
+    ``pass_1_step`` is the most that one sample changes it.  One checkpoint at least must not be past overfitting onset.
     """
     pass_1_C = pass_1_CP.mean(1)
     score_C, equal_C = (np.round(v, DIGITS) for v in (sign * values_C, pass_1_C))
@@ -262,8 +263,8 @@ def rank(
     first = order[0]
     behind = [None if i == first else gap(first, i) for i in range(len(order))]
     close = [i for i in order if last[i] == last[first] and _within_one_error(behind[i], len(order))]
-    tie = _decide(names, close, pass_1_CP)
-    lead = gap_of_shares(pass_1_CP)
+    lead = gap_of_shares(pass_1_CP, step=pass_1_step)
+    tie = _decide(names, close, pass_1_C, lead)
     below = order[order.index(tie.pick) + 1 :]
     dominated = {i: found for i in below if (found := lead(tie.pick, i)).low > 0}
     return Ranking(by, list(labels(names).values()), values_C, pass_1_C, order, tie, behind, overfitting, dominated)
@@ -274,12 +275,11 @@ def _within_one_error(behind: Estimate | None, checkpoints: int) -> bool:
     return behind is None or behind.value <= standard_error(behind, comparisons(checkpoints))
 
 
-def _decide(names: Sequence[str], close: Sequence[int], pass_1_CP: Floats) -> Tie:
-    """Decide between those ``close`` to the first, which is the first of them."""
-    gap, checkpoints = gap_of_shares(pass_1_CP), len(pass_1_CP)
-    best = max(close, key=lambda i: float(pass_1_CP[i].mean()))
-    leads = {i: gap(best, i) for i in close if i != best}
-    below = {i: lead for i, lead in leads.items() if not _within_one_error(lead, checkpoints)}
+def _decide(names: Sequence[str], close: Sequence[int], pass_1_C: Floats, lead: Gap) -> Tie:
+    """Decide by the ``lead`` in pass@1 between those ``close`` to the first, which is the first of them."""
+    best = max(close, key=lambda i: float(pass_1_C[i]))
+    leads = {i: lead(best, i) for i in close if i != best}
+    below = {i: each for i, each in leads.items() if not _within_one_error(each, len(pass_1_C))}
     start = best if close[0] in below else close[0]
     return Tie(best, below, start, _fewest_steps(names, start, [i for i in close if i not in below]))
 
