@@ -118,6 +118,7 @@ def test_evaluations_of_trl_are_checkpoints_and_other_steps_are_left_out(capsys:
         {"What is 1 + 1?": "0001", "What is 0 + 1?": "0000"},
     ]
     assert "2 with the same problems stand for as many checkpoints (steps 2, 4)" in capsys.readouterr().err
+    assert list(read(f"TRL:{DATA}/trl/text?score=correct")) == list(found)
     one = read(f"trl:{DATA}/trl/text?score=correct&step=3")
     assert list(one) == [f"{DATA}/trl/text/step-3"]
     named = [f"trl:{DATA}/trl/text?score=correct&step={step}" for step in ("1-2", "3-4&name=later", 2)]
@@ -144,6 +145,28 @@ def test_evaluations_are_not_mixed_with_the_steps_of_training_between_them(
         said := capsys.readouterr().err
     )
     assert "; the other 3 are left out" in said
+
+
+def test_evaluations_that_the_trainer_has_logged_are_told_from_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Small ones, behind rows of training in their files, and steps of training with equal problems."""
+    for step in range(1, 7):
+        rows = [(p, f"{p}{step}{n}", 0.0) for p in ("abcd" if step % 3 else "abcdxy") for n in "01"]
+        trl(tmp_path, step, [(p, text, float(p in "xy")) for p, text, _ in rows])
+    assert [Path(name).name for name in read(f"trl:{tmp_path}")] == [f"step-{step}" for step in (1, 2, 4, 5)]
+    log = [{"step": step, "reward": 0.1} for step in range(1, 7)] + [{"step": s, "eval_reward": 0.5} for s in (3, 6)]
+    saved = tmp_path / "checkpoint-6" / "trainer_state.json"
+    saved.parent.mkdir()
+    saved.write_text(json.dumps({"log_history": log}))
+    found = read(f"trl:{tmp_path}")
+    assert {Path(name).name: counts(each) for name, each in found.items()} == {
+        "step-3": {"x": "11", "y": "11"},
+        "step-6": {"x": "11", "y": "11"},
+    }
+    assert "of its 6 steps, 2 evaluations of the same problems stand for as many" in capsys.readouterr().err
+    saved.write_text(json.dumps({"log_history": [*log, {"step": None, "eval_x": 1}]}))  # what is no log says nothing
+    assert len(read(f"trl:{tmp_path}")) == 4
 
 
 @pytest.mark.parametrize("steps", ["ab cd ef ab cd", "ab cd ef ab ce df ad be cf"])
@@ -505,7 +528,7 @@ def test_texts_are_verified_if_problems_are_named(tmp_path: Path, capsys: pytest
     result = ranked(tmp_path / "verified", f"trl:{folder}", problems=named)
     assert {name: c.counts.correct.tolist() for name, c in result.per_problem.items()} == {str(folder): [1, 2]}
     assert result.problems == ["p1", "p2"]
-    assert "compared on the 2 problems that all have, of up to 4" in capsys.readouterr().err
+    assert "measured on the 2 problems that all have, of up to 4" in capsys.readouterr().err
     scored = ranked(tmp_path / "scored", f"trl:{folder}?score=accuracy", problems=named)
     assert scored.per_problem[str(folder)].counts.correct.tolist() == [1, 0]
     rows = [row | {"input": f"user\n{row['input']}\nassistant\n"} for row in verl_rows(1, {"What is 3 + 1?": "00"})]

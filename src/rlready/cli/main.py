@@ -84,9 +84,9 @@ def _about_path(error: Exception) -> str:
 
 def _call(typed: Typed, verb: Verb, argv: Sequence[str]) -> Any:
     distributed.refuse_differences("was started with another command", {"command": typed.verb})
+    _refuse_samples(typed)
     if typed.verb == "show":
         return _show(typed)
-    _refuse_samples(typed)
     if verb.config is None:
         return _call_without_settings(typed)
     filled = _fill(typed, verb)

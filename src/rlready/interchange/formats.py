@@ -29,13 +29,18 @@ FORMATS = {each.kind: each for each in (TRL, VERL, PRIME_RL, SKYRL, LM_EVAL, INS
 
 def is_tool_source(source: str) -> bool:
     """Whether a source begins with the name of a format, as in ``trl:runs/grpo``."""
-    return source.partition(":")[0] in FORMATS and ":" in source.partition("?")[0]
+    return _kind(source) in FORMATS and ":" in source.partition("?")[0]
+
+
+def _kind(source: str) -> str:
+    """What a source begins with, in the spelling of `FORMATS`: that of ``lm_eval:FILE`` is lm-eval."""
+    return source.partition(":")[0].lower().replace("_", "-")
 
 
 def refuse_samples(sources: Iterable[str], verb: str) -> None:
     """UserError for a source of another tool's samples where ``verb`` needs something else."""
     for source in filter(is_tool_source, sources):
-        tool = FORMATS[source.partition(":")[0]].tool
+        tool = FORMATS[_kind(source)].tool
         raise UserError(
             f"{source}: samples of {tool}, which {verb} does not read; rank them first: "
             f"rlready readiness {shlex.quote(source)} --out runs/ready"
@@ -45,8 +50,7 @@ def refuse_samples(sources: Iterable[str], verb: str) -> None:
 def parse_tool_source(source: str) -> tuple[Format, Request]:
     """The format and what to read; UserError for unknown options."""
     head, _, query = source.partition("?")
-    kind, _, path = head.partition(":")
-    path = os.path.expanduser(path)
+    kind, path = _kind(source), os.path.expanduser(head.partition(":")[2])
     if not path:
         raise UserError(f"{source}: name what to read, {kind}:PATH")
     options = options_from(Source(source, kind, path, options_of(source, query)), ToolOptions())

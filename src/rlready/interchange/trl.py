@@ -3,12 +3,14 @@
 A row has ``step``, ``prompt`` and ``completion`` (texts or lists of turns), a column of numbers named after each
 reward function, further columns, and ``advantage``.  It has no ids: the prompt is the problem.  A file holds the last
 batch that was generated when it was written, so that rows repeat in the next file where several steps learn from one
-batch, and those files are left out.  An evaluation writes into the same files.  Equal rows in which no problem has two
+batch, and those files are left out.  An evaluation writes into the same files, behind rows of training if it is smaller
+than a batch; ``trainer_state.json`` says at which steps there was one.  Equal rows in which no problem has two
 different responses are kept, as evaluations of different policies that are sure of every answer coincide.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 COLUMNS = ("step", "prompt", "completion", "advantage")
+STATE = "trainer_state.json"
 
 
 def files_of(path: Path) -> list[Path]:
@@ -35,6 +38,16 @@ def files_of(path: Path) -> list[Path]:
         return [path] if path.suffix == ".parquet" else []
     inside = path / "completions" if (path / "completions").is_dir() else path
     return sorted(inside.glob("completions_*.parquet"), key=lambda file: step_of(file) or 0)
+
+
+def evaluated_steps(completions: Path) -> frozenset[int]:
+    """The steps at which the trainer has evaluated that wrote a file of completions, by the log that it saved last."""
+    saved = sorted(completions.parent.parent.glob(f"checkpoint-*/{STATE}"), key=lambda file: step_of(file.parent) or 0)
+    try:
+        log = json.loads(saved[-1].read_text(encoding="utf-8"))["log_history"]
+        return frozenset(int(line["step"]) for line in log if any(name.startswith("eval_") for name in line))
+    except (IndexError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return frozenset()  # the samples say what they can without it
 
 
 def read(request: Request) -> Iterator[Batch]:

@@ -1,7 +1,9 @@
 """Which samples of a training run or a log are those of one checkpoint, and on which problems checkpoints are compared.
 
 Every step of RL samples from another policy, and mostly from other problems, so that most steps cannot be compared.
-There are two ways to find checkpoints that can, and the one with more problems in common is taken:
+Where the tool says at which steps it has evaluated, these are the checkpoints, on the problems that all of them and no
+other steps have, if there are such, as rows of training may be among their samples.  Otherwise there are two ways to
+find checkpoints that can be compared, and the one with more problems in common is taken:
 
 - *Steps*, at least two, that have exactly the same problems, as evaluations have.  Each is a checkpoint.  They are
   taken in any case if they seem to be evaluations between steps of training, which a pass would mix: no other step has
@@ -20,8 +22,9 @@ Shapes: N = samples, P = problems.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 
@@ -41,6 +44,11 @@ class Policy:
     first: int
     last: int
 
+    @property
+    def span(self) -> str:
+        """Its steps in words."""
+        return f"steps {self.first} to {self.last}" if self.first < self.last else f"step {self.last}"
+
     def name(self, base: str, *, stepped: bool) -> str:
         """A name that shows the order of training, or the base alone."""
         if not stepped:
@@ -49,19 +57,25 @@ class Policy:
         return f"{base.rstrip('/')}/{steps}"
 
 
-def divided(where: str, problem_N: Ints, step_N: Ints, *, one: bool) -> list[Policy]:
+def divided(where: str, problem_N: Ints, step_N: Ints, *, one: bool, evaluated: Collection[int] = ()) -> list[Policy]:
     """The checkpoints among samples, each without the problems whose groups are cut; ``one``: all are of one.
 
-    UserError, which begins with ``where``, if there are several steps that cannot be compared.
+    ``evaluated`` are the steps that have evaluations, as far as is known.  UserError, which begins with ``where``, if
+    there are several steps that cannot be compared.
     """
     steps = np.unique(step_N)
     if one or len(steps) == 1:
         policies = [Policy(np.arange(len(step_N)), int(steps[0]), int(steps[-1]))]
         return [_whole_groups(where, policy, problem_N) for policy in policies]
-    same = _same_steps(problem_N, step_N)
-    policies, shared = same[0], _problems_of(same[0], problem_N)
-    evaluated = _are_evaluations(same, problem_N)
-    if not evaluated:
+    policies = [Policy(rows, step, step) for step, rows in by_step(step_N) if step in evaluated]
+    shared = _shared(policies, problem_N)
+    own = np.setdiff1d(shared, problem_N[~np.isin(step_N, list(evaluated))])
+    shared = own if len(own) else shared  # the others may be rows of training, if those evaluated are not trained on
+    if not (known := len(policies) > 1 and len(shared) > 0):
+        same = _same_steps(problem_N, step_N)
+        policies, shared = same[0], _shared(same[0], problem_N)
+        known = _are_evaluations(same, problem_N)
+    if not known:
         ways = [(policies, shared), _passes(problem_N, step_N)]
         policies, shared = max(ways, key=lambda way: len(way[1]))  # the steps, if as many
     if len(policies) < 2 or not len(shared):
@@ -71,7 +85,7 @@ def divided(where: str, problem_N: Ints, step_N: Ints, *, one: bool) -> list[Pol
             f"common, so they cannot be compared; choose one, ?step={high}, or take several as one checkpoint, "
             f"?step={low}-{high}"
         )
-    _say(where, policies, steps, len(shared), evaluated=evaluated)
+    _say(where, policies, steps, len(shared), evaluated=known)
     kept = np.isin(problem_N, shared)
     policies = [replace(policy, rows=policy.rows[kept[policy.rows]]) for policy in policies]
     policies = [_whole_groups(where, policy, problem_N) for policy in policies]
@@ -98,9 +112,10 @@ def _same_steps(problem_N: Ints, step_N: Ints) -> list[list[Policy]]:
     return sorted(groups.values(), key=len, reverse=True)
 
 
-def _problems_of(policies: Sequence[Policy], problem_N: Ints) -> Ints:
-    """The problems that several policies have, which are the same; none for a single policy."""
-    return np.unique(problem_N[policies[0].rows]) if len(policies) > 1 else np.empty(0, dtype=np.int64)
+def _shared(policies: Sequence[Policy], problem_N: Ints) -> Ints:
+    """The problems that several policies have in common; none for a single policy."""
+    problems = [np.unique(problem_N[policy.rows]) for policy in policies]
+    return reduce(np.intersect1d, problems) if len(policies) > 1 else np.empty(0, dtype=np.int64)
 
 
 def _are_evaluations(same: Sequence[Sequence[Policy]], problem_N: Ints) -> bool:
@@ -109,7 +124,7 @@ def _are_evaluations(same: Sequence[Sequence[Policy]], problem_N: Ints) -> bool:
     if len(first) < 2 or not others or len(others[0]) > 1:
         return False
     rows = np.concatenate([policy.rows for (policy,) in others])
-    return not np.isin(problem_N[rows], _problems_of(first, problem_N)).any()
+    return not np.isin(problem_N[rows], _shared(first[:2], problem_N)).any()
 
 
 def _passes(problem_N: Ints, step_N: Ints) -> tuple[list[Policy], Ints]:
@@ -124,11 +139,8 @@ def _passes(problem_N: Ints, step_N: Ints) -> tuple[list[Policy], Ints]:
     passes = [Policy(np.sort(np.concatenate([rows for _, rows in p])), p[0][0], p[-1][0]) for p in parts]
     problems = [np.unique(problem_N[policy.rows]) for policy in passes]
     least = LEAST * max(map(len, problems))
-    full = [(policy, mine) for policy, mine in zip(passes, problems, strict=True) if len(mine) >= least]
-    shared = full[0][1]
-    for _, mine in full:
-        shared = np.intersect1d(shared, mine)
-    return [policy for policy, _ in full], shared
+    full = [policy for policy, mine in zip(passes, problems, strict=True) if len(mine) >= least]
+    return full, reduce(np.intersect1d, (mine for mine in problems if len(mine) >= least))
 
 
 def by_step(step_N: Ints) -> Iterator[tuple[int, Ints]]:
@@ -147,16 +159,17 @@ def _whole_groups(where: str, policy: Policy, problem_N: Ints) -> Policy:
     cut = (drawn_P > 0) & (drawn_P < usual)
     if not cut.any() or 2 * cut.sum() >= problems.sum():
         return policy
+    span = f" ({policy.span})" if policy.last else ""
     note(
-        f"{where}: {int(cut.sum())} of {int(problems.sum())} problems have fewer samples than the usual {usual} "
-        f"(steps {policy.first} to {policy.last}) and are left out"
+        f"{where}: {int(cut.sum())} of {int(problems.sum())} problems have fewer samples than the usual {usual}{span} "
+        "and are left out"
     )
     return Policy(policy.rows[~cut[mine]], policy.first, policy.last)
 
 
 def _say(where: str, policies: Sequence[Policy], steps: Ints, shared: int, *, evaluated: bool) -> None:
     """Say which steps became checkpoints, and what that costs."""
-    spans = [f"{p.first} to {p.last}" if p.first < p.last else str(p.first) for p in policies]
+    spans = [policy.span.partition(" ")[2] for policy in policies]
     listed = ", ".join(spans[:SHOWN]) + (", ..." if len(spans) > SHOWN else "")
     passes = any(policy.first < policy.last for policy in policies)
     left = sum(not any(policy.first <= step <= policy.last for policy in policies) for step in steps.tolist())

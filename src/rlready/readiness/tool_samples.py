@@ -26,6 +26,7 @@ from rlready.core.errors import UserError
 from rlready.core.progress import note
 from rlready.interchange.formats import open_tool, parse_tool_source
 from rlready.interchange.rollouts import UNSCORED, Request, verdicts
+from rlready.interchange.trl import evaluated_steps
 from rlready.readiness.offline_samples import Asked, Pending, Stored, TableOptions
 from rlready.readiness.passk import Ints
 from rlready.readiness.sample_stats import FACTS, Draws
@@ -126,7 +127,8 @@ class _Collector:
         if missing := len(verdict) - len(kept):
             note(f"{where}: {missing} of {len(verdict)} samples {lack} and are left out")
         self._say_repeated(draws.problem[kept], step[kept], digest[kept])
-        policies = divided(where, draws.problem[kept], step[kept], one=self.options.step is not None)
+        one, evaluated = self.options.step is not None, evaluated_steps(files[0])
+        policies = divided(where, draws.problem[kept], step[kept], one=one, evaluated=evaluated)
         if len(policies) > 1 and self.options.model:
             raise UserError(f"{where}: model= is one checkpoint, but this is read as {len(policies)}; choose by ?step=")
         found = {}
@@ -136,7 +138,7 @@ class _Collector:
             name = policy.name(self.options.name or str(self.request.path), stepped=stepped)
             found[name] = replace(
                 self._stored(files, draws, rows, line, digest),
-                responses=f"steps {policy.first} to {policy.last}",
+                responses=policy.span,
                 saved=_saved(files[0], policy.last),
             )
         return found
