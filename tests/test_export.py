@@ -267,6 +267,18 @@ def test_a_verifier_of_several_modules_cannot_travel(here: Path) -> None:
         export(ExportConfig(run="rl.toml"), Path("out"))
 
 
+def test_a_verifier_that_reads_a_file_beside_it_cannot_travel(here: Path) -> None:
+    Path("answers.txt").write_text("1")
+    for place in ("'answers.txt'", "__file__.replace('check.py', 'answers.txt')"):
+        Path("check.py").write_text(f"ANSWER = open({place}).read()\n" + VERIFIER)
+        Path("rl.toml").write_text(BASE.replace('"sums.jsonl"', '"sums.jsonl?verifier=check.py:right"'))
+        with pytest.raises(
+            UserError, match=r"check\.py:right cannot be imported in another folder: FileNotFound.*answers"
+        ):
+            export(ExportConfig(run="rl.toml"), Path("out"))
+        assert not Path("out").exists()
+
+
 def test_special_delimiters_are_refused_where_they_are_not_decoded(here: Path) -> None:
     Path("rl.toml").write_text("steps = 1\n")
     with pytest.raises(UserError, match="</think> is a special token, which verl leaves out"):

@@ -6,16 +6,23 @@ The copy is opened by the same source string with other paths, so that problems,
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 from rlready.core.errors import UserError
 from rlready.core.import_path import LIBRARIES
 from rlready.export.manifest import CODE, HERE, Split
+from rlready.models.one_line import one_line
 from rlready.runs.files import copy
 from rlready.runs.run import Run
 from rlready.tasks.source import KINDS, parse_source
 
 DATA = "data"  # the folder of the tables
+IMPORT = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='alone')"
+PATIENCE = 300  # seconds for an import, which may be that of a large library
 
 
 def travelling(run: Run, split: Split, text: str) -> str:
@@ -32,7 +39,10 @@ def travelling(run: Run, split: Split, text: str) -> str:
     options = dict(source.options)
     for path in _code_paths(text):
         module, _, name = path.rpartition(":")
-        if _module_file(run, text, path) and module.endswith(".py"):
+        if not (file := _module_file(run, text, path)):
+            continue
+        _refuse_bound(text, path, file)
+        if module.endswith(".py"):
             options["verifier"] = f"{HERE}/{CODE}/{split}/{Path(module).name}:{name}"
     query = "&".join(f"{key}={value}" for key, value in options.items())
     return f"{head}?{query}" if query else head
@@ -76,9 +86,27 @@ def _module_file(run: Run, text: str, path: str) -> Path | None:
     if len(files) == 1 and path.rpartition(":")[0] != "__main__":
         return files[0]
     made = f"is made of {len(files)} files ({', '.join(file.name for file in files)})" if files else "is no file"
-    raise UserError(
-        f"{text}: a task whose verifier cannot travel: {path} {made}; write it as one module that imports only "
-        "installed packages"
+    raise _cannot_travel(text, f"{path} {made}")
+
+
+def _refuse_bound(text: str, path: str, file: Path) -> None:
+    """UserError for a module that cannot be imported in another folder, such as one that opens a file beside it."""
+    with tempfile.TemporaryDirectory() as folder:
+        alone = shutil.copy(file, folder)
+        command = [sys.executable, "-c", IMPORT, alone]
+        try:
+            done = subprocess.run(command, cwd=folder, capture_output=True, check=False, timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise _cannot_travel(text, f"{path} is not imported within {PATIENCE} seconds in another folder") from None
+    if done.returncode:
+        why = (done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise _cannot_travel(text, f"{path} cannot be imported in another folder: {one_line(why)[:200]}")
+
+
+def _cannot_travel(text: str, why: str) -> UserError:
+    return UserError(
+        f"{text}: a task whose verifier cannot travel: {why}; write it as one module that imports only installed "
+        "packages and reads no file of yours"
     )
 
 
