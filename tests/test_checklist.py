@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from measured import checkpoint, write_readiness
 from rlready.checklist.answers import AuthorFacts
 from rlready.checklist.as_html import html
 from rlready.checklist.as_latex import latex
@@ -28,10 +29,11 @@ from rlready.checklist.significance import intervals, kind_of
 from rlready.checklist.stage import checklist
 from rlready.cli.demo import Sizes, demo
 from rlready.cli.main import main
-from rlready.core.config import ChecklistConfig, DemoConfig, InjectConfig
+from rlready.core.config import ChecklistConfig, DemoConfig, InjectConfig, PredictConfig
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
 from rlready.inject.stage import inject
+from rlready.predict.stage import predict
 from rlready.runs.files import read_json, write_json
 from rlready.runs.folders import folders_of_runs
 from rlready.runs.provenance import accelerators
@@ -172,6 +174,15 @@ def test_forms_have_all_items_and_only_known_facts(form: str, pipeline: Path) ->
         assert all(f"{item.number}. {item.title}" in document for item in items)
     if form == "datasheet":
         assert len({item.section for item in result.items}) == 7
+
+
+def test_a_run_of_predict_is_no_trap(pipeline: Path, tmp_path: Path) -> None:
+    """Its data are results and tables, which have no size."""
+    found = [checkpoint(f"sft/step-{i}", reach=0.5, skill=0.1 * i, seed=i) for i in (1, 2)]
+    predict(PredictConfig(runs=(str(write_readiness(tmp_path / "ready", found)),)), tmp_path / "predict")
+    answers = [item for item in filled(tmp_path / "predict").items if "Identity of" in str(item.facts)]
+    assert answers
+    assert all("SHA-256" in str(item.facts) for item in answers)
 
 
 def test_the_facts_of_all_forms_are_used() -> None:

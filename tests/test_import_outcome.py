@@ -109,6 +109,13 @@ def test_a_curve_of_a_run_that_has_not_ended() -> None:
     ]
     curve(Path("whole"), *[0.3] * 51)
     assert import_outcome(ImportConfig(export="runs/a", outcome="whole")).notes == []
+    curve(Path("long"), *[0.3] * 52)
+    assert import_outcome(ImportConfig(export="runs/a", outcome="long")).notes == [
+        "Warning: the curve goes to step 51, but the export has 50: it seems to be that of another run."
+    ]
+    curve(Path("strange"), *[3.0] * 51)
+    with pytest.raises(UserError, match=r"eval_accuracy is a share, from 0 to 1, not 3; name the outputs of this run"):
+        import_outcome(ImportConfig(export="runs/a", outcome="strange"))
 
 
 def test_the_log_of_verl_is_a_curve() -> None:

@@ -184,6 +184,18 @@ def test_evaluate_refuses_bad_settings(tmp_path: Path, change: dict[str, object]
     assert "\n" not in str(caught.value)
 
 
+def test_a_model_under_two_names_is_refused(tmp_path: Path, embedded_copy: str) -> None:
+    """However its path is written: it would be ranked against itself."""
+    (link := tmp_path / "link").symlink_to(embedded_copy)
+    for other in (f"{embedded_copy}/", str(link)):
+        for verb, config in (
+            (evaluate, EvaluateConfig(problems=EASY, models=(embedded_copy, other))),
+            (readiness, ReadinessConfig(problems=EASY, checkpoints=(embedded_copy, other))),
+        ):
+            with pytest.raises(UserError, match=r"is the folder of .*: name each checkpoint once"):
+                verb(config, tmp_path / "run")
+
+
 def test_readiness_measures_and_resumes(tmp_path: Path, embedded_copy: str) -> None:
     """Two copies of one model are not significantly different; a killed run keeps the checkpoints it had measured."""
     config = ReadinessConfig(

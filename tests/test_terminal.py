@@ -13,6 +13,7 @@ import pytest
 
 from rlready.cli.main import main
 from rlready.cli.output import Finished, print_result
+from rlready.core.errors import UserError
 from rlready.core.progress import Progress, Screen, note, warn
 from rlready.core.result import Result, Table
 from rlready.core.tables import print_tables
@@ -114,6 +115,10 @@ def test_an_error_with_a_column_an_id_or_a_path_cannot_steer(
     assert main(["\x1b[31m"]) == 2
     printed = capsys.readouterr()
     assert not {"\x1b", "\u202e"} & {*printed.out, *printed.err}
+
+
+def test_an_error_that_python_prints_cannot_steer() -> None:
+    assert str(UserError("base \x1b]0;x\x07\u202e")) == "base ⟨U+001B⟩]0;x⟨U+0007⟩⟨U+202E⟩"
 
 
 def test_a_foreign_run_folder_cannot_steer(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def data_identity(runs: Runs) -> list[Fact]:
     for entry, key, note in runs.data():
         generated = note.path is None and "seed=" in note.id
         holds = "generator, size and seed" if re.search(r"[?&]n=\d", note.id) else "generator and seed"
-        size = f"; {note.size:,} rows or problems" * bool(note.size) if "size" not in holds else ""
+        size = f"; {note.size:,} rows or problems" if note.size and "size" not in holds else ""
         text = f"SHA-256 {note.sha256}" if note.sha256 else f"generated: the id holds {holds}{size}"
         known = bool(note.sha256) or generated or "revision=" in note.id
         facts.append(

@@ -24,7 +24,7 @@ from rlready.evaluate.result import EvaluateResult
 from rlready.evaluate.settings import Settings, settings_of
 from rlready.evaluate.summary import summary
 from rlready.models.checkpoint import load
-from rlready.models.hub import local_folder
+from rlready.models.hub import local_folder, refuse_twice
 from rlready.models.lm import LM
 from rlready.models.ordinary_stops import warn_of_ordinary_stops
 from rlready.models.preset import resolve
@@ -46,18 +46,11 @@ def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
     with Run(out, "evaluate", config) as run:
         if run.finished:
             return run.stored(EvaluateResult)
-        if config.unconstrained and config.thinking_budgets:
-            warn(
-                "evaluate: warning: thinking_budgets does not apply to unconstrained=true, which measures no budget; "
-                "set max_response_tokens to limit the responses"
-            )
+        refuse_twice(config.models)
+        given = bool(config.thinking_budgets)
         config = resolve(config, config.models, run)
         thinks = check_sampling(config, config.models)
-        if config.thinking_budgets and not thinks and not config.unconstrained:
-            warn(
-                "evaluate: warning: thinking_budgets does not apply, as no model thinks: "
-                f"max_answer_tokens={config.max_answer_tokens} limits the whole response"
-            )
+        _warn_of_unused(config, given=given, thinks=thinks)
         settings = settings_of(config, thinks=thinks)
         contrast = _contrast(config)
         task = open_task(config.problems)
@@ -106,6 +99,20 @@ def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
         )
         run.write_result(result)
         return result
+
+
+def _warn_of_unused(config: EvaluateConfig, *, given: bool, thinks: bool) -> None:
+    """Warn of budgets that measure nothing; ``given``: they were set."""
+    if given and config.unconstrained:
+        warn(
+            "evaluate: warning: thinking_budgets does not apply to unconstrained=true, which measures no budget; "
+            "set max_response_tokens to limit the responses"
+        )
+    elif config.thinking_budgets and not thinks and not config.unconstrained:
+        warn(
+            "evaluate: warning: thinking_budgets does not apply, as no model thinks: "
+            f"max_answer_tokens={config.max_answer_tokens} limits the whole response"
+        )
 
 
 def _load(run: Run, config: EvaluateConfig, source: str) -> LM:

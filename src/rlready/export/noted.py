@@ -96,11 +96,12 @@ def outcome_in(folder: Path, before: NotedOutcome | None) -> tuple[NotedOutcome 
         if before:
             return before, f"{error}; its outcome of before, {before.outcome:.4g}, is kept"
         return None, f"{error}; to say it by hand: rlready import {folder} outcome=0.52"
-    left = found.unfinished(ExportResult.load(folder))
+    exported = ExportResult.load(folder)
+    left, more = found.unfinished(exported), found.too_long(exported)
     if not before:
-        return (None, left) if left else (noted(config, folder, found), "")
+        return (None, left) if left else (noted(config, folder, found), more)
     changed = f"its outcome was {before.outcome:.4g} and is now {found.value:.4g}"
-    said = [*([changed] if found.value != before.outcome else []), *([left] if left else [])]
+    said = [*([changed] if found.value != before.outcome else []), *filter(None, [left, more])]
     return noted(config, folder, found), "; ".join(said)
 
 

@@ -81,6 +81,7 @@ def import_outcome(config: ImportConfig, out: Path | None = None) -> ImportResul
     )
     left = found.unfinished(exported)
     result = with_warning(result, f"{left}: import it again when training has ended" if left else "")
+    result = with_warning(result, found.too_long(exported))
     return with_warning(result, _said_of(folder, edited, "" if sweep else family))
 
 

@@ -34,7 +34,7 @@ class Outcome:
     meaning: str = ""
     path: Path | None = None
     metric: str = ""
-    last_step: float = math.inf
+    last_step: float | None = None
 
     @property
     def kind(self) -> str:
@@ -42,10 +42,27 @@ class Outcome:
 
     def unfinished(self, exported: ExportResult) -> str:
         """In words, that the curve ends before the exported run does; empty if it does not."""
-        steps = next((each.value for each in exported.translated if each.setting == "steps"), 0)
-        if not isinstance(steps, int) or self.last_step >= steps:
+        steps = _steps(exported)
+        return f"the curve ends at step {self.last_step:g} of {steps}" if 0 < self._end(steps) < steps else ""
+
+    def too_long(self, exported: ExportResult) -> str:
+        """In words, that the curve goes on behind the end of the exported run; empty if it does not."""
+        steps = _steps(exported)
+        if self._end(steps) <= steps:
             return ""
-        return f"the curve ends at step {self.last_step:g} of {steps}"
+        return (
+            f"the curve goes to step {self.last_step:g}, but the export has {steps}: it seems to be that of another run"
+        )
+
+    def _end(self, steps: int) -> float:
+        """The last step of the curve, or ``steps`` where there is no curve or no number of steps."""
+        return steps if self.last_step is None or not steps else self.last_step
+
+
+def _steps(exported: ExportResult) -> int:
+    """The steps of the exported run in the tool; 0 if unknown."""
+    steps = next((each.value for each in exported.translated if each.setting == "steps"), 0)
+    return steps if isinstance(steps, int) else 0
 
 
 def read_outcome(config: ImportConfig, folder: Path) -> Outcome:
@@ -67,8 +84,13 @@ def read_outcome(config: ImportConfig, folder: Path) -> Outcome:
             f"{path}: not a learning curve; name an output folder of TRL or verl, {STATE}, a table or a number"
         )
     curve = read_curve(path, config.metric, "import", USUAL)
+    value = curve.outcome(config.value, "import")
+    if curve.metric == USUAL[0] and not 0 <= value <= 1:
+        raise UserError(
+            f"{curve.path}: {curve.metric} is a share, from 0 to 1, not {value:g}; name the outputs of this run"
+        )
     return Outcome(
-        curve.outcome(config.value, "import"),
+        value,
         curve.meaning(config.value),
         curve.path,
         curve.metric if curve.path.name == STATE else "",

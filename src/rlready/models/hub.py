@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from rlready.core.errors import UserError
@@ -29,6 +30,16 @@ def local_folder(source: str) -> Path | None:
     """The local folder of a model; None for a hub id."""
     path = EMBEDDED_FOLDER if source == "embedded" else Path(source)
     return path if os.path.exists(path) else None
+
+
+def refuse_twice(sources: Iterable[str]) -> None:
+    """UserError for two models that are one folder, however its path is written."""
+    seen: dict[str, str] = {}
+    for source in sources:
+        if folder := local_folder(source):
+            other = seen.setdefault(os.path.realpath(folder), source)
+            if other != source:
+                raise UserError(f"{source} is the folder of {other}: name each checkpoint once")
 
 
 def folder_of(source: str, *, weights: bool) -> Path:

@@ -9,6 +9,7 @@ from rlready.core.errors import UserError
 from rlready.core.progress import note
 from rlready.core.records import Problem
 from rlready.interchange.formats import is_tool_source, parse_tool_source, recognise
+from rlready.models.hub import refuse_twice
 from rlready.readiness.offline_reader import is_table, parse_table_source, read_samples
 from rlready.readiness.offline_samples import Stored
 from rlready.readiness.problem_match import Prompts, matched
@@ -52,6 +53,7 @@ def read_sources(checkpoints: Sequence[str], *, problems_named: bool) -> tuple[d
             names[name] = source
             if stored:
                 tables[name] = stored
+    refuse_twice(name for name in names if name not in tables)
     for doubt in order_warnings(names):
         note(f"readiness: {doubt}")
     return names, tables

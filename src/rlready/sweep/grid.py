@@ -55,6 +55,8 @@ FILLED: dict[Verb, str] = {"readiness": "checkpoints", "rl": "model", "export": 
 SHARED = ("temperature", "thinking_budget", "max_answer_tokens", "answer_prefix", "delimiters")
 WORDS = {"checkpoints": ("last", "all"), "measure": ("all", "starts")}
 MOST = 20_000  # SFT runs of a recipe, and RL runs of a file
+LONGEST = 100  # characters of the name of a run, which a folder has together with the names of other runs
+SOURCES = ("model", "rows", "heldout", "problems", "validation", "reference")
 PLAIN = re.compile(r"[\w.+=-]{1,24}")  # values short enough to be part of a folder's name
 
 
@@ -168,6 +170,8 @@ def read_sweep_file(file: Path) -> Grid:
     for verb, key in FILLED.items():
         if key in tables.get(verb, {}):
             raise UserError(f"{file} [{verb}]: {key} is what the sweep fills in; leave it out")
+    for verb, table in tables.items():
+        _refuse_placeholders(file, verb, table)
     tool = take_tool(file, tables["rl"])
     sft = list(_sft_variants(_recipes(file, "sft", tables["sft"], common)))
     rl = list(_rl_variants(_recipes(file, "rl", tables["rl"], {})))
@@ -181,6 +185,21 @@ def read_sweep_file(file: Path) -> Grid:
     grid = Grid(sft, rl, readiness, "heldout" not in tables["readiness"], evaluate, tool)
     _refuse_missing_data(file, grid)
     return grid
+
+
+def _refuse_placeholders(file: Path, verb: Verb, table: TomlTable) -> None:
+    """UserError for {names} in sources that are not replaced: only {seed} is, in the tables of verbs with a seed."""
+    replaced = "{seed} in [sft] and [rl], by the seed of the run"
+    recipes = table.get("recipes", [])
+    for each in (
+        table,
+        *(recipe for recipe in (recipes if isinstance(recipes, list) else []) if isinstance(recipe, dict)),
+    ):
+        for key, value in each.items():
+            found = re.findall(r"\{\w+\}", str(value)) if key in SOURCES else []
+            for name in found:
+                if name != "{seed}" or verb not in ("sft", "rl"):
+                    raise UserError(f"{file} [{verb}]: {key} has {name}, which is not replaced; what is: {replaced}")
 
 
 def _refuse_missing_data(file: Path, grid: Grid) -> None:
@@ -290,6 +309,11 @@ def _combinations(
         ]
         name = re.sub(r"[^\w.+=-]", "_", "-".join([base, *suffix]))
         full = f"{name}-s{chosen['seed']}" if "seed" in chosen else name
+        if not name.strip(".") or len(full) > LONGEST:
+            raise UserError(
+                f"{recipe.where}: name = {base[:40]!r} cannot be the name of a folder: use up to {LONGEST} letters, "
+                "digits, hyphens and underscores, with those of the listed values"
+            )
         if full in seen:
             raise UserError(f"{recipe.where}: two runs would have the name {full}; give recipes different names")
         seen.add(full)
