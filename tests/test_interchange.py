@@ -158,15 +158,26 @@ def test_evaluations_that_the_trainer_has_logged_are_told_from_training(
     log = [{"step": step, "reward": 0.1} for step in range(1, 7)] + [{"step": s, "eval_reward": 0.5} for s in (3, 6)]
     saved = tmp_path / "checkpoint-6" / "trainer_state.json"
     saved.parent.mkdir()
-    saved.write_text(json.dumps({"log_history": log}))
+    saved.write_text(json.dumps({"log_history": log, "global_step": 6}))
     found = read(f"trl:{tmp_path}")
     assert {Path(name).name: counts(each) for name, each in found.items()} == {
         "step-3": {"x": "11", "y": "11"},
         "step-6": {"x": "11", "y": "11"},
     }
     assert "of its 6 steps, 2 evaluations of the same problems stand for as many" in capsys.readouterr().err
-    saved.write_text(json.dumps({"log_history": [*log, {"step": None, "eval_x": 1}]}))  # what is no log says nothing
-    assert len(read(f"trl:{tmp_path}")) == 4
+    saved.write_text(json.dumps({"log_history": [*log, {"step": None, "eval_x": 1}], "global_step": 6}))
+    assert len(read(f"trl:{tmp_path}")) == 4  # what is no log says nothing
+
+
+@pytest.mark.parametrize("place", ["trainer_state.json", "checkpoint-3/trainer_state.json"])
+def test_evaluations_behind_the_last_log_are_evaluations(place: str, tmp_path: Path) -> None:
+    """Steps with the problems of the one evaluation that the log has."""
+    for step in range(1, 8):
+        trl(tmp_path, step, [(p, f"{p}{step}{n}", 1.0) for p in ("ab" if step % 3 else "xy") for n in "01"])
+    log = [{"step": step, "reward": 0.1} for step in range(1, 4)] + [{"step": 3, "eval_reward": 0.5}]
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).write_text(json.dumps({"log_history": log, "global_step": 3}))
+    assert [Path(name).name for name in read(f"trl:{tmp_path}")] == ["step-3", "step-6"]
 
 
 @pytest.mark.parametrize("steps", ["ab cd ef ab cd", "ab cd ef ab ce df ad be cf"])

@@ -32,6 +32,14 @@ SHOWN = 8  # sources in a command
 
 
 @dataclass(frozen=True)
+class Evaluated:
+    """The ``steps`` at which a tool has evaluated, by a log that goes ``until`` a step; 0 if there is no log."""
+
+    steps: frozenset[int] = frozenset()
+    until: int = 0
+
+
+@dataclass(frozen=True)
 class ToolOptions:
     """The options of a source of another tool's samples.
 

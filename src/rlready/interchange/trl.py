@@ -20,7 +20,7 @@ import numpy as np
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.core.progress import note
-from rlready.interchange.rollouts import Format, Request, choose_score, said, score_first, step_of
+from rlready.interchange.rollouts import Evaluated, Format, Request, choose_score, said, score_first, step_of
 from rlready.tasks.columns import Batch, Column
 from rlready.tasks.parquet import ParquetTable
 from rlready.tasks.table import Origin
@@ -40,14 +40,19 @@ def files_of(path: Path) -> list[Path]:
     return sorted(inside.glob("completions_*.parquet"), key=lambda file: step_of(file) or 0)
 
 
-def evaluated_steps(completions: Path) -> frozenset[int]:
-    """The steps at which the trainer has evaluated that wrote a file of completions, by the log that it saved last."""
-    saved = sorted(completions.parent.parent.glob(f"checkpoint-*/{STATE}"), key=lambda file: step_of(file.parent) or 0)
-    try:
-        log = json.loads(saved[-1].read_text(encoding="utf-8"))["log_history"]
-        return frozenset(int(line["step"]) for line in log if any(name.startswith("eval_") for name in line))
-    except (IndexError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return frozenset()  # the samples say what they can without it
+def evaluated_steps(completions: Path) -> Evaluated:
+    """What the newest log says of the trainer that wrote a file of completions; without a log, nothing is known."""
+    output = completions.parent.parent
+    found = Evaluated()
+    for file in (output / STATE, *output.glob(f"checkpoint-*/{STATE}")):
+        try:
+            state = json.loads(file.read_text(encoding="utf-8"))
+            log, until = state["log_history"], int(state["global_step"])
+            steps = frozenset(int(line["step"]) for line in log if any(name.startswith("eval_") for name in line))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            continue  # the samples say what they can without it
+        found = max(found, Evaluated(steps, until), key=lambda each: each.until)
+    return found
 
 
 def read(request: Request) -> Iterator[Batch]:

@@ -2,7 +2,8 @@
 
 Every step of RL samples from another policy, and mostly from other problems, so that most steps cannot be compared.
 Where the tool says at which steps it has evaluated, these are the checkpoints, on the problems that all of them and no
-other steps have, if there are such, as rows of training may be among their samples.  Otherwise there are two ways to
+other steps have, if there are such, as rows of training may be among their samples.  Later steps, of which its log says
+nothing, are evaluations if they have all of these problems.  Otherwise there are two ways to
 find checkpoints that can be compared, and the one with more problems in common is taken:
 
 - *Steps*, at least two, that have exactly the same problems, as evaluations have.  Each is a checkpoint.  They are
@@ -22,7 +23,7 @@ Shapes: N = samples, P = problems.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -30,6 +31,7 @@ import numpy as np
 
 from rlready.core.errors import UserError
 from rlready.core.progress import note
+from rlready.interchange.rollouts import Evaluated
 from rlready.readiness.passk import Ints
 
 LEAST = 0.5  # share of the problems of the fullest pass that a pass needs
@@ -57,20 +59,17 @@ class Policy:
         return f"{base.rstrip('/')}/{steps}"
 
 
-def divided(where: str, problem_N: Ints, step_N: Ints, *, one: bool, evaluated: Collection[int] = ()) -> list[Policy]:
+def divided(where: str, problem_N: Ints, step_N: Ints, *, one: bool, evaluated: Evaluated) -> list[Policy]:
     """The checkpoints among samples, each without the problems whose groups are cut; ``one``: all are of one.
 
-    ``evaluated`` are the steps that have evaluations, as far as is known.  UserError, which begins with ``where``, if
+    ``evaluated`` is what is known of evaluations.  UserError, which begins with ``where``, if
     there are several steps that cannot be compared.
     """
     steps = np.unique(step_N)
     if one or len(steps) == 1:
         policies = [Policy(np.arange(len(step_N)), int(steps[0]), int(steps[-1]))]
         return [_whole_groups(where, policy, problem_N) for policy in policies]
-    policies = [Policy(rows, step, step) for step, rows in by_step(step_N) if step in evaluated]
-    shared = _shared(policies, problem_N)
-    own = np.setdiff1d(shared, problem_N[~np.isin(step_N, list(evaluated))])
-    shared = own if len(own) else shared  # the others may be rows of training, if those evaluated are not trained on
+    policies, shared = _evaluations(problem_N, step_N, evaluated)
     if not (known := len(policies) > 1 and len(shared) > 0):
         same = _same_steps(problem_N, step_N)
         policies, shared = same[0], _shared(same[0], problem_N)
@@ -85,12 +84,27 @@ def divided(where: str, problem_N: Ints, step_N: Ints, *, one: bool, evaluated: 
             f"common, so they cannot be compared; choose one, ?step={high}, or take several as one checkpoint, "
             f"?step={low}-{high}"
         )
-    _say(where, policies, steps, len(shared), evaluated=known)
     kept = np.isin(problem_N, shared)
     policies = [replace(policy, rows=policy.rows[kept[policy.rows]]) for policy in policies]
     policies = [_whole_groups(where, policy, problem_N) for policy in policies]
+    _say(where, policies, steps, len(_shared(policies, problem_N)), evaluated=known)
     _say_unequal(where, policies, problem_N)
     return policies
+
+
+def _evaluations(problem_N: Ints, step_N: Ints, known: Evaluated) -> tuple[list[Policy], Ints]:
+    """The steps that are known to have evaluations, with those behind the log that have all of their problems, and the
+    problems."""
+    policies = [Policy(rows, step, step) for step, rows in by_step(step_N)]
+    logged = [policy for policy in policies if policy.last in known.steps]
+    if not logged:
+        return [], np.empty(0, dtype=np.int64)
+    shared = reduce(np.intersect1d, [problem_N[policy.rows] for policy in logged])
+    trained = problem_N[(step_N <= known.until) & ~np.isin(step_N, list(known.steps))]
+    own = np.setdiff1d(shared, trained)
+    shared = np.unique(own if len(own) else shared)  # without rows of training, if those evaluated are not trained on
+    later = [p for p in policies if p.last > known.until and np.isin(shared, problem_N[p.rows]).all()]
+    return [*logged, *later], shared
 
 
 def _say_unequal(where: str, policies: Sequence[Policy], problem_N: Ints) -> None:
