@@ -51,6 +51,7 @@ from rlready.report import page
 from rlready.runs.checkpoint_order import in_training_order, labels, staged_labels
 from rlready.runs.files import plain, write_json
 from rlready.runs.lineage import stages_of
+from rlready.runs.provenance import content_digest
 from rlready.runs.record import CONFIG, RunRecord
 from rlready.train.result import BestCheckpoint, Evaluation, RLResult
 from test_report import Strict
@@ -604,6 +605,13 @@ def test_an_evaluation_of_a_run_that_was_overwritten_is_refused(tmp_path: Path) 
         path.write_text(json.dumps(json.loads(path.read_text()) | {key: f"2026-01-01{time}:00:00+00:00"}))
     with pytest.raises(UserError, match=r"rl was overwritten after .*evaluate had evaluated it: evaluate .* again"):
         predict(PredictConfig(runs=runs, resamples=50), tmp_path / "b")
+    best.mkdir(parents=True)  # the clock of another machine says nothing against the content
+    (best / "model.safetensors").write_bytes(b"1")
+    note(tmp_path / "evaluate", "models", id=str(best), role="evaluated", sha256=content_digest(best))
+    assert predict(PredictConfig(runs=runs, resamples=50), tmp_path / "c").checkpoints[0].outcomes
+    (best / "model.safetensors").write_bytes(b"2")
+    with pytest.raises(UserError, match="was overwritten after"):
+        predict(PredictConfig(runs=runs, resamples=50), tmp_path / "d")
 
 
 BAD: list[tuple[list[dict[str, Any]], str]] = [

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rlready.core.errors import UserError
 from rlready.core.missing import did_you_mean
-from rlready.core.progress import note
+from rlready.core.progress import note, note_once
 from rlready.core.records import Estimate
 from rlready.core.result import RESULT
 from rlready.evaluate.result import EvaluateResult
@@ -24,6 +24,7 @@ from rlready.predict.outcome import Outcome
 from rlready.predict.outcome_table import RUNS, read_outcomes
 from rlready.runs.checkpoint_order import step_of
 from rlready.runs.lineage import run_of
+from rlready.runs.provenance import content_digest
 from rlready.runs.record import DONE, RECORD, RunRecord
 from rlready.runs.results import refuse_damaged, refuse_unfinished
 from rlready.tasks.files import TABLES
@@ -149,10 +150,11 @@ def _from_folders(rl: Sequence[Path], evaluate: Sequence[Path]) -> list[Outcome]
         before = len(measured)
         largest = result.budgets[-1]
         for model in result.models:
-            run = run_of(record.located(folder, model))
+            checkpoint = record.located(folder, model)
+            run = run_of(checkpoint)
             trained = RunRecord.load(run) if run and (run / RECORD).is_file() else None
             if run and trained and trained.verb == "rl":
-                if trained.start > (record.end or trained.start):
+                if _was_overwritten(checkpoint, record, model, trained):
                     raise UserError(f"{run} was overwritten after {folder} had evaluated it: evaluate {model} again")
                 if run in measured:
                     raise UserError(f"{run} is evaluated twice, in {measured[run][1]} and {folder}: name one of them")
@@ -183,6 +185,15 @@ def _from_folders(rl: Sequence[Path], evaluate: Sequence[Path]) -> list[Outcome]
         )
         for run, record, each, accuracy in zip(runs, records, settings, accuracies, strict=True)
     ]
+
+
+def _was_overwritten(checkpoint: Path, evaluation: RunRecord, model: str, trained: RunRecord) -> bool:
+    """Whether a checkpoint is not the one that was evaluated; if it is gone, whether its run began later, by clocks."""
+    digest = next((each.sha256 for each in evaluation.models if each.id == model), None)
+    if digest and checkpoint.is_dir():
+        note_once("predict: compares the checkpoints with those that were evaluated")
+        return content_digest(checkpoint) != digest
+    return trained.start > (evaluation.end or trained.start)
 
 
 def cost_of(record: RunRecord) -> float:
