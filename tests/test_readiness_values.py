@@ -23,7 +23,7 @@ from rlready.readiness import overfitting
 from rlready.readiness.adaptive_sampling import Counts, plan, waves
 from rlready.readiness.comparison import compare
 from rlready.readiness.group_signal import histogram
-from rlready.readiness.next_step import EASIER, LONGER, next_action
+from rlready.readiness.next_step import EASIER, LONGER, next_action, separation
 from rlready.readiness.overfitting import against_minimum, along_runs
 from rlready.readiness.passk import Floats, counts, pass_at_k, pass_at_k_stopped
 from rlready.readiness.ranking import Ranking, comparisons, gap_of_shares, large, listed, rank
@@ -261,11 +261,11 @@ def test_ranks_equals_and_the_sign() -> None:
     more = units_to_decide(Estimate(0.1, -0.1, 0.3, 9), comparisons(4))
     assert [w.more_problems for w in words] == [None, more, None, None]
     assert less.headline() == "Start RL from y; loss on 9 problems cannot rule out x."
-    assert next_action(less) == (
-        "Start RL from y now: it has the best loss. To separate x from y, measure about "
-        f"{float(f'{more:.2g}'):,.0f} more problems (enough in 4 cases of 5)."
-    )
+    assert next_action(less) == "Start RL from y now: it has the best loss."
+    count = f"{float(f'{more:.2g}'):,.0f}"
+    assert separation(less) == [f"To separate x from y, measure about {count} more problems (enough in 4 cases of 5)."]
     assert next_action(found) == ""  # the headline leaves no choice
+    assert separation(found) == []
     assert less.drops() == ["Drop w and z: loss is significantly worse."]
     assert less.drops(tried=[0]) == ["Drop z: loss is significantly worse."]
 
@@ -316,11 +316,10 @@ def test_the_cheaper_of_a_tie_is_the_pick(
     assert ("; pass@8 on 100 problems cannot rule out step" in found.headline()) is tie
     other = STEPS[pick] if pick != 2 else STEPS[3] if values[3] > 0.4 else STEPS[0]  # where no value decides
     name = other.rpartition("/")[2]
-    assert bool(re.search(f"{name} (from|and) step-30", next_action(found))) is tie
-    behind = f"{100 * (0.5 - values[pick]):.1f} points behind step-30 in pass@8"
-    checked = f" ({behind}, standard error 3.0 points). " if "fewest" in said else ". "
-    action = "Start RL from " + said.replace(" ", " now: it ", 1).removesuffix(".") + checked
-    assert next_action(found).startswith(action) is tie
+    assert bool(re.search(f"{name} (from|and) step-30", " ".join(separation(found)))) is tie
+    assert next_action(found) == ("Start RL from " + said.replace(" ", " now: it ", 1) if tie else "")
+    checked = f"({100 * (0.5 - values[pick]):.1f} points behind step-30 in pass@8, standard error 3.0 points)"
+    assert (checked in found.checkpoint(pick, STEPS[pick]).why) is ("fewest" in said)
     assert [found.checkpoint(i, STEPS[i]).chosen for i in range(4)] == [i == pick for i in range(4)]
 
 
@@ -409,7 +408,7 @@ def test_equal_checkpoints_and_unsolved_problems_are_said() -> None:
     assert ranked(0).headline() == "Start RL from a; pass@8 on 100 problems cannot rule out b."
     for gap in (0, 1e-4):
         said = "b and a cannot be separated: it would take over 10,000 more problems."
-        assert next_action(ranked(gap)) == f"Start RL from a now: it has the best pass@8. {said}"
+        assert separation(ranked(gap)) == [said]
     assert ranked(0, solved[:1], values[:1]).headline() == "a: pass@8 is 50.0 %."
     none, one = ranked(0, 0 * solved, skill), ranked(0, 0 * solved[:1], skill[:1])
     assert none.headline() == "Do not start RL: no checkpoint solved any problem."

@@ -435,9 +435,9 @@ def test_what_single_verbs_add(tmp_path: Path) -> None:
 
 
 def test_what_to_do_next_stands_below_the_title(tmp_path: Path) -> None:
-    """Before notes, picture and numbers; the words before the command."""
+    """Before notes, picture and numbers; the command before the words, on a line of its own."""
     told = {"headline": "Start.", "next_action": "Do it now.", "next_command": "rlready rl", "notes": ["Few problems."]}
-    assert "Start. Next: Do it now.rlready rl Few problems." in text_of(tmp_path, readiness_result(**told))
+    assert "Start. Next: rlready rl Do it now. Few problems." in text_of(tmp_path, readiness_result(**told))
     assert "Start. Next: rlready rl Few" in text_of(tmp_path, readiness_result(**told | {"next_action": ""}))
 
 

@@ -83,6 +83,21 @@ def test_what_to_do_next_needs_no_scrolling(
     assert following["y"] + following["height"] <= size["height"]
 
 
+def test_the_command_has_a_line_of_its_own_with_the_reason_beneath(
+    open_page: Callable[..., Page], pages: dict[str, Path]
+) -> None:
+    """Two short sentences at most."""
+    following = open_page(pages["predict"]).locator(".next")
+    command, reason = (following.locator(part).bounding_box() for part in ("code", "span"))
+    assert command
+    assert reason
+    assert reason["y"] >= command["y"] + command["height"]
+    assert reason["x"] == command["x"]
+    said = following.locator("span").inner_text()
+    assert said.count(". ") <= 1
+    assert len(said) <= 160
+
+
 def test_bars_stand_where_their_numbers_are(open_page: Callable[..., Page], pages: dict[str, Path]) -> None:
     """The first is at the line, the others left of it in the order of the ranking."""
     page = open_page(pages["ready"])

@@ -30,7 +30,7 @@ from rlready.predict.predictors import LOSS, Predictor, predictors, stated
 from rlready.predict.repeat import repeated
 from rlready.predict.result import PredictResult
 from rlready.predict.score import ENOUGH, LEAST, SPLITTABLE, Score, score
-from rlready.readiness.next_step import explained, next_action
+from rlready.readiness.next_step import explained, next_action, separation
 from rlready.readiness.overfitting import along_runs
 from rlready.readiness.ranking import Ranking, large, rank
 from rlready.readiness.result import Overfitting
@@ -123,7 +123,7 @@ def _next_steps(
     """The headline, then what else to do; what RL reached counts for more than the ranking."""
     if not scored:
         recipes = {c.sft or c.name for c in measured.all}
-        return [ranking.headline(), *ranking.drops(), calibrate(ranking, len(recipes) == 1)]
+        return [ranking.headline(), *ranking.drops(), *separation(ranking), calibrate(ranking, len(recipes) == 1)]
     families = [family for family, _ in scored]
     trusted = [
         (f"{family.name}: " if len(scored) > 1 else "") + trust(family, scores, ranking.by) for family, scores in scored

@@ -12,7 +12,7 @@ from rlready.core.result import TaskRecord
 from rlready.models.heldout_loss import HeldOut
 from rlready.readiness.adaptive_sampling import Counts
 from rlready.readiness.group_signal import histogram, informative_share, mean_group_signal, mean_variance
-from rlready.readiness.next_step import next_action
+from rlready.readiness.next_step import next_action, separation
 from rlready.readiness.overfitting import along_runs
 from rlready.readiness.part import Part
 from rlready.readiness.passk import powers
@@ -56,7 +56,7 @@ def compare(
         informative_group_size=informative_size,
         ranked_by=ranking.by,
         rule=ranking.rule,
-        reasons=ranking.drops(),
+        reasons=[*ranking.drops(), *separation(ranking)],
         chosen=names[ranking.pick],
         checkpoints=[
             _checkpoint(ranking.checkpoint(i, part.name), part, counts[i], changes[i], ks, informative_size)

@@ -34,13 +34,17 @@ def next_action(ranking: Ranking, truncated: float = 0.0) -> str:
     """
     if ranking.nothing_solved:
         return LONGER if truncated > MOSTLY else EASIER
+    if not separation(ranking):
+        return ""
+    return f"Start RL from {ranking.labels[ranking.pick]} now: it {ranking.reason()}."
+
+
+def separation(ranking: Ranking) -> list[str]:
+    """In a tie, the sentence on how many more problems would separate the first two; else nothing."""
     other = rival([ranking.checkpoint(i, ranking.labels[i]) for i in ranking.order])
     if other is None or other.behind is None or not any(ranking.advice(i) == "tie" for i in ranking.order):
-        return ""
-    pick, first = ranking.labels[ranking.pick], ranking.labels[ranking.order[0]]
-    more = to_separate(other.name, first, other.behind, other.more_problems)
-    error = f" ({ranking.error()})" if ranking.error() else ""
-    return f"Start RL from {pick} now: it {ranking.reason()}{error}. {more}"
+        return []
+    return [to_separate(other.name, ranking.labels[ranking.order[0]], other.behind, other.more_problems)]
 
 
 def explained(action: str, command: str) -> str:

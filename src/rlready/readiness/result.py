@@ -163,9 +163,9 @@ class ReadinessResult(Result):
 
     ``chance_level`` is the score of guessing, by "pass@k"; ``group_size`` is that planned for RL, but no larger than
     the samples of a problem; ``ranked_by`` is the pass@k of the ranking, ``rule`` the rule in words, ``reasons`` say
-    what to drop and why, ``chosen`` is the name of the checkpoint to start RL from.  ``per_problem`` has the counts
-    behind every pass@k by the name of the checkpoint.  ``conditions`` are, by column, those under which samples were
-    drawn, as their tables say.
+    what to drop and why, and what would separate a tie, ``chosen`` is the name of the checkpoint to start RL from.
+    ``per_problem`` has the counts behind every pass@k by the name of the checkpoint.  ``conditions`` are, by column,
+    those under which samples were drawn, as their tables say.
     """
 
     verb: Literal["readiness"] = "readiness"
