@@ -115,6 +115,7 @@ def test_without_outcomes_there_is_a_ranking_and_no_score(predicted: Path, tmp_p
         tmp_path, whole.model_copy(update={"families": [], "checkpoints": rows, "headline": "", "next_steps": []})
     )
     assert "The ranking, by pass@64" in text
+    assert "P(best) is how often a checkpoint is the best when problems are resampled; a lead is significant" in text
     assert "Predictors against" not in text
     assert "Spearman" not in text
     assert "after RL" not in text
@@ -133,6 +134,7 @@ def test_without_outcomes_one_sft_run_has_only_what_readiness_has_not(tmp_path: 
     for heading in ("What to do", "How certain the order is", "Which is better, by pass@64"):
         assert heading in text
     assert "probability of being the best" in text
+    assert "The probability is how often a checkpoint is the best when problems are resampled" in text
     for heading in ("The ranking", "Along SFT", "pass@k of each checkpoint"):
         assert heading not in text
     two = [c.model_copy(update={"sft": str(i)}) for i, c in enumerate(result.checkpoints)]

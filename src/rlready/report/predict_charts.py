@@ -28,7 +28,7 @@ from rlready.report.figures import (
     Unit,
 )
 from rlready.report.plots import NEUTRAL, Point, Series, in_brief, line_chart
-from rlready.report.predict_order import better_than, certainty
+from rlready.report.predict_order import P_BEST, better_than, certainty
 from rlready.report.section import (
     Column,
     Section,
@@ -77,7 +77,7 @@ def _ranking(rows: Sequence[CheckpointPrediction], result: PredictResult) -> lis
         column("expected after RL", lambda c: c.expected, unit),
         column("why", lambda c: c.why, wide=True),
     ]
-    shown = [table("The ranking", [rows], columns, lambda c: c.chosen)]
+    shown = [table("The ranking", [rows], columns, lambda c: c.chosen), small(P_BEST.format(name="P(best)"))]
     shown += [small(f"Rule: {result.rule}")] if any(row.chosen for row in rows) else []
     if any(row.expected for row in rows):
         note = "Expected after RL: least squares on all runs; the 95 % prediction intervals take runs as independent."

@@ -12,6 +12,11 @@ from rlready.report.figures import WHOLE_PERCENT
 from rlready.report.section import Column, Section, scrolling, small, table
 from rlready.report.text import safe
 
+P_BEST = (
+    "{name} is how often a checkpoint is the best when problems are resampled; a lead is significant only if its "
+    "interval, for all pairs together, excludes 0."
+)
+
 
 def certainty(rows: Sequence[CheckpointPrediction]) -> Section:
     """What is new of the checkpoints of one SFT run: the rest is on the page of readiness."""
@@ -21,9 +26,10 @@ def certainty(rows: Sequence[CheckpointPrediction]) -> Section:
         column("probability of being the best", lambda c: c.p_best, WHOLE_PERCENT),
     ]
     title = "How certain the order is"
+    said = small(P_BEST.format(name="The probability"))
     rest = small("Losses, pass@k and all else that was measured of the checkpoints is on the page of readiness.")
     notes = ["onset"] if any(row.past_onset for row in rows) else []
-    return Section(title, [table(title, [rows], columns, lambda c: c.chosen), rest], notes)
+    return Section(title, [table(title, [rows], columns, lambda c: c.chosen), said, rest], notes)
 
 
 def better_than(result: PredictResult, ranked: Sequence[CheckpointPrediction]) -> list[Section]:
