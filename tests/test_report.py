@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlready.core.cells import brief_percent, decimal, fixed, percent
+from rlready.core.cells import brief_percent, decimal, fixed, percent, rough_time
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
 from rlready.core.result import TaskRecord
@@ -43,7 +43,7 @@ from rlready.report.axes import nice_ticks
 from rlready.report.budget_charts import TONES, styles_of
 from rlready.report.claims import Claim
 from rlready.report.demo_result import DemoCheckpoint, DemoResult, ModelScores, StageSeconds
-from rlready.report.figures import PERCENT, THREE_DIGITS, Unit, roughly
+from rlready.report.figures import PERCENT, THREE_DIGITS, Unit
 from rlready.report.logs import LogLine
 from rlready.report.plots import Point, Series, line_chart
 from rlready.runs.files import plain, write_json
@@ -472,7 +472,7 @@ def test_more_measuring_costs_as_much_time_as_it_did(tmp_path: Path, counts: dic
     [(0.2, "1 s"), (89, "89 s"), (90, "2 min"), (5399, "90 min"), (5400, "1.5 h"), (4e5, "5 days")],
 )
 def test_a_rough_time_has_one_unit(seconds: float, said: str) -> None:
-    assert roughly(seconds) == said
+    assert rough_time(seconds) == said
 
 
 def test_a_page_of_unsolved_problems_recommends_nothing(tmp_path: Path) -> None:

@@ -25,6 +25,14 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'s' * (n != 1)}"
 
 
+def rough_time(seconds: float) -> str:
+    """A time that is only estimated: ``40 s``, ``12 min``, ``2.5 h``."""
+    for unit, size in (("s", 1), ("min", 60)):
+        if seconds < 90 * size:
+            return f"{max(1, round(seconds / size))} {unit}"
+    return f"{seconds / 3600:.2g} h" if seconds < 90 * 3600 else f"{seconds / 86400:,.0f} days"
+
+
 def percent(value: float | Estimate | None) -> str:
     """A share in per cent, without its unit; an estimate with its interval."""
     return _cell(value, 100.0, 1)

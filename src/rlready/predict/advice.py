@@ -13,11 +13,12 @@ import numpy as np
 from rlready.core.cells import decimal
 from rlready.predict.family import Family
 from rlready.predict.predictors import BASELINE, COMBINED, LOSS
-from rlready.predict.score import LEAST, SIGNIFICANT, Score
+from rlready.predict.score import LEAST, SIGNIFICANT, Score, more_recipes
 from rlready.readiness.ranking import NAMED, Ranking, listed
 
 SKILL = 0.05  # p of the best of all predictors
 CALIBRATE = 4
+MOST_RECIPES = 100  # a correlation that takes more of them to be shown is of no use
 FAMILIES = 2  # whose best checkpoint the headline names
 
 
@@ -82,6 +83,26 @@ def trust(family: Family, scores: Sequence[Score], by: str) -> str:
         return "No predictor is significantly better than a random order."
     clear = [s.predictor for s in _main(scores, by) if s.gain and s.gain.low > 0 and s.spearman.low > 0]
     return f"Significantly better than pass@1: {' and '.join(clear) or 'none'}."
+
+
+def to_know_more(family: Family, scores: Sequence[Score], by: str, cost: str) -> str:
+    """How many more recipes would show that the predictor that ranks orders outcomes; "" if these do, or are all equal.
+
+    ``cost`` is that of a run of RL, "" if it is unknown or said elsewhere.
+    """
+    each = "each with an RL run" + (f" ({cost})" if cost else "")
+    if not scores:
+        known = family.recipes >= LEAST  # and equal outcomes
+        return (
+            "" if known else f"To learn how far {by} can be trusted takes at least {SIGNIFICANT} SFT recipes, {each}."
+        )
+    more = next((more_recipes(s.spearman) for s in scores if s.predictor == by), 0)
+    if more is None:
+        return f"{by} does not order these outcomes: how many more SFT recipes would show that it does cannot be told."
+    if more > MOST_RECIPES:
+        return f"To show that {by} orders outcomes would take over {MOST_RECIPES} more SFT recipes."
+    likely = "in 4 cases of 5, if the correlation is as measured"
+    return f"About {more} more SFT recipes, {each}, would show that {by} orders outcomes ({likely})." if more else ""
 
 
 def _unscored(family: Family) -> str:

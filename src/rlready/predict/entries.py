@@ -67,10 +67,10 @@ def predictor_ranking(predictor: Predictor, by: str, shown: Sequence[str]) -> Pr
 
 
 def family_result(
-    family: Family, mine: Sequence[Predictor], scores: list[Score], by: str, shown: Sequence[str]
+    family: Family, mine: Sequence[Predictor], scores: list[Score], by: str, shown: Sequence[str], more: str
 ) -> FamilyResult:
     """Points of the main predictors with outcomes, a line through them, and every score; ``mine`` are the predictors of
-    the family's checkpoints."""
+    the family's checkpoints, ``more`` says what it takes to know more."""
     found = {p.name: p for p in mine}
     every = {**{name: p.values for name, p in found.items()}, **family.stated}
     drawn = [found[name] for name in dict.fromkeys((BASELINE, LOSS, by)) if name in found]
@@ -78,6 +78,7 @@ def family_result(
     return FamilyResult(
         name=family.name,
         meaning=family.meaning,
+        to_know_more=more,
         runs=len(family.outcome),
         rl_runs=int(family.seeds.sum()),
         recipes=family.recipes,

@@ -86,6 +86,8 @@ class FamilyResult(Record):
     """Runs whose outcomes may be compared: ``runs`` checkpoints of ``recipes``, from which ``rl_runs`` were made.
 
     ``meaning`` says what an outcome is: which accuracy, sampled how, after which RL steps; "" if that is not known.
+    ``to_know_more`` says how many more recipes would show whether the predictor that ranks orders outcomes; "" if these
+    do.
 
     ``seed_sd`` is the standard deviation between RL seeds of one checkpoint, None without two of any; ``lines`` has
     both ends, [x, y], of the least-squares line by predictor, None where there is none to draw; ``values`` are those of
@@ -94,6 +96,7 @@ class FamilyResult(Record):
 
     name: str
     meaning: str = ""
+    to_know_more: str = ""
     runs: int
     rl_runs: int
     recipes: int
@@ -144,7 +147,8 @@ class PredictResult(Result):
         """What to do besides the headline, what outcomes of RL are, and the rule of the ranking, if it has decided."""
         rule = [f"Rule: {self.rule}"] if any(c.chosen for c in self.checkpoints) else []
         outcomes = [f"{family.title}: {family.meaning}." for family in self.families if family.meaning]
-        return [*self.next_steps[1:], *outcomes, *rule]
+        more = [family.to_know_more for family in self.families if family.to_know_more]
+        return [*self.next_steps[1:], *more, *outcomes, *rule]
 
     def tables(self) -> list[Table]:
         """Checkpoints with advice, best first, and for every family the predictors with their scores."""

@@ -17,7 +17,7 @@ from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.core.records import Estimate
 from rlready.core.result import with_warning
-from rlready.predict.advice import calibrate, correlations, distributions, reached, trust, untried
+from rlready.predict.advice import calibrate, correlations, distributions, reached, to_know_more, trust, untried
 from rlready.predict.candidates import Candidate, Candidates, read_candidates
 from rlready.predict.comparable import mixed_units, unequal_ends
 from rlready.predict.entries import checkpoint_predictions, family_result, predictor_ranking
@@ -29,6 +29,7 @@ from rlready.predict.outcomes import find_runs
 from rlready.predict.predictors import LOSS, Predictor, predictors, stated
 from rlready.predict.repeat import repeated
 from rlready.predict.result import PredictResult
+from rlready.predict.run_cost import run_cost
 from rlready.predict.score import ENOUGH, LEAST, SPLITTABLE, Score, score
 from rlready.readiness.next_step import explained, next_action, separation
 from rlready.readiness.overfitting import along_runs
@@ -84,13 +85,14 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
         scores, more = _scores(config, measured, family, by.name)
         scored.append((family, scores))
         notes += more
+    earlier = [outcome for some in outcomes.values() for outcome in some]
     following = untried(ranking, [family for family, _ in scored])
     command, does = "", ""
     if following is not None and not ranking.nothing_solved:
-        earlier = (outcome for some in outcomes.values() for outcome in some)
         command, does = repeated(earlier, measured.all[following].model)
         command = command or measured.commands[names[following]]
-    action = _next_action(ranking, scored, following)
+    cost = run_cost(earlier)
+    action = _next_action(ranking, scored, following, cost)
     steps = _next_steps(measured, ranking, scored, following)
     return PredictResult(
         headline=steps[0],
@@ -111,7 +113,14 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
         ),
         predictors=[predictor_ranking(p, by.name, shown) for p in whole],
         families=[
-            family_result(family, _of_family(config, measured, family, config.resamples)[0], scores, by.name, shown)
+            family_result(
+                family,
+                _of_family(config, measured, family, config.resamples)[0],
+                scores,
+                by.name,
+                shown,
+                to_know_more(family, scores, by.name, cost if following is None else ""),
+            )
             for family, scores in scored
         ],
     )
@@ -134,13 +143,15 @@ def _next_steps(
     return [reached(ranking, families, left), *filter(None, [*trusted, following, *ranking.drops(tried), *details])]
 
 
-def _next_action(ranking: Ranking, scored: Sequence[object], left: int | None) -> str:
-    """Which checkpoint to run RL from, and why; where RL has been run, that is the first without an outcome."""
+def _next_action(ranking: Ranking, scored: Sequence[object], left: int | None, cost: str) -> str:
+    """Which checkpoint to run RL from, and why; where RL has been run, that is the first without an outcome, and
+    ``cost`` is what a run has taken ("" if unknown)."""
     if not scored or ranking.nothing_solved:
         return next_action(ranking)
     if left is None:
         return "No checkpoint is left that is worth a try: go on with the best outcome."
-    return f"Run RL from {ranking.labels[left]}, the first by {ranking.by} that has no outcome yet."
+    taken = f"; an earlier run took {cost}" if cost else ""
+    return f"Run RL from {ranking.labels[left]}, the first by {ranking.by} that has no outcome yet{taken}."
 
 
 def _notes(measured: Candidates, whole: Sequence[Predictor], why: str) -> list[str]:

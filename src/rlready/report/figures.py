@@ -56,14 +56,6 @@ class Seconds(Unit):
         return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def roughly(seconds: float) -> str:
-    """A time that is only estimated: ``40 s``, ``12 min``, ``2.5 h``."""
-    for unit, size in (("s", 1), ("min", 60)):
-        if seconds < 90 * size:
-            return f"{max(1, round(seconds / size))} {unit}"
-    return f"{seconds / 3600:.2g} h" if seconds < 90 * 3600 else f"{seconds / 86400:,.0f} days"
-
-
 PERCENT, WHOLE_PERCENT = Unit(100.0, 1, "\u202f%"), Unit(100.0, 0, "\u202f%")
 POINTS, DIFFERENCE = Unit(100.0, 1, " points"), Unit(100.0, 1, " points", signed=True)
 COUNT, TOKENS, ONE_DIGIT = Unit(), Unit(digits=1), Unit(digits=1)

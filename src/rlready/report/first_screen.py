@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from rlready.core.cells import brief_percent, counted, decimals
+from rlready.core.cells import brief_percent, counted, decimals, rough_time
 from rlready.core.records import Estimate
 from rlready.core.separation import MOST_PROBLEMS, separable
 from rlready.evaluate.result import EvaluateResult
@@ -29,7 +29,6 @@ from rlready.report.figures import (
     TOKENS,
     TWO_DIGITS,
     Unit,
-    roughly,
 )
 from rlready.report.folder import RunFolder
 from rlready.report.predict_charts import unlike_outcomes
@@ -188,7 +187,9 @@ def _more_problems(varies: str, more: int | None, seconds_each: float | None = N
     label = f"More {varies} to separate the two"
     if more is None:
         return Number(label, COUNT, "cannot be separated", f"it would take over {MOST_PROBLEMS:,}")
-    takes = f"; about {roughly(2 * more * seconds_each)} for these two at the pace of this run" if seconds_each else ""
+    takes = (
+        f"; about {rough_time(2 * more * seconds_each)} for these two at the pace of this run" if seconds_each else ""
+    )
     return Number(label, COUNT, more, f"enough in 4 cases of 5, if the lead is as measured{takes}")
 
 
@@ -218,12 +219,14 @@ def _outcome_numbers(result: PredictResult) -> Iterator[Number]:
     if score is None:
         for worst in ranked[1:][-1:]:
             yield Number(f"Outcome of RL from {worst.label}, the least", unit, worst.outcome)
-        yield Number("RL runs", COUNT, family.rl_runs, f"from {tried}")
+        more = f". {family.to_know_more}" if family.to_know_more else ""
+        yield Number("RL runs", COUNT, family.rl_runs, f"from {tried}{more}")
         return
     by_seed = ", ".join(map(points.number, score.regret_by_sft_seed.values()))
     note = f"of {tried}" + (f"; by SFT seed: {by_seed}" if by_seed else "")
     yield Number(f"Lost by following {result.ranked_by}", points, score.regret, note)
-    yield Number(f"Rank correlation of {result.ranked_by} with outcomes", TWO_DIGITS, score.spearman)
+    label = f"Rank correlation of {result.ranked_by} with outcomes"
+    yield Number(label, TWO_DIGITS, score.spearman, family.to_know_more)
 
 
 def _meaning(result: PredictResult, outcome: Estimate) -> str:
