@@ -192,6 +192,25 @@ def test_what_is_wrong_here_and_correct_beside_it_can_be_filtered(open_page: Ope
     expect(open_page(viewer, fragment="#outcome=lost").locator("#detail")).to_contain_text("whose outcome is not here")
 
 
+def test_it_is_said_why_an_outcome_cannot_be_chosen_and_what_flipped_means(
+    open_page: Opened, viewer: Path, tmp_path: Path
+) -> None:
+    """In view, as there is no pointer on a phone; of the run with one checkpoint and budget another reason."""
+    page = open_page(viewer, size=PHONE)
+    said, lost = page.locator("#meaning"), page.locator("option[value=lost]")
+    expect(said).to_contain_text("Outcomes of a comparison: choose “compare with …” first.")
+    expect(said).to_contain_text("Flipped: the sample of this number is correct under one checkpoint or budget, wrong")
+    expect(said).to_be_visible()
+    expect(lost).to_have_attribute("title", "choose “compare with …” first")
+    page = open_page(viewer)
+    page.get_by_label("Compare with").select_option(label="step-9 · budget 64")
+    expect(page.locator("#meaning")).not_to_contain_text("Outcomes")
+    expect(page.locator("option[value=lost]")).to_have_attribute("title", "")
+    page = open_page(run_of(tmp_path, [[sample("p0", 0)]]))
+    expect(page.locator("#meaning")).to_have_text("Outcomes of a comparison: there is nothing to compare with.")
+    expect(page.locator("option[value=lost]")).to_be_disabled()
+
+
 def test_problems_that_only_the_other_has_solved_can_be_filtered(open_page: Opened, tmp_path: Path) -> None:
     """All samples of p1, which the first model never solves; p0 it solves once, and nobody solves p2."""
     solved = [{("p0", 1)}, {("p0", 0), ("p1", 1)}]

@@ -5,7 +5,7 @@
   const FLAGS = ["correct", "truncated", "extended", "flipped", "informative", "undecided", "run_on"]; // as in viewer.py
   const MEANING = {
     truncated: "cut off at its limit of tokens", extended: "made to think on by a forced “Wait”",
-    flipped: "the sample of this number is correct under one checkpoint or budget and wrong under another",
+    flipped: "the sample of this number is correct under one checkpoint or budget, wrong under another",
     informative: "some samples of its group are right and some wrong, so that RL learns from it",
     undecided: "the verifier came to no verdict", run_on: "went on after its answer",
   };
@@ -334,9 +334,15 @@
     show(current, { open: true });
     if (filtered) refilter().then(remember);
   };
-  const allowDifferent = () => { // the outcomes of a comparison can be chosen while there is one
-    for (const option of selects[0].options) if (option.value in DIFFERENT) option.disabled = beside < 0;
+  const allowDifferent = () => { // the outcomes of a comparison can be chosen while there is one; else it is said why not
+    const group = $("comparison"), alone = index.conditions.length < 2;
+    const why = beside >= 0 ? "" : alone ? "there is nothing to compare with" : "choose “compare with …” first";
+    group.label = why || "of the two";
+    for (const option of group.children) Object.assign(option, { disabled: beside < 0, title: why });
     if (beside < 0 && selects[0].value in DIFFERENT) selects[0].value = "";
+    const flipped = $("flags").querySelector("[name=flipped]");
+    $("meaning").replaceChildren(why && make("span", {}, `Outcomes of a comparison: ${why}.`),
+      flipped ? make("span", {}, `Flipped: ${MEANING.flipped}.`) : "");
   };
 
   const legend = (shown, correct) => {
@@ -482,6 +488,7 @@
     window.addEventListener("resize", () => refresh());
     window.addEventListener("hashchange", follow);
     view = fits();
+    allowDifferent();
     if (location.hash.length > 1) follow(); else refresh();
   };
   load(0).then(start).catch(fail);
