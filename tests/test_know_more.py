@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ import pytest
 from measured import checkpoint, write_readiness
 from rlready.core.config import PredictConfig
 from rlready.core.records import Estimate
+from rlready.predict.advice import to_know_more
 from rlready.predict.result import PredictResult
 from rlready.predict.run_cost import run_cost
-from rlready.predict.score import SIGNIFICANT, _correlation, more_recipes, spearman, weighted_spearman
+from rlready.predict.score import _correlation, more_recipes, spearman, weighted_spearman
 from rlready.predict.stage import predict
 from rlready.report import page
 from rlready.runs.record import Accelerator, RunRecord
@@ -33,7 +35,7 @@ def test_more_recipes_are_those_of_the_formula() -> None:
     assert more_recipes(rho(0.0, -0.5, 8)) is None
     assert more_recipes(rho(-0.4, -0.9, 8)) is None
     assert more_recipes(rho(0.9, -0.1, 40)) == 1  # not fewer than there are
-    assert more_recipes(rho(1.0, -1.0, 3)) >= SIGNIFICANT - 3
+    assert more_recipes(rho(1.0, -1.0, 3)) == 11  # a perfect order of three counts as 0.75
     assert more_recipes(rho(1e-9, -0.1, 8)) > 10**8
 
 
@@ -87,6 +89,11 @@ def test_the_first_screen_says_what_it_would_cost_to_know_more(tmp_path: Path) -
     assert "To learn how far pass@64 can be trusted takes at least 5 SFT recipes, each with an RL run." in shown
     result, _ = predicted(tmp_path / "all", outcomes(tmp_path / "all", 9, 0.1, cost=5400))
     assert "each with an RL run (1.5 h of GPU or CPU time), would show" in result.families[0].to_know_more
+    weak = [replace(s, spearman=rho(0.2, -0.5, 9)) for s in result.families[0].scores]
+    assert (
+        to_know_more(9, weak, "pass@64", "")
+        == "To show that pass@64 orders outcomes would take over 100 more SFT recipes."
+    )
     result, _ = predicted(tmp_path / "clear", outcomes(tmp_path / "clear", 8, 0.0))
     assert result.families[0].to_know_more == ""
     assert "that has no outcome yet. The command" in result.next_action
@@ -119,4 +126,8 @@ def test_records_of_runs_tell_time_and_tokens(tmp_path: Path) -> None:
         record.save(tmp_path / f"rl-{i}")
     result, _ = predicted(tmp_path / "gpu", runs)
     assert "an earlier run took 60 s of GPU time. " in result.next_action
+    rows = [{"checkpoint": "recipe-2/checkpoints/step-9", "outcome": 0.5, "cost": 60}]
+    listed = table(tmp_path / "other.jsonl", rows)  # whose unit is not known
+    result, _ = predicted(tmp_path / "mixed", (*runs, listed))
+    assert "an earlier run took 60 s of GPU or CPU time. " in result.next_action
     assert run_cost([]) == ""

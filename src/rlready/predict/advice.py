@@ -85,14 +85,15 @@ def trust(family: Family, scores: Sequence[Score], by: str) -> str:
     return f"Significantly better than pass@1: {' and '.join(clear) or 'none'}."
 
 
-def to_know_more(family: Family, scores: Sequence[Score], by: str, cost: str) -> str:
-    """How many more recipes would show that the predictor that ranks orders outcomes; "" if these do, or are all equal.
+def to_know_more(recipes: int, scores: Sequence[Score], by: str, cost: str) -> str:
+    """How many more than these ``recipes`` would show that the predictor that ranks orders outcomes; "" if these do, or
+    if all outcomes are equal.
 
     ``cost`` is that of a run of RL, "" if it is unknown or said elsewhere.
     """
     each = "each with an RL run" + (f" ({cost})" if cost else "")
     if not scores:
-        known = family.recipes >= LEAST  # and equal outcomes
+        known = recipes >= LEAST  # and equal outcomes
         return (
             "" if known else f"To learn how far {by} can be trusted takes at least {SIGNIFICANT} SFT recipes, {each}."
         )

@@ -77,9 +77,9 @@ def more_recipes(spearman: Estimate) -> int | None:
     """How many more recipes the interval of a rank correlation ρ needs to exclude 0, with 80 % power.
 
     If the true correlation is the measured one: N = 3 + (1 + ρ²/2) ((z_{0.975} + z_{0.8}) / atanh ρ)² in all, from
-    the standard error of Bonett & Wright (2000, Psychometrika 65:23) on Fisher's scale; at least `SIGNIFICANT`.  0 if
-    the interval excludes 0, None if ρ is not above 0.  In simulations of ρ = 0.3 to 0.9 with N recipes the intervals
-    of this file exclude 0 in 73 to 81 % of sets.
+    the standard error of Bonett & Wright (2000, Psychometrika 65:23) on Fisher's scale.  0 if the interval excludes 0,
+    None if ρ is not above 0.  In simulations of ρ = 0.3 to 0.9 with N recipes the intervals of this file exclude 0 in
+    73 to 81 % of sets.
     """
     if spearman.low > 0:
         return 0
@@ -88,7 +88,7 @@ def more_recipes(spearman: Estimate) -> int | None:
     normal, rho = NormalDist(), min(spearman.value, _largest(spearman.n))
     quantiles = normal.inv_cdf(1 - TAIL) + normal.inv_cdf(POWER)
     needed = 3 + (1 + rho * rho / 2) * (quantiles / math.atanh(rho)) ** 2
-    return max(1, SIGNIFICANT - spearman.n, math.ceil(min(needed, 1e9)) - spearman.n)
+    return max(1, math.ceil(min(needed, 1e9)) - spearman.n)
 
 
 def score(

@@ -119,7 +119,7 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
                 scores,
                 by.name,
                 shown,
-                to_know_more(family, scores, by.name, cost if following is None else ""),
+                to_know_more(family.recipes, scores, by.name, cost if following is None else ""),
             )
             for family, scores in scored
         ],
