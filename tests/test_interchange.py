@@ -386,6 +386,12 @@ def test_samples_of_lm_eval(tmp_path: Path) -> None:
     assert result.checkpoints[0].samples == 12
     with pytest.raises(UserError, match="no row has filter = strict; did you mean strict-match"):
         read(f"lm-eval:{LM_EVAL}?filter=strict")
+    twice = tmp_path / "samples_twice.jsonl"
+    twice.write_text(LM_EVAL.read_text() * 2)
+    with pytest.raises(
+        UserError, match=r"samples_twice\.jsonl:\d+: document \d is there again, after line 1, which lm-eval"
+    ):
+        read(f"lm-eval:{twice}?filter=strict-match")
 
 
 @pytest.mark.parametrize("name", ["log.eval", "log.json"])

@@ -42,6 +42,7 @@ def files_of(path: Path) -> list[Path]:
 def read(request: Request) -> Iterator[Batch]:
     file = only_file(request, files_of(request.path), "the samples of several tasks or dates")
     score, others, filters = "", list[str](), dict[str, None]()
+    seen: dict[tuple[str, str], int] = {}
     chosen = request.options.filter
     for lines, rows in read_objects(file):
         if "doc_id" not in rows[0] or "resps" not in rows[0]:
@@ -49,6 +50,13 @@ def read(request: Request) -> Iterator[Batch]:
         if not score:
             stated = rows[0].get("metrics")
             others = stated if isinstance(stated, list) else numeric(rows[0], NOT_METRICS)
+        for line, row in zip(lines, rows, strict=True):
+            key = str(row.get("doc_id")), str(row.get("filter"))
+            if (before := seen.setdefault(key, line)) != line:
+                raise UserError(
+                    f"{file}:{line}: document {key[0][:80]} is there again, after line {before}, which lm-eval writes "
+                    "once: give the samples of each checkpoint a file of their own"
+                )
         responses = [responses_of(row.get("resps")) for row in rows]
         if not request.verified:  # before a metric or a filter is asked for, which would not help
             _refuse_several(file, lines, responses, next(iter(others), "a metric"))
