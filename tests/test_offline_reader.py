@@ -177,6 +177,9 @@ def test_two_verdicts_of_the_same_responses_are_no_two_checkpoints(tmp_path: Pat
     checkpoints = tuple(table(tmp_path, rows, f"?correct={name}&name={name}") for name in "ab")
     with pytest.raises(UserError, match=r"a and b are the same samples of .* no two") if texts else nullcontext():
         readiness(ReadinessConfig(checkpoints=checkpoints, samples=4), tmp_path / "run")
+    again = tuple(each.replace("&name=b", "").replace("correct=b", "correct=a") for each in checkpoints)
+    with pytest.raises(UserError, match=r"are the same samples of .* no two"):
+        readiness(ReadinessConfig(checkpoints=(again[0], f"{again[1]}&name=c"), samples=4), tmp_path / "again")
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,14 +51,14 @@ def drawn_alike(config: ReadinessConfig, models: Sequence[str], tables: Mapping[
 
 
 def _refuse_same_samples(tables: Mapping[str, Stored]) -> None:
-    """UserError for the same responses under two names, which differ in who has judged them; verdicts alone may do."""
+    """UserError for the same responses under two names, even by two judges; of verdicts alone columns may differ."""
     seen = dict[tuple[object, ...], str]()
     for name, table in tables.items():
         chosen = [getattr(table.options, key) for key in (*CHOSEN, "n")]
-        key = (Path(table.path).resolve(), table.responses, *chosen)
-        if table.responses and key in seen:
+        key = (Path(table.path).resolve(), table.responses or replace(table.options, name=""), *chosen)
+        if key in seen:
             raise UserError(
-                f"{seen[key]} and {name} are the same samples of {table.path}, with verdicts from two columns, and no "
-                "two checkpoints; rank each of the verdicts in a run of its own"
+                f"{seen[key]} and {name} are the same samples of {table.path}, and no two checkpoints; rank verdicts "
+                "from two columns in a run each"
             )
         seen[key] = name
