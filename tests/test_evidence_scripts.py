@@ -51,6 +51,8 @@ def stored(module: ModuleType, folder: Path) -> tuple[Any, ...]:
     if folder.name in {"pipeline", "predict-plateau", "inject-six", "budgets-controls", "dense-controls"}:
         (file,) = (folder / name for name in ("seeds.json", "runs.json") if (folder / name).exists())
         return (module.Stored.from_file(file),)
+    if folder.name == "smollm2-words":
+        return (module.Measured.from_file(folder / "measured.json"),)
     name = "trials.json" if folder.name == "trust" else "seeds.json"
     return (json.loads((folder / name).read_text()),)
 
@@ -71,6 +73,7 @@ def stored(module: ModuleType, folder: Path) -> tuple[Any, ...]:
         "predict",
         "predict-plateau",
         "public-curves",
+        "smollm2-words",
         "trust",
         "vllm",
     ],

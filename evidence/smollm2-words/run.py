@@ -69,7 +69,7 @@ class Start(Record):
 
     @property
     def name(self) -> str:
-        return f"{self.family}, {self.epochs:g} epochs"
+        return f"{self.family}, {self.epochs:.1f} epochs"
 
 
 class Measured(Record):
@@ -341,8 +341,22 @@ def order(found: Measured) -> str:
     pairs = [apart(one, other) for one, other in pairwise(sorted(ends, key=lambda s: float(np.mean(shares(s.after)))))]
     clear = sum(pair.high < 0 for pair in pairs)
     return (
-        f"Rank correlation with the accuracy after RL, over {len(ends)} starts: {said}. Of {len(pairs)} neighbours in "
-        f"the order of accuracy after RL, {clear} differ by more than their interval."
+        f"Spearman correlation with the accuracy after RL, over {len(ends)} starts, of which none can be significant: "
+        f"{said}. Of the {len(pairs)} pairs of neighbours in the order of accuracy after RL, {clear} differ "
+        f"significantly.\n\n{lowest(found, ends)}"
+    )
+
+
+def lowest(found: Measured, ends: list[Start]) -> str:
+    """What RL did from the start that readiness ranks last."""
+    last = max(ends, key=lambda each: each.rank)
+    best = min((s for s in found.starts if s.family == last.family), key=lambda s: s.heldout_loss.value)
+    above = sum(apart(last, each).low > 0 for each in ends)
+    return (
+        f"Readiness ranks last the start {last.name}. Its held-out loss is {last.heldout_loss.value:.3f}, after "
+        f"{best.heldout_loss.value:.3f} at {best.epochs:.1f} epochs, and its pass@1 {percent(last.pass_1)}, after "
+        f"{percent(best.pass_1)} there. RL from it gains {points(gain(last))} points, and ends significantly above RL "
+        f"from {above} of the {len(ends)} starts: here the rank says how little RL gains, not where it ends."
     )
 
 
