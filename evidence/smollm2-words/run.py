@@ -386,7 +386,8 @@ def figure(found: Measured) -> str:
             scores = [row.scores[model] for row in start.budgets]
             line = [Point(each.thinking_tokens.value, each.accuracy.value) for each in scores]
             tone = 2 * number + (model == "RL")
-            series.append(Series(f"{start.name}: {model}", line, tone=tone, shape=tone))
+            name = f"{start.family.split()[0]} {start.epochs:.1f}: {model}"
+            series.append(Series(name, line, tone=tone, shape=tone))
     title = "SmolLM2-135M on word problems at four thinking budgets"
     return standalone(line_chart(series, title=title, x_label="mean thinking tokens", y_label="accuracy", percent=True))
 
