@@ -389,7 +389,7 @@ def test_samples_of_lm_eval(tmp_path: Path) -> None:
     twice = tmp_path / "samples_twice.jsonl"
     twice.write_text(LM_EVAL.read_text() * 2)
     with pytest.raises(
-        UserError, match=r"samples_twice\.jsonl:\d+: document \d is there again, after line 1, which lm-eval"
+        UserError, match=r"samples_twice\.jsonl:\d+: document \d is there again, which lm-eval writes once"
     ):
         read(f"lm-eval:{twice}?filter=strict-match")
 

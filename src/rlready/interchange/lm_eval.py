@@ -42,7 +42,7 @@ def files_of(path: Path) -> list[Path]:
 def read(request: Request) -> Iterator[Batch]:
     file = only_file(request, files_of(request.path), "the samples of several tasks or dates")
     score, others, filters = "", list[str](), dict[str, None]()
-    seen: dict[tuple[str, str], int] = {}
+    seen: dict[str, set[str]] = {}  # documents by filter
     chosen = request.options.filter
     for lines, rows in read_objects(file):
         if "doc_id" not in rows[0] or "resps" not in rows[0]:
@@ -51,12 +51,13 @@ def read(request: Request) -> Iterator[Batch]:
             stated = rows[0].get("metrics")
             others = stated if isinstance(stated, list) else numeric(rows[0], NOT_METRICS)
         for line, row in zip(lines, rows, strict=True):
-            key = str(row.get("doc_id")), str(row.get("filter"))
-            if (before := seen.setdefault(key, line)) != line:
+            document, same = str(row.get("doc_id")), seen.setdefault(str(row.get("filter")), set())
+            if document in same:
                 raise UserError(
-                    f"{file}:{line}: document {key[0][:80]} is there again, after line {before}, which lm-eval writes "
-                    "once: give the samples of each checkpoint a file of their own"
+                    f"{file}:{line}: document {document[:80]} is there again, which lm-eval writes once: give the "
+                    "samples of each checkpoint a file of their own"
                 )
+            same.add(document)
         responses = [responses_of(row.get("resps")) for row in rows]
         if not request.verified:  # before a metric or a filter is asked for, which would not help
             _refuse_several(file, lines, responses, next(iter(others), "a metric"))
