@@ -151,6 +151,7 @@ def test_logs_of_prime_rl_without_an_outcome(lines: list[Any], message: str, tmp
         ([{"curve": "twice.csv"}], "step 1 is given twice"),
         ([{"curve": "start.csv"}], r"start\.csv has only the evaluation before training"),
         ([{"curve": "sft"}], "none of eval_reward, reward was logged; name another as the metric"),
+        ([{"curve": "two"}], "has eval_a_reward, eval_b_reward of several evaluations; name one as the metric"),
         ([{"curve": "broken"}], "not a trainer_state.json with a log_history"),
         ([{"curve": "deep"}], "not a trainer_state.json with a log_history"),
         ([{"curve": "nan"}], "reward at step 20 is 'nan', no finite number"),
@@ -160,6 +161,7 @@ def test_logs_of_prime_rl_without_an_outcome(lines: list[Any], message: str, tmp
 def test_curves_without_an_outcome(rows: list[dict[str, Any]], message: str, tmp_path: Path) -> None:
     state(tmp_path / "grpo", reward=[0.1, 0.6])
     state(tmp_path / "sft", loss=[1.0])
+    state(tmp_path / "two", reward=[0.9], eval_a_reward=[0.1], eval_b_reward=[0.2])
     (tmp_path / "bad.csv").write_text("step,outcome\n1,x\n")
     (tmp_path / "twice.csv").write_text("step,outcome\n1,1\n1,2\n")
     (tmp_path / "start.csv").write_text("step,outcome\n0,0.5\n")

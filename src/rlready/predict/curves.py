@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ from rlready.tasks.table import read_table
 CHOICES: tuple[CurveValue, ...] = get_args(CurveValue)
 STATE = "trainer_state.json"
 USUAL = ("eval_reward", "reward")
+SEVERAL = re.compile(r"eval_[^/]+_reward")  # of a trainer that has several data sets for evaluation
 NO_METRICS = ("step", "epoch")
 LEAST = 8  # points of a curve that is fitted
 RISEN = 0.75  # share of the rise that a curve must show
@@ -172,6 +174,9 @@ def _logged(path: Path, metric: str, usual: Sequence[str]) -> tuple[str, dict[fl
     names = list(dict.fromkeys(name for name, value in logged if is_number(number_of(value))))
     if metric and metric not in names:
         raise UserError(f"{path}: no metric {metric!r} was logged; {nearest(metric, names)}")
+    several = [name for name in names if SEVERAL.fullmatch(name)]
+    if not metric and several and not any(name in names for name in usual if name.startswith("eval_")):
+        raise UserError(f"{path}: has {', '.join(several)} of several evaluations; name one as the metric")
     metric = metric or next((name for name in usual if name in names), "")
     if not metric:
         raise UserError(f"{path}: none of {', '.join(usual)} was logged; name another as the metric")
