@@ -330,6 +330,20 @@ def test_a_sweep_is_also_what_it_measured(tmp_path: Path, capfd: pytest.CaptureF
         assert ("has not finished (failed): only what is done is ranked" in capfd.readouterr().err) is said
 
 
+def test_an_outcome_that_speaks_against_the_rule_is_said(tmp_path: Path) -> None:
+    found = [
+        checkpoint(f"sft/checkpoints/step-{i + 1}", reach=0.8, skill=0.3 + 0.05 * i, seed=i, loss=loss)
+        for i, loss in enumerate((0.5, 0.6))
+    ]
+    ready = write_readiness(tmp_path / "ready", found)
+    for late, said in ((0.7, True), (0.4, False)):
+        rows = [{"checkpoint": found[0].name, "outcome": 0.5}, {"checkpoint": found[1].name, "outcome": late}]
+        path = table(tmp_path / f"{late}.jsonl", rows)
+        steps = predict(PredictConfig(runs=(str(ready), path), resamples=200), tmp_path / str(late)).next_steps
+        against = "step-2 is past overfitting onset, but RL from it reached 70.0 %, more than from step-1."
+        assert (against in steps) is said
+
+
 def test_few_runs_are_warned_about(tmp_path: Path) -> None:
     found = disagreeing(tmp_path)[:5]
     ready = write_readiness(tmp_path / "ready", found)

@@ -14,7 +14,7 @@ from rlready.core.cells import decimal
 from rlready.predict.family import Family
 from rlready.predict.predictors import BASELINE, COMBINED, LOSS
 from rlready.predict.score import LEAST, SIGNIFICANT, Score, more_recipes
-from rlready.readiness.ranking import NAMED, Ranking, listed
+from rlready.readiness.ranking import NAMED, ONSET, Ranking, listed
 
 SKILL = 0.05  # p of the best of all predictors
 CALIBRATE = 4
@@ -64,6 +64,20 @@ def reached(ranking: Ranking, families: Sequence[Family], left: int | None) -> s
             said += f"; {ranking.labels[ranking.pick]}, the pick by {ranking.by}, reached {there}"
         found.append(said)
     return f"RL reached most from {' and '.join(found)}."
+
+
+def against(ranking: Ranking, families: Sequence[Family]) -> list[str]:
+    """What speaks against the rule: RL from a checkpoint past overfitting onset that reached more than from others."""
+    found = []
+    for family in families:
+        tried = [(int(place), at) for at, place in enumerate(family.place)]
+        for i, at in tried:
+            less = [ranking.labels[j] for j, other in tried if family.outcome[other] < family.outcome[at]]
+            less = less if ranking.dropped(i) else []
+            if less:
+                said = f"{ranking.labels[i]} is {ONSET}, but RL from it reached {family.shown(at)}"
+                found.append(f"{said}, more than from {listed(less)}.")
+    return found
 
 
 def untried(ranking: Ranking, families: Sequence[Family]) -> int | None:

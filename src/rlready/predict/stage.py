@@ -17,7 +17,16 @@ from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.core.records import Estimate
 from rlready.core.result import with_warning
-from rlready.predict.advice import calibrate, correlations, distributions, reached, to_know_more, trust, untried
+from rlready.predict.advice import (
+    against,
+    calibrate,
+    correlations,
+    distributions,
+    reached,
+    to_know_more,
+    trust,
+    untried,
+)
 from rlready.predict.candidates import Candidate, Candidates, read_candidates
 from rlready.predict.comparable import mixed_units, unequal_ends
 from rlready.predict.entries import checkpoint_predictions, family_result, predictor_ranking
@@ -140,7 +149,8 @@ def _next_steps(
     details = [correlations(family, scores, ranking.by) for family, scores in scored]
     tried = {int(i) for family in families for i in family.place}
     following = "" if left is None else f"First by {ranking.by} of those without an outcome: {ranking.labels[left]}."
-    return [reached(ranking, families, left), *filter(None, [*trusted, following, *ranking.drops(tried), *details])]
+    others = [*trusted, following, *ranking.drops(tried), *against(ranking, families), *details]
+    return [reached(ranking, families, left), *filter(None, others)]
 
 
 def _next_action(ranking: Ranking, scored: Sequence[object], left: int | None, cost: str) -> str:

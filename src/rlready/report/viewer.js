@@ -6,7 +6,7 @@
   const MEANING = {
     truncated: "cut off at its limit of tokens", extended: "made to think on by a forced “Wait”",
     flipped: "the sample of this number is correct under one checkpoint or budget, wrong under another",
-    informative: "some samples of its group are right and some wrong, so that RL learns from it",
+    informative: "some samples of its problem are right and some wrong: from such a group RL learns",
     undecided: "the verifier came to no verdict", run_on: "went on after its answer",
   };
   const WORDS = { informative: "informative group", undecided: "not verified", run_on: "runs on" };
