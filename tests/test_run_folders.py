@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from contextlib import suppress
@@ -469,6 +470,27 @@ def test_a_run_with_half_a_write_in_it_moves_and_goes_on(tmp_path: Path) -> None
     with Run(moved, "export", ExportConfig()) as run:
         run.claim()
     assert not any(place.exists() for place in places)
+
+
+def test_a_run_whose_folder_was_moved_writes_nothing_into_the_next_one(tmp_path: Path) -> None:
+    """A user renames the folder of a running run and starts another one under its name."""
+    out = tmp_path / "run"
+    stopped = "run is not the folder of this run any more, which was moved or removed: stopped"
+
+    def go_on() -> None:
+        with Run(out, "export", ExportConfig()) as run:
+            run.claim()
+            append_line(out / "log.jsonl", {"step": 1})
+            out.rename(tmp_path / "moved")
+            shutil.copytree(tmp_path / "moved", out)
+            with pytest.raises(UserError, match=stopped):
+                append_line(out / "log.jsonl", {"step": 2})
+            with run.writing(out / "result.json"):
+                (out / "result.json").write_text("{}")
+
+    with pytest.raises(UserError, match=stopped):
+        go_on()
+    assert content(out) == content(tmp_path / "moved")
 
 
 def test_a_moved_sweep_also_renames_paths_of_jobs_that_are_gone(tmp_path: Path) -> None:

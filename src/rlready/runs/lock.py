@@ -15,7 +15,7 @@ from rlready.core.progress import note
 from rlready.runs.files import os_errors_named
 
 NAME = ".lock"
-HELD = set[int]()  # descriptors of locks
+HELD = dict[int, Path]()  # the files of locks, by descriptor
 LONGEST = 30.0  # seconds to wait for another process that replaces a file, which takes it milliseconds
 
 
@@ -58,14 +58,35 @@ def lock_folder(folder: Path) -> int:
         note(f"{folder}: the file system has no locks ({error.strerror}); let no other process use it")
     os.ftruncate(lock, 0)
     os.pwrite(lock, str(os.getpid()).encode(), 0)
-    HELD.add(lock)
+    HELD[lock] = file
     return lock
+
+
+def refuse_moved(path: Path) -> None:
+    """UserError if ``path`` is in a folder that this process has locked, and that is no longer there: another run may
+    be at its place."""
+    held: dict[Path, list[int]] = {}
+    for lock, file in list(HELD.items()):
+        if path.is_relative_to(file.parent):
+            held.setdefault(file, []).append(lock)
+    for file, locks in held.items():
+        if not any(_is_at(lock, file) for lock in locks):
+            raise UserError(
+                f"{file.parent} is not the folder of this run any more, which was moved or removed: stopped"
+            )
+
+
+def _is_at(lock: int, file: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(lock), os.lstat(file))
+    except OSError:
+        return False
 
 
 def unlock(lock: int) -> None:
     """Release a lock of `lock_folder`, unless this process was forked from the one that holds it."""
     if lock in HELD:
-        HELD.remove(lock)
+        del HELD[lock]
         with suppress(OSError):  # of a file system without locks
             fcntl.flock(lock, fcntl.LOCK_UN)  # also for a child that has not closed its copy yet
         os.close(lock)
@@ -74,7 +95,7 @@ def unlock(lock: int) -> None:
 def _leave_to_parent() -> None:
     """Close the locks in a child, which would otherwise hold them for as long as it lives."""
     while HELD:
-        os.close(HELD.pop())
+        os.close(HELD.popitem()[0])
 
 
 os.register_at_fork(after_in_child=_leave_to_parent)

@@ -16,6 +16,7 @@ from rlready.core.distributed import rank
 from rlready.core.errors import UserError
 from rlready.core.regular import opened
 from rlready.runs.files import os_errors_named, plain, sync, write_text
+from rlready.runs.lock import refuse_moved
 
 LOG = "log.jsonl"
 EXAMPLES = "examples.jsonl"  # samples to read, of an evaluation
@@ -29,6 +30,7 @@ def append_line(path: Path, content: object) -> None:
     if rank():
         return
     line = _line(plain(content)).encode()
+    refuse_moved(path)
     with os_errors_named(path), FileIO(path, "a+", opener=_opener) as file:
         end = _end_of_whole_lines(file)
         file.truncate(end)

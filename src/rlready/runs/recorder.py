@@ -24,6 +24,7 @@ from rlready.runs.files import plain, write_json
 from rlready.runs.invocation import Invocation
 from rlready.runs.licences import Source, output_licence
 from rlready.runs.lineage import base_folder
+from rlready.runs.lock import refuse_moved
 from rlready.runs.provenance import content_digest
 from rlready.runs.record import DEFAULT, RUNNING, Attempt, DataNote, ModelNote, Note, Overlap, RunRecord, directory_of
 from rlready.runs.stated_licence import NOT_STATED, Stated, licence_of, licence_of_model, licence_on_hub
@@ -204,6 +205,7 @@ class Recorder:
         if rank():
             yield
             return
+        refuse_moved(self.out)
         self.forget(path)
         yield
         self.record.files |= checksums(self.out, path)
@@ -237,6 +239,7 @@ class Recorder:
         self._saved = time.monotonic()
         if not self._claimed or rank():
             return
+        refuse_moved(self.out)
         record, attempt = self.record, self._attempt
         record.status = attempt.status = status
         attempt.end = record.end
