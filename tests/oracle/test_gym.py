@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +32,25 @@ def test_own_answers_are_correct_and_a_smaller_n_is_a_prefix(name: str) -> None:
     known = [p for p in problems if p.answer and "Integral" not in p.answer]  # which repeats the question
     assert all(score(p, f"so <answer>{p.answer}</answer>") for p in known)
     assert not any(score(p, "<answer>?!</answer>") for p in known)
+
+
+def test_problems_are_the_same_in_every_process() -> None:
+    """Some data sets draw from sets of texts, whose order Python draws anew in each process."""
+    code = (
+        "from rlready.tasks import open_task\n"
+        f"for name in {SOURCES!r}: print(name, open_task(f'gym:{{name}}?n=3&seed=5').problems())"
+    )
+    said = [
+        subprocess.run(
+            [sys.executable, "-P", "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout.splitlines()
+        for seed in "12"
+    ]
+    differing = [one.split()[0].decode() for one, two in zip(*said, strict=True) if one != two]
+    assert (len(said[0]), differing) == (len(SOURCES), [])
 
 
 def test_what_evaluates_an_answer_is_listed() -> None:

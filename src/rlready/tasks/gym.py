@@ -47,11 +47,15 @@ SIMPLE = (int, float, bool, str)
 NO_SOURCE = {
     "composite": "it mixes others: name one of them",
     "codeio": "it draws other problems at every call",
+    **dict.fromkeys(
+        ("isomorphic_strings", "knight_swap", "polynomial_multiplication", "ransom_note", "word_ladder"),
+        "it draws other problems in every process",
+    ),
     "game_of_life_halting": "its scorer takes every answer without the word True for False",
 }
 PUZZLE = "puzzle24"  # whose scorer does not compare the numbers that are used with those given
 PARTIAL = ("binary_matrix", "n_queens", "spiral_matrix", "string_insertion")  # eval() earns less than 1 there
-FORMULAS = ("countdown", "intermediate_integration", "polynomial_multiplication", "puzzle24", "simple_integration")
+FORMULAS = ("countdown", "intermediate_integration", "puzzle24", "simple_integration")
 
 
 class GymTask(Task):
