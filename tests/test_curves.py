@@ -202,6 +202,13 @@ def test_a_log_of_verl_that_was_begun_anew_replaces_what_follows(tmp_path: Path)
     assert outcomes(tmp_path, {"curve": "run"})[0] == (0.4, "last val-core/sums/acc/mean of ./run")
 
 
+@pytest.mark.parametrize("step", ["9" * 400, "true", '"x"', "1e400"])
+def test_a_step_of_verl_is_a_number(step: str, tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text(f'{{"step": {step}, "data": {{"val-core/a/acc/mean@4": 0.5}}}}\n')
+    with pytest.raises(UserError, match=r"log\.jsonl:1: (the step is|not a line)"):
+        outcomes(tmp_path, {"curve": "log.jsonl"})
+
+
 def test_curves_of_other_numbers_are_not_compared(tmp_path: Path) -> None:
     one, other = (verl(tmp_path / name / "log.jsonl", **{name: [0.5]}) for name in ("gsm8k", "math"))
     with pytest.raises(

@@ -317,4 +317,4 @@ def test_a_sweep_for_verl_names_its_checkpoints_by_paths_inside_it(
     trained_by_verl(Path("copy", key), 0.2, 0.7)
     Path("copy").rename("runs/s")
     assert sweep(config, Path("runs/s")).starts[0].outcome.value == 0.7
-    assert rows(Path("runs/s"))[key]["meaning"] == "last outcome of verl"
+    assert rows(Path("runs/s"))[key]["meaning"] == "last val-core/problems.jsonl/acc/mean of verl"

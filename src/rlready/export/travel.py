@@ -93,7 +93,7 @@ def _refuse_bound(text: str, path: str, file: Path) -> None:
     """UserError for a module that cannot be imported in another folder, such as one that opens a file beside it."""
     with tempfile.TemporaryDirectory() as folder:
         alone = shutil.copy(file, folder)
-        command = [sys.executable, "-c", IMPORT, alone]
+        command = [sys.executable, "-P", "-c", IMPORT, alone]
         try:
             done = subprocess.run(command, cwd=folder, capture_output=True, check=False, timeout=PATIENCE)
         except subprocess.TimeoutExpired:

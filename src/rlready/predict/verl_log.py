@@ -63,10 +63,12 @@ def _validations(log: Path) -> Iterator[tuple[str, float, float]]:
         place = f"{log}:{number}"
         try:
             logged = json.loads(line)
-            step = int(logged["step"])
+            step = number_of(logged["step"])
             found = {name: number_of(value) for name, value in logged["data"].items() if ACCURACY.fullmatch(name)}
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise UserError(f"{place}: not a line of verl's log; {INSTEAD}") from None
+        if not is_number(step):
+            raise UserError(f"{place}: the step is {str(step)[:40]!r}, no number; {INSTEAD}")
         if len(found) > 1:
             raise UserError(f"{place}: has {len(found)} validation accuracies ({', '.join(found)}); {INSTEAD}")
         for name, value in found.items():

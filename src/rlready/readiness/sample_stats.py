@@ -142,7 +142,7 @@ class Draws:
         if not last_P.any() and not self.planned:
             return Counts(int(drawn.min()), int(drawn.min()), since, drawn, correct)
         cap = self.planned or int(drawn.max())
-        bad = (early > 0) | ((correct == 0) & (drawn < cap)) | (first != first.max())
+        bad = (early > 0) | ((correct == 0) & (drawn < cap)) | (first < max(1, first.max()))
         if bad.any():
             raise UserError(
                 f"{where}: column wave: {int(bad.sum())} of {self.problems} problems were not drawn as waves that stop "
