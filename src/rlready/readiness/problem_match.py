@@ -11,6 +11,7 @@ this text alone.  White space is not compared.  The rules are a choice of this p
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -21,20 +22,26 @@ from rlready.readiness.offline_samples import Stored
 from rlready.tasks.turns import asked_in
 
 PIECE = 16  # characters of a text by which it is looked up
+PIECES = 8  # of a text, about, that may be the one
+WORD = re.compile(r"[A-Za-z0-9]{2}")
 SHOWN = 80  # characters of a prompt in an error line
 
 
 class Finder:
-    """Finds which of many texts, none of them empty, a longer one holds; it reads that once for all but short ones."""
+    """Finds which of many texts, none of them empty, a longer one holds; it reads that once for all but short ones.
+
+    A text is looked up by that of some pieces of it that the fewest texts have.  Inside a word or a number no text is
+    found: 3+2= is not in 13+2=.
+    """
 
     def __init__(self, texts: Iterable[str]) -> None:
-        self._short: list[str] = []
+        some = list(texts)
+        self._short = [text for text in some if len(text) < PIECE]
+        begins = {text: _begins(text) for text in some if len(text) >= PIECE}
+        times = Counter(text[at : at + PIECE] for text, places in begins.items() for at in places)
         self._by_piece: dict[str, list[tuple[int, str]]] = {}  # where the piece begins, and the text
-        for text in texts:
-            if len(text) < PIECE:
-                self._short.append(text)
-                continue
-            begin = (len(text) - PIECE) // 2  # prompts are most alike at both ends
+        for text, places in begins.items():
+            begin = min(places, key=lambda at: times[text[at : at + PIECE]])
             self._by_piece.setdefault(text[begin : begin + PIECE], []).append((begin, text))
 
     def inside(self, whole: str) -> dict[str, int]:
@@ -43,9 +50,32 @@ class Finder:
             text: at - begin + len(text)
             for at in (range(len(whole) - PIECE + 1) if self._by_piece else ())
             for begin, text in self._by_piece.get(whole[at : at + PIECE], ())
-            if at >= begin and whole.startswith(text, at - begin)
+            if at >= begin and whole.startswith(text, at - begin) and _apart(whole, at - begin, len(text))
         }
-        return found | {text: whole.rindex(text) + len(text) for text in self._short if text in whole}
+        for text in self._short:
+            ends = (at for at in _places(text, whole) if _apart(whole, at, len(text)))
+            if (at := max(ends, default=-1)) >= 0:
+                found[text] = at + len(text)
+        return found
+
+
+def _begins(text: str) -> range:
+    """Where some pieces of a text begin."""
+    last = len(text) - PIECE
+    return range(0, last + 1, max(1, last // PIECES))
+
+
+def _places(text: str, whole: str) -> Iterator[int]:
+    """Where a text occurs."""
+    at = whole.find(text)
+    while at >= 0:
+        yield at
+        at = whole.find(text, at + 1)
+
+
+def _apart(whole: str, begin: int, length: int) -> bool:
+    """Whether what stands there neither begins nor ends within a word or a number."""
+    return not any(WORD.fullmatch(whole[max(0, at - 1) : at + 1]) for at in (begin, begin + length))
 
 
 class Prompts:
