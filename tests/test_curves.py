@@ -120,7 +120,10 @@ def test_evaluations_of_prime_rl(tmp_path: Path) -> None:
     [
         ([(1, 0, {"a/avg@4": 0.9})], "has only the evaluation before training"),
         ([(2, 1, {"a/pass@4": 0.9})], "no evaluation was logged"),
-        ([(2, 1, {"a/avg@4": 0.9, "b/avg@4": 0.1})], r"metrics\.jsonl: has 2 validation accuracies \(eval/sums"),
+        (
+            [(2, 1, {"a/avg@4": 0.9, "b/avg@4": 0.1})],
+            r"metrics\.jsonl: has 2 validation accuracies; name one as the metric: eval/sums",
+        ),
         ([(2, 1, {"a/avg@4": float("nan")})], "avg@4 is 'nan', no finite number; give a number instead"),
         ([(None, 1, {"a/avg@4": 0.5})], "step is 'None', no finite number"),
         ([(2, None, {"a/avg@4": 0.5})], "eval/sums/policy_version is 'None', no finite number"),
@@ -218,10 +221,12 @@ def test_curves_of_other_numbers_are_not_compared(tmp_path: Path) -> None:
     both = verl(tmp_path / "both" / "log.jsonl", gsm8k=[0.5], math=[0.6])
     with pytest.raises(UserError, match="has 2 validation accuracies"):
         outcomes(tmp_path, {"curve": both})
-    with pytest.raises(
-        UserError, match=r"metric=acc applies to trainer_state\.json, but the curve is .*log\.jsonl; leave"
-    ):
+    assert outcomes(tmp_path, {"curve": both, "metric": "val-core/math/acc/mean"})[0][0] == 0.6
+    with pytest.raises(UserError, match=r"no validation was logged \(acc@N\)"):
         outcomes(tmp_path, {"curve": one, "metric": "acc"})
+    (tmp_path / "t.csv").write_text("step,outcome\n1,0.5\n")
+    with pytest.raises(UserError, match=r"metric=acc names a metric of a log, but .*t\.csv is a table; leave it out"):
+        outcomes(tmp_path, {"curve": "t.csv", "metric": "acc"})
     run = prime_rl(tmp_path / "a" / "metrics.jsonl", (2, 1, {"a/avg@4": 0.5}))
     judged = prime_rl(tmp_path / "b" / "metrics.jsonl", (2, 1, {"a/metrics/correct/mean": 0.5}))
     with pytest.raises(UserError, match=r"it is last eval/sums/effective/a/avg;"):

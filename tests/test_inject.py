@@ -476,6 +476,14 @@ def test_what_stands_before_an_annotation_may_be_prose(before: str) -> None:
     assert prose(f"She makes {before} = $<<14*3+5=47>>47.", p=0.0)
 
 
+def test_a_question_in_another_language_is_unfit() -> None:
+    """The sentences are English; with words of English it is taken."""
+    thinking = "Er hat 3*4=<<3*4=12>>12 Äpfel."
+    with pytest.raises(Unfit, match="its question is not in English"):
+        solution("Tom hat 3 Tüten mit je 4 Äpfeln. Wie viele sind es?", thinking, Fraction(12))
+    assert solution("Tom has 3 bags of 4. How many are there?", thinking, Fraction(12))
+
+
 @pytest.mark.parametrize(
     ("line", "why"),
     [

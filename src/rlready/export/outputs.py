@@ -93,7 +93,7 @@ def read_outcome(config: ImportConfig, folder: Path) -> Outcome:
         value,
         curve.meaning(config.value),
         curve.path,
-        curve.metric if curve.path.name == STATE else "",
+        curve.metric if curve.path.name == STATE else config.metric,
         float(curve.steps[-1]),
     )
 

@@ -49,6 +49,9 @@ SLIP = re.compile(  # "the the", "1, 320", "6 cards - 1 cards", "He need", "will
     r"\b(?!that|had)([a-z]+) \1\b|\b[0-9]{1,3}, [0-9]{3}\b|[-+=] 1 (?:people|[a-z]{3,}[a-rt-z]s)\b|`"
     r"|\b(?:He|She) (?:have|need|spend)\b|\b(?:will|would) (?:costs|is)\b|\bThere a\b"
 )
+ENGLISH = re.compile(  # of which every question of GSM8K has a word
+    r"\b(?:the|how|what|many|much|and|each|does|did|were|she|they|with|if|have|has)\b", re.IGNORECASE
+)
 BECAUSE = re.compile(r"(.*[0-9].*) because [^a-z]*$")
 QUOTE = re.compile(r'(?<![0-9])"')  # the other is an inch
 PLAIN_EQUATION = "an equation without an annotation does not hold"
@@ -100,6 +103,8 @@ def solution(question: str, thinking: str, answer: Fraction | None) -> list[Pros
     """The steps of an annotated solution; Unfit or Contradiction says why there are none."""
     if max(len(question), len(thinking)) > LONGEST:
         raise Unfit(f"its question or its solution is longer than {LONGEST:,} characters")
+    if not ENGLISH.search(question):
+        raise Unfit("its question is not in English, as the sentences are")
     if BROKEN.search(thinking) or len(QUOTE.findall(thinking)) % 2:
         raise Unfit("it has a run of spaces, or a quotation mark without its partner")
     if SLIP.search(ANNOTATION.sub("", thinking)):

@@ -116,14 +116,15 @@ def read_curve(path: Path, metric: str, place: str, usual: Sequence[str] = USUAL
     if files[0].name == STATE:
         path = files[0]
         metric, points, planned = _logged(path, metric, usual)
-    elif metric:
-        raise UserError(f"{place}: metric={metric} applies to {STATE}, but the curve is {path}; leave it out")
     elif prime_rl_log.is_log(files[0]):
         path = files[0]
-        metric, points = prime_rl_log.accuracies(path)
+        metric, points = prime_rl_log.accuracies(path, metric)
+    elif path.is_dir() or verl_log.is_log(path):
+        metric, points = verl_log.accuracies(files, metric)
+    elif metric:
+        raise UserError(f"{place}: metric={metric} names a metric of a log, but {path} is a table; leave it out")
     else:
-        of_verl = path.is_dir() or verl_log.is_log(path)
-        metric, points = verl_log.accuracies(files) if of_verl else ("outcome", _tabled(path))
+        metric, points = "outcome", _tabled(path)
     if not points:
         raise UserError(f"{place}: {path} has no values of {metric}")
     steps = sorted(points)

@@ -37,27 +37,29 @@ def logs_in(folder: Path) -> list[Path]:
     return sorted(file for file in (*folder.glob(LOG), *folder.glob(f"*/{LOG}")) if is_log(file))
 
 
-def accuracies(log: Path) -> tuple[str, dict[float, float]]:
+def accuracies(log: Path, metric: str) -> tuple[str, dict[float, float]]:
     """(the name of the accuracy without @N, its values by step); of a step that is there twice, the last one counts.
 
-    UserError for what is no such log, and for several evaluations.
+    UserError for what is no such log, and for several evaluations unless ``metric`` is one of them.
     """
     lines = list(_evaluations(log))
     for wanted in (VERDICT, REWARD):
         named: dict[str, dict[float, float]] = {}
         for place, line in lines:
             for name, value in line.items():
-                if not wanted.fullmatch(name):
+                if not wanted.fullmatch(name) or metric not in ("", AVERAGED.sub("", name)):
                     continue
                 version = f"{name.partition('/effective/')[0]}/policy_version"
                 before = _number(line.get(version), version, place) == 0
                 step = 0.0 if before else _number(line.get("step"), "step", place)
                 named.setdefault(AVERAGED.sub("", name), {})[step] = _number(value, name, place)
         if len(named) > 1:
-            raise UserError(f"{log}: has {len(named)} validation accuracies ({', '.join(named)}); {INSTEAD}")
+            raise UserError(
+                f"{log}: has {len(named)} validation accuracies; name one as the metric: {', '.join(named)}"
+            )
         if named:
             return named.popitem()
-    raise UserError(f"{log}: no evaluation was logged (eval/…/effective/…/avg@N); {INSTEAD}")
+    raise UserError(f"{log}: no evaluation was logged ({metric or 'eval/…/effective/…/avg@N'}); {INSTEAD}")
 
 
 def _evaluations(log: Path) -> Iterator[tuple[str, dict[str, Any]]]:

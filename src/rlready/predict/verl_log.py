@@ -18,7 +18,7 @@ from rlready.predict.cells import is_number, number_of
 from rlready.runs.files import text_of
 
 LOGS = "log-*.jsonl"
-ACCURACY = re.compile(r"val-core/.*/acc/mean@\d+", re.DOTALL)  # the name of that of the validation problems
+ACCURACY = re.compile(r"val-core/.*/(?:acc|reward)/mean@\d+", re.DOTALL)  # reward where a verifier gives no acc
 INSTEAD = "give a number instead"
 
 
@@ -37,23 +37,26 @@ def is_log(file: Path) -> bool:
     return file.suffix == ".jsonl" and first_object(file).keys() == {"step", "data"}
 
 
-def accuracies(logs: Sequence[Path]) -> tuple[str, dict[float, float]]:
+def accuracies(logs: Sequence[Path], metric: str) -> tuple[str, dict[float, float]]:
     """(the name of the accuracy without @N, its values by step); a log begins anew at the first step that it has.
 
-    UserError for what is no such log, and for accuracies of several names.
+    UserError for what is no such log, and for accuracies of several names unless ``metric`` is one of them.
     """
     points: dict[float, float] = {}
     names: dict[str, None] = {}
     for log in logs:
-        found = list(_validations(log))
+        found = [each for each in _validations(log) if not metric or each[0].rpartition("@")[0] == metric]
         first = min((step for _, step, _ in found), default=math.inf)
         points = {step: value for step, value in points.items() if step < first}
         points |= {step: value for _, step, value in found}
         names |= {name.rpartition("@")[0]: None for name, _, _ in found}
     if not names:
-        raise UserError(f"{logs[0]}: no validation was logged (val-core/…/acc/mean@N); {INSTEAD}")
+        wanted = f"{metric}@N" if metric else "val-core/…/acc/mean@N, or reward in place of acc"
+        raise UserError(f"{logs[0]}: no validation was logged ({wanted}); {INSTEAD}")
     if len(names) > 1:
-        raise UserError(f"{logs[0]}: has {len(names)} validation accuracies ({', '.join(names)}); {INSTEAD}")
+        raise UserError(
+            f"{logs[0]}: has {len(names)} validation accuracies; name one as the metric: {', '.join(names)}"
+        )
     return next(iter(names)), points
 
 
@@ -69,8 +72,6 @@ def _validations(log: Path) -> Iterator[tuple[str, float, float]]:
             raise UserError(f"{place}: not a line of verl's log; {INSTEAD}") from None
         if not is_number(step):
             raise UserError(f"{place}: the step is {str(step)[:40]!r}, no number; {INSTEAD}")
-        if len(found) > 1:
-            raise UserError(f"{place}: has {len(found)} validation accuracies ({', '.join(found)}); {INSTEAD}")
         for name, value in found.items():
             if not is_number(value):
                 raise UserError(f"{place}: the validation accuracy is {str(value)[:40]!r}, no finite number; {INSTEAD}")

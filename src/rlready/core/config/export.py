@@ -30,6 +30,8 @@ class ImportConfig(Config):
         "last", "Which value of a curve is the outcome: its last, the best after step 0, or where it levels off."
     )
     metric: str = option(
-        "", "Name of the logged value in trainer_state.json. By default eval_accuracy, which the exported reward logs."
+        "",
+        "Name of the logged value, if a log has several, such as val-core/math/acc/mean. By default that of validation; "
+        "of trainer_state.json eval_accuracy, which the exported reward logs.",
     )
     recipe: str = option("", "SFT recipe of the checkpoint that training started from. By default that of its SFT run.")
