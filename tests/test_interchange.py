@@ -217,6 +217,18 @@ def test_samples_without_a_score_are_left_out_and_counted(capsys: pytest.Capture
         read(f"trl:{folder}")
 
 
+def test_a_step_is_a_number_of_steps(tmp_path: Path) -> None:
+    folder = trl(tmp_path, 1, [("a", "x", 1.0), ("a", "y", 0.0)])
+    table = pq.read_table(folder / "completions" / "completions_00001.parquet")
+    at = table.column_names.index("step")
+    for name, step in (("huge", 10**16), ("negative", -1)):
+        other = table.set_column(at, "step", pa.array([step] * 2))
+        (tmp_path / name).mkdir()
+        pq.write_table(other, tmp_path / name / "completions_00001.parquet")
+        with pytest.raises(UserError, match=r"step must be a whole number from 0 to 1,000,000,000,000,000, not '"):
+            read(f"trl:{tmp_path / name}")
+
+
 def test_samples_without_a_text_cannot_be_verified(tmp_path: Path) -> None:
     path = lines(tmp_path / "1.jsonl", [row | {"output": None} for row in verl_rows(1, {"a": "01"})])
     with pytest.raises(UserError, match=r"2 samples have no text to verify; leave out problems=, or .*\?score=NAME"):

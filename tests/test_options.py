@@ -201,6 +201,7 @@ def test_a_file_that_does_not_fit_is_one_line(tmp_path: Path, text: str, says: s
     ("number", "says"),
     [
         ("1" + "0" * 5000, "not TOML: Exceeds the limit"),
+        (".".join("a" * 50_000) + " = 1", "nested too deeply to be read"),
         ("0x1" + "0" * 5000, "seed must be at most 4,294,967,295, got a number of thousands of digits"),
         ("1" + "0" * 4000, "seed must be at most 4,294,967,295, got 1" + "0" * 56 + r"\.\.\.$"),
     ],

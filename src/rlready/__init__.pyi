@@ -552,7 +552,7 @@ def import_(
         log of verl, trainer_state.json, or a table with the columns step and outcome. By default the outputs in
         the export.
     value: Which value of a curve is the outcome: its last, the best after step 0, or where it levels off.
-    metric: Name of the logged value, if a log has several, such as val-core/math/acc/mean. By default that of
+    metric: Name of the logged value, if a log has several, as val-core/math/acc/mean. By default that of
         validation; of trainer_state.json eval_accuracy, which the exported reward logs.
     recipe: SFT recipe of the checkpoint that training started from. By default that of its SFT run.
     """

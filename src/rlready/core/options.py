@@ -7,6 +7,7 @@ which says where it is, what it is, what was expected, and which setting has the
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ C = TypeVar("C", bound=Config)
 
 COMMAND_LINE = "command line"
 DEFAULT = "default"  # the origin of a setting that was not given
+DEEP = re.compile(r"(?:[^\s.=]{1,80}\.){100}")  # a key, of which tomllib keeps every part of every length in memory
 TomlValue: TypeAlias = "str | int | float | bool | list[TomlValue] | dict[str, TomlValue]"
 TomlTable = dict[str, TomlValue]
 
@@ -106,7 +108,10 @@ def read_toml(file: Path) -> TomlTable:
     try:
         if file.exists() and not file.is_file():
             raise UserError(f"{file}: not a file")
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        if DEEP.search(text):
+            raise UserError(f"{file}: nested too deeply to be read")
+        return tomllib.loads(text)
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror}") from None
     except UnicodeDecodeError:

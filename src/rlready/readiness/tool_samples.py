@@ -204,8 +204,8 @@ def _step(value: Any) -> int:
     if value is None:
         return 0
     whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-    if isinstance(value, bool) or not whole or value < 0:
-        raise Refused(f"step must be a whole number from 0, not {str(value)[:40]!r}")
+    if isinstance(value, bool) or not whole or not 0 <= value <= MOST_STEPS:
+        raise Refused(f"step must be a whole number from 0 to {MOST_STEPS:,}, not {str(value)[:40]!r}")
     return int(value)
 
 

@@ -31,7 +31,7 @@ class ImportConfig(Config):
     )
     metric: str = option(
         "",
-        "Name of the logged value, if a log has several, such as val-core/math/acc/mean. By default that of validation; "
+        "Name of the logged value, if a log has several, as val-core/math/acc/mean. By default that of validation; "
         "of trainer_state.json eval_accuracy, which the exported reward logs.",
     )
     recipe: str = option("", "SFT recipe of the checkpoint that training started from. By default that of its SFT run.")
