@@ -353,7 +353,8 @@ def lowest(found: Measured, ends: list[Start]) -> str:
     best = min((s for s in found.starts if s.family == last.family), key=lambda s: s.heldout_loss.value)
     above = sum(apart(last, each).low > 0 for each in ends)
     return (
-        f"Readiness ranks last the start {last.name}. Its held-out loss is {last.heldout_loss.value:.3f}, after "
+        f"Noted after the results: readiness ranks last the start {last.name}. "
+        f"Its held-out loss is {last.heldout_loss.value:.3f}, after "
         f"{best.heldout_loss.value:.3f} at {best.epochs:.1f} epochs, and its pass@1 {percent(last.pass_1)}, after "
         f"{percent(best.pass_1)} there. RL from it gains {points(gain(last))} points, and ends significantly above RL "
         f"from {above} of the {len(ends)} starts: here the rank says how little RL gains, not where it ends."
