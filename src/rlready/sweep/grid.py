@@ -31,18 +31,18 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
-from typing import Literal, get_args, get_origin
+from typing import Literal, get_args
 
 from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig, SFTConfig, Tool
 from rlready.core.errors import UserError
-from rlready.core.explain import nearest, plain_type
+from rlready.core.explain import nearest
 from rlready.core.options import TomlTable, fill_table, read_toml
 from rlready.core.presets import foreign_data, own_data, refuse_forgotten_model
 from rlready.export.settings import ElsewhereConfig
 from rlready.models.preset import is_open
 from rlready.sweep.backend import take_tool
+from rlready.sweep.recipes import MOST, WORDS, Recipe, combinations, recipes_of, refuse_placeholders, underscored
 from rlready.tasks.held_out import held_out_of
 
 Verb = Literal["sft", "readiness", "rl", "export", "evaluate"]  # of jobs
@@ -53,11 +53,6 @@ TABLES: tuple[Verb, ...] = ("sft", "readiness", "rl", "evaluate")
 # set by the sweep
 FILLED: dict[Verb, str] = {"readiness": "checkpoints", "rl": "model", "export": "model", "evaluate": "models"}
 SHARED = ("temperature", "thinking_budget", "max_answer_tokens", "answer_prefix", "delimiters")
-WORDS = {"checkpoints": ("last", "all"), "measure": ("all", "starts")}
-MOST = 20_000  # SFT runs of a recipe, and RL runs of a file
-LONGEST = 100  # characters of the name of a run, which a folder has together with the names of other runs
-SOURCES = ("model", "rows", "heldout", "problems", "validation", "reference")
-PLAIN = re.compile(r"[\w.+=-]{1,24}")  # values short enough to be part of a folder's name
 
 
 @dataclass(frozen=True)
@@ -126,33 +121,6 @@ class Grid:
         return self.readiness.replace(heldout=sft.heldout or (held_out_of(sft.rows) if sft.rows else ""))
 
 
-@dataclass(frozen=True)
-class _Recipe:
-    """One recipe of a verb's table, including the shared settings; ``where`` is its name in errors."""
-
-    where: str
-    settings: TomlTable
-    default_name: str
-
-    def take_text(self, key: str, default: str = "") -> str:
-        """Remove and return a setting that is not a key of the verb."""
-        value = self.settings.pop(key, default)
-        if not isinstance(value, str):
-            raise UserError(f"{self.where}: {key} must be text, not {value!r}")
-        return value
-
-    def take_places(self, key: str) -> str | tuple[int, ...]:
-        """Remove and return ``checkpoints`` or ``measure``."""
-        value = self.settings.pop(key, WORDS[key][0])
-        if isinstance(value, str) and value in WORDS[key]:
-            return value
-        places = [i for i in value if type(i) is int and i != 0] if isinstance(value, list) else []
-        if key == "checkpoints" and places and places == value:
-            return tuple(places)
-        also = " or places such as [1, -1]" if key == "checkpoints" else ""
-        raise UserError(f"{self.where}: {key} = {value!r} is not {' or '.join(WORDS[key])}{also}")
-
-
 def read_sweep_file(file: Path) -> Grid:
     """The grid of a sweep file; UserError names a table and key that are invalid."""
     raw = read_toml(file)
@@ -166,15 +134,15 @@ def read_sweep_file(file: Path) -> Grid:
         elif not isinstance(value, dict):
             raise UserError(f"{file}: {key} must be a table, [{key}]")
         else:
-            tables[key] = _underscored(value)
+            tables[key] = underscored(value)
     for verb, key in FILLED.items():
         if key in tables.get(verb, {}):
             raise UserError(f"{file} [{verb}]: {key} is what the sweep fills in; leave it out")
-    for verb, table in tables.items():
-        _refuse_placeholders(file, verb, table)
+    for verb in ("readiness", "evaluate"):
+        refuse_placeholders(f"{file} [{verb}]", tables[verb])
     tool = take_tool(file, tables["rl"])
-    sft = list(_sft_variants(_recipes(file, "sft", tables["sft"], common)))
-    rl = list(_rl_variants(_recipes(file, "rl", tables["rl"], {})))
+    sft = list(_sft_variants(recipes_of(file, "sft", tables["sft"], common)))
+    rl = list(_rl_variants(recipes_of(file, "rl", tables["rl"], {})))
     agreed = _agreed([each.config for each in rl])
     sampling = {key: value for key, value in agreed.items() if key not in ("thinking_budget", "group_size")}
     budgets: TomlTable = {"thinking_budgets": [agreed["thinking_budget"]]} if "thinking_budget" in agreed else {}
@@ -185,21 +153,6 @@ def read_sweep_file(file: Path) -> Grid:
     grid = Grid(sft, rl, readiness, "heldout" not in tables["readiness"], evaluate, tool)
     _refuse_missing_data(file, grid)
     return grid
-
-
-def _refuse_placeholders(file: Path, verb: Verb, table: TomlTable) -> None:
-    """UserError for {names} in sources that are not replaced: only {seed} is, in the tables of verbs with a seed."""
-    replaced = "{seed} in [sft] and [rl], by the seed of the run"
-    recipes = table.get("recipes", [])
-    for each in (
-        table,
-        *(recipe for recipe in (recipes if isinstance(recipes, list) else []) if isinstance(recipe, dict)),
-    ):
-        for key, value in each.items():
-            found = re.findall(r"\{\w+\}", str(value)) if key in SOURCES else []
-            for name in found:
-                if name != "{seed}" or verb not in ("sft", "rl"):
-                    raise UserError(f"{file} [{verb}]: {key} has {name}, which is not replaced; what is: {replaced}")
 
 
 def _refuse_missing_data(file: Path, grid: Grid) -> None:
@@ -228,11 +181,6 @@ def size_of(source: str | None, default: int) -> int:
     return int(found[1]) if found else default
 
 
-def _underscored(table: TomlTable) -> TomlTable:
-    """``eval-every`` may stand for ``eval_every``, as on the command line."""
-    return {key.replace("-", "_"): value for key, value in table.items()}
-
-
 def _agreed(configs: Sequence[RLConfig]) -> TomlTable:
     """The sampling settings that all RL runs have in common."""
     first = {key: getattr(configs[0], key) for key in (*SHARED, "group_size")}
@@ -240,25 +188,12 @@ def _agreed(configs: Sequence[RLConfig]) -> TomlTable:
     return {key: value for key, value in alike.items() if value is not None and value != ()}
 
 
-def _recipes(file: Path, verb: Verb, table: TomlTable, common: TomlTable) -> Iterator[_Recipe]:
-    """The recipes of a verb; a verb without a table of recipes has one."""
-    shared = common | {key: value for key, value in table.items() if key != "recipes"}
-    recipes = table.get("recipes", [{}])
-    if not isinstance(recipes, list) or not recipes:
-        raise UserError(f"{file} [{verb}]: recipes are tables, [[{verb}.recipes]]")
-    for number, recipe in enumerate(recipes, start=1):
-        if not isinstance(recipe, dict):
-            raise UserError(f"{file} [{verb}]: recipes are tables, [[{verb}.recipes]]")
-        where = f"{file} [[{verb}.recipes]] {number}" if "recipes" in table else f"{file} [{verb}]"
-        yield _Recipe(where, shared | _underscored(recipe), f"{verb}{number}" if len(recipes) > 1 else verb)
-
-
-def _sft_variants(recipes: Iterator[_Recipe]) -> Iterator[SFTVariant]:
+def _sft_variants(recipes: Iterator[Recipe]) -> Iterator[SFTVariant]:
     seen: set[str] = set()
     for recipe in recipes:
         base, family = recipe.take_text("name", recipe.default_name), recipe.take_text("family")
         checkpoints, measure = recipe.take_places("checkpoints"), str(recipe.take_places("measure"))
-        for name, full, settings in _combinations(SFTConfig, base, recipe, seen):
+        for name, full, settings in combinations(SFTConfig, base, recipe, seen):
             config = fill_table(SFTConfig, recipe.where, settings)
             refuse_forgotten_model(recipe.where, config)
             variant = SFTVariant(full, name, config, family, checkpoints, measure)
@@ -266,11 +201,11 @@ def _sft_variants(recipes: Iterator[_Recipe]) -> Iterator[SFTVariant]:
             yield variant
 
 
-def _rl_variants(recipes: Iterator[_Recipe]) -> Iterator[RLVariant]:
+def _rl_variants(recipes: Iterator[Recipe]) -> Iterator[RLVariant]:
     seen: set[str] = set()
     for recipe in recipes:
         base = recipe.take_text("name", recipe.default_name)
-        for name, full, settings in _combinations(RLConfig, base, recipe, seen):
+        for name, full, settings in combinations(RLConfig, base, recipe, seen):
             yield RLVariant(full, name, fill_table(RLConfig, recipe.where, settings))
 
 
@@ -281,42 +216,3 @@ def _check_places(where: str, variant: SFTVariant) -> None:
                 f"{where}: checkpoints = {list(variant.checkpoints)}, but {variant.name} keeps {variant.saved}: "
                 "one every save_every epochs, and the last"
             )
-
-
-def _combinations(
-    cls: type[SFTConfig | RLConfig], base: str, recipe: _Recipe, seen: set[str]
-) -> Iterator[tuple[str, str, TomlTable]]:
-    """(name without the seed, name, settings) of every combination of listed values; ``seen`` are names in use.
-
-    Raises UserError for a name that is used twice.
-    """
-    tuples = {name for name, field in cls.model_fields.items() if get_origin(plain_type(field.annotation)) is tuple}
-    lists = {key: value for key, value in recipe.settings.items() if isinstance(value, list) and key not in tuples}
-    for key, choices in lists.items():
-        if not choices:
-            raise UserError(f"{recipe.where}: {key} = []: an empty list leaves nothing to run")
-        twice = [value for at, value in enumerate(choices) if value in choices[:at]]
-        if twice:
-            raise UserError(f"{recipe.where}: {key} has {twice[0]} twice: each of its values is one run")
-    if (runs := math.prod(map(len, lists.values()))) > MOST:
-        raise UserError(f"{recipe.where}: its lists multiply to {runs:,} runs, more than {MOST:,}; shorten them")
-    for picks in product(*(enumerate(values, start=1) for values in lists.values())):
-        chosen = {key: value for key, (_, value) in zip(lists, picks, strict=True)}
-        suffix = [
-            f"{key}={value}" if PLAIN.fullmatch(str(value)) else f"{key}{place}"
-            for key, (place, value) in zip(lists, picks, strict=True)
-            if key != "seed" and len(lists[key]) > 1
-        ]
-        name = re.sub(r"[^\w.+=-]", "_", "-".join([base, *suffix]))
-        full = f"{name}-s{chosen['seed']}" if "seed" in chosen else name
-        if not name.strip(".") or len(full) > LONGEST:
-            raise UserError(
-                f"{recipe.where}: name = {base[:40]!r} cannot be the name of a folder: use up to {LONGEST} letters, "
-                "digits, hyphens and underscores, with those of the listed values"
-            )
-        if full in seen:
-            raise UserError(f"{recipe.where}: two runs would have the name {full}; give recipes different names")
-        seen.add(full)
-        settings = recipe.settings | chosen
-        seed = str(settings.get("seed", 0))
-        yield name, full, {k: v.replace("{seed}", seed) if isinstance(v, str) else v for k, v in settings.items()}
