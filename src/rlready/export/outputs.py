@@ -12,9 +12,10 @@ from rlready.core.config import ImportConfig
 from rlready.core.errors import UserError
 from rlready.export.manifest import LAUNCHER
 from rlready.export.result import ExportResult
+from rlready.interchange.trl import STATE
 from rlready.predict import curves
 from rlready.predict.cells import is_number
-from rlready.predict.curves import STATE, read_curve
+from rlready.predict.curves import read_curve
 from rlready.tasks.files import TABLES
 
 NUMERAL = re.compile(r"-?[\d.,]+\s*%?")  # what is meant as a number, such as 0,58 and 58 %
@@ -43,20 +44,17 @@ class Outcome:
     def unfinished(self, exported: ExportResult) -> str:
         """In words, that the curve ends before the exported run does; empty if it does not."""
         steps = _steps(exported)
-        return f"the curve ends at step {self.last_step:g} of {steps}" if 0 < self._end(steps) < steps else ""
+        ends = self.last_step is not None and self.last_step < steps
+        return f"the curve ends at step {self.last_step:g} of {steps}" if ends else ""
 
     def too_long(self, exported: ExportResult) -> str:
         """In words, that the curve goes on behind the end of the exported run; empty if it does not."""
         steps = _steps(exported)
-        if self._end(steps) <= steps:
+        if self.last_step is None or not 0 < steps < self.last_step:
             return ""
         return (
             f"the curve goes to step {self.last_step:g}, but the export has {steps}: it seems to be that of another run"
         )
-
-    def _end(self, steps: int) -> float:
-        """The last step of the curve, or ``steps`` where there is no curve or no number of steps."""
-        return steps if self.last_step is None or not steps else self.last_step
 
 
 def _steps(exported: ExportResult) -> int:

@@ -42,9 +42,9 @@ def files_of(path: Path) -> list[Path]:
 
 def evaluated_steps(completions: Path) -> Evaluated:
     """What the newest log says of the trainer that wrote a file of completions; without a log, nothing is known."""
-    output = completions.parent.parent
-    found = Evaluated()
-    for file in (output / STATE, *output.glob(f"checkpoint-*/{STATE}")):
+    output, found = completions.parent.parent, Evaluated()
+    saved = sorted(output.glob(f"checkpoint-*/{STATE}"), key=lambda file: step_of(file.parent) or 0)
+    for file in (output / STATE, *saved[-1:]):
         try:
             state = json.loads(file.read_text(encoding="utf-8"))
             log, until = state["log_history"], int(state["global_step"])

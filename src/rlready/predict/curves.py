@@ -32,6 +32,7 @@ import numpy as np
 from rlready.core.config import CurveValue
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
+from rlready.interchange.trl import STATE
 from rlready.predict import prime_rl_log, verl_log
 from rlready.predict.cells import is_number, number_of
 from rlready.predict.verl_log import LOGS
@@ -40,7 +41,6 @@ from rlready.runs.checkpoint_order import step_of
 from rlready.tasks.table import read_table
 
 CHOICES: tuple[CurveValue, ...] = get_args(CurveValue)
-STATE = "trainer_state.json"
 USUAL = ("eval_reward", "reward")
 SEVERAL = re.compile(r"eval_[^/]+_reward")  # of a trainer that has several data sets for evaluation
 NO_METRICS = ("step", "epoch")

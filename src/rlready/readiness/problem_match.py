@@ -91,8 +91,10 @@ class Prompts:
 
     def agree(self, asked: Mapping[str, str]) -> bool:
         """Whether all texts, by the ids of their problems, ask these problems' prompts and go on alike after them."""
-        ends = {text.rpartition(self.own[name])[2] if self.own[name] in text else None for name, text in asked.items()}
-        return None not in ends and len(ends) == 1
+        places = {name: text.rfind(self.own[name]) for name, text in asked.items()}
+        if not all(at >= 0 and _apart(asked[name], at, len(self.own[name])) for name, at in places.items()):
+            return False
+        return len({asked[name][at + len(self.own[name]) :] for name, at in places.items()}) == 1
 
     def questions(self, asked: Mapping[str, str]) -> dict[str, str]:
         """The prompt that is the question of each of these texts, by the key of the text, where one is."""

@@ -3,8 +3,8 @@
 Every step of RL samples from another policy, and mostly from other problems, so that most steps cannot be compared.
 Where the tool says at which steps it has evaluated, these are the checkpoints, on the problems that all of them and no
 other steps have, if there are such, as rows of training may be among their samples.  Later steps, of which its log says
-nothing, are evaluations if they have all of these problems.  Otherwise there are two ways to
-find checkpoints that can be compared, and the one with more problems in common is taken:
+nothing, are evaluations if they have all of these problems.  Otherwise there are two ways to find checkpoints that can
+be compared, and the one with more problems in common is taken:
 
 - *Steps*, at least two, that have exactly the same problems, as evaluations have.  Each is a checkpoint.  They are
   taken in any case if they seem to be evaluations between steps of training, which a pass would mix: no other step has
