@@ -304,9 +304,33 @@ problems.
 
 ## What it does not show
 
+{untested(found)}
+
 One seed of SFT and of RL, one generated task, problems of templates that SFT has seen. At temperature 1 a part of any
 gain is sharpening. {STEPS} steps of RL are short: which start is best after hundreds is another question.
 """
+
+
+def untested(found: Measured) -> str:
+    """Which simpler choices RL was not run from, and how far the starts were apart before RL."""
+    best = max(found.starts, key=lambda each: each.pass_1.value)
+    least = min(found.starts, key=lambda each: each.heldout_loss.value)
+    starts: dict[str, list[str]] = {}
+    for what, each in (("the highest pass@1", best), ("the lowest held-out loss", least)):
+        if not each.after:
+            starts.setdefault(each.name, []).append(what)
+    missing = [f"{name}, the start of {' and '.join(what)}" for name, what in starts.items()]
+    (pick,) = (start for start in trained(found) if start.chosen)
+    before = [
+        f"{points(paired_estimate(shares(pick.before), shares(each.before), bounds=(0.0, 1.0)))} from {each.name}"
+        for each in trained(found)
+        if not each.chosen
+    ]
+    said = f"Noted after the results: RL was not run from {', nor from '.join(missing)}. " if missing else ""
+    return (
+        f"{said}Before RL the accuracy of the pick differed by {'; '.join(before)}: most of what separates the ends of "
+        "RL, SFT had left."
+    )
 
 
 def table(found: Measured) -> str:
@@ -334,6 +358,7 @@ def order(found: Measured) -> str:
         "pass@1": lambda start: start.pass_1.value,
         f"pass@{SAMPLES}": lambda start: start.pass_8.value,
         "held-out loss": lambda start: -start.heldout_loss.value,
+        "readiness's rank": lambda start: -start.rank,
     }
     said = ", ".join(
         f"{name} {spearman(np.array([f(s) for s in ends]), outcomes):+.1f}" for name, f in measures.items()
@@ -357,7 +382,7 @@ def lowest(found: Measured, ends: list[Start]) -> str:
         f"Its held-out loss is {last.heldout_loss.value:.3f}, after "
         f"{best.heldout_loss.value:.3f} at {best.epochs:.1f} epochs, and its pass@1 {percent(last.pass_1)}, after "
         f"{percent(best.pass_1)} there. RL from it gains {points(gain(last))} points, and ends significantly above RL "
-        f"from {above} of the {len(ends)} starts: here the rank says how little RL gains, not where it ends."
+        f"from {above} of the {len(ends)} starts."
     )
 
 

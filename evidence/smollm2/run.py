@@ -436,6 +436,17 @@ It chose {chosen.operations} operations and a learning rate of {chosen.learning_
 work, at the lowest priority; at that speed all seeds take {chosen.hours:.1f} hours."""
 
 
+def picks_text(seeds: list[Seed]) -> str:
+    """Where the pick has not rank 1, of which the protocol does not speak."""
+    ranks = {s.seed: next(c.rank for c in s.starts if c.name == s.pick) for s in seeds}
+    others = [f"has rank {rank} in seed {seed}" for seed, rank in ranks.items() if rank > 1]
+    return (
+        f"Noted after the results: the pick, which readiness chooses among equals, {' and '.join(others)}."
+        if others
+        else ""
+    )
+
+
 def results_text(seeds: list[Seed]) -> str:
     if len(seeds) < len(SEEDS):
         return f"\n{len(seeds)} of {len(SEEDS)} seeds have been run; results stand here when all have."
@@ -470,6 +481,8 @@ What readiness measured:
 | seed | checkpoint | rank | pass@1 | pass@{FULL.group} | informative groups | held-out loss |
 |---|---|---|---|---|---|---|
 {chr(10).join(starts)}
+
+{picks_text(seeds)}
 
 ## What it shows, and what it does not
 
