@@ -43,7 +43,8 @@ What it shows: a step of `rlready rl` with its own engine takes about half the t
 its process, and less memory (of TRL's, vLLM reserves 35 % of the GPU). rlready's engine reads the keys and values of a
 prompt once for its 16 samples and decodes by CUDA graphs; its update compiles the layers and the log-softmax.
 
-What it does not show: this is one GPU, one shape and a few steps, without an interval over machines. TRL 1.16 and vLLM
+What it does not show: this is one GPU, one shape and two timed steps of each side, without an interval over
+machines. TRL 1.16 and vLLM
 0.22.1 ran with their defaults where the settings above do not say otherwise: vLLM's engine in the trainer's process
 (`VLLM_ENABLE_V1_MULTIPROCESSING=0`, which TRL's colocated mode needs), with log-probabilities, its model runner V1 and
 without FlashInfer's sampler, from a build without the kernels that these models do not use; TRL without gradient
@@ -323,11 +324,11 @@ def write_page() -> None:
         ours, peer = found.get((model, "rlready")), found.get((model, "trl"))
         if ours and peer:
             name = f"RL step, {model}: TRL's and vLLM's seconds over rlready's"
-            low, high = min(peer["each"]) / max(ours["each"]), max(peer["each"]) / min(ours["each"])
-            claims.append(Claim(name, peer["step"] / ours["step"], low, high, len(ours["each"]), "steps", "> 1"))
+            ratios = [theirs / mine for theirs, mine in zip(peer["each"], ours["each"], strict=True)]
+            claims.append(Claim.of_each(name, ratios, "steps of each side", "> 1"))
         if ours and model == "qwen3-0.6b":
             mfu = ours["mfu"]
-            claims.append(Claim(f"MFU of the update, {model}", mfu, mfu, mfu, len(ours["each"]), "steps", ">= 0.3"))
+            claims.append(Claim.exact(f"MFU of the update, {model}", mfu, "steps", ">= 0.3", n=len(ours["each"])))
         for side in SIDES:
             if line := found.get((model, side)):
                 cells = [line.get(key) for key in ("step", "sampling", "update", "tokens_per_second", "mfu", "memory")]

@@ -228,7 +228,7 @@ def write_page() -> None:
             sizes = " to ".join(f"{p['size']:,}" for p in sides["rlready"][-2:])
             name = "readiness" if key == "seconds" else key
             text = f"{name}: exponent of the CPU seconds from {sizes} {WHAT[kind]}"
-            claims.append(Claim(text, value, value, value, 2, "sizes", f"<= {MOST[kind]}"))
+            claims.append(Claim.exact(text, value, "sizes", f"<= {MOST[kind]}", n=2))
         for side, line in sides.items():
             for p in line:
                 spent = " | ".join(f"{p[key]:.3g}" if key in p else "" for key in ("sampling", "update", "seconds"))

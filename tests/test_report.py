@@ -774,6 +774,18 @@ def test_a_claim_is_met_by_its_whole_interval(target: str, verdict: str) -> None
     assert claim.stored()["met"] is (verdict == "met")
 
 
+def test_a_claim_without_an_interval_says_so() -> None:
+    """Three seeds that all agree are not an interval, nor is a number that was counted."""
+    agree, differ = (Claim.of_each("a lead", values, "seeds", "> 0") for values in ((0.5, 0.25), (0.5, -0.25)))
+    assert (agree.verdict, agree.stored()["met"]) == ("met in each, without an interval", False)
+    assert (agree.value, agree.interval) == (0.375, "none; each 0.5, 0.25")
+    assert differ.verdict == "met by the point only"
+    assert Claim.of_each("a lead", (-0.5, 0.25), "seeds", "> 0").verdict == "missed"
+    counted = Claim.exact("runs", 9117, "runs", ">= 1000", n=9117)
+    assert (counted.verdict, counted.interval) == ("met", "–")
+    assert "each" not in counted.stored()
+
+
 def test_every_field_that_charts_read_is_one_that_a_log_has() -> None:
     written = {field.name for kind in (SFTStepLog, HeldoutLog, EvaluationLog, RLStepLog) for field in fields(kind)}
     written |= {field.name for kind in (RolloutStats, UpdateStats) for field in fields(kind)}

@@ -18,6 +18,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from rlready.core.config import InjectConfig
+from rlready.core.records import Estimate
 from rlready.core.stats import mean_estimate
 from rlready.inject.diff import BEFORE, RowText
 from rlready.inject.result import NAMES, InjectResult
@@ -139,6 +140,11 @@ def number(claim: str, holds: Sequence[bool], target: str) -> Claim:
     return Claim(claim, float(sum(holds)), share.low * n, share.high * n, n, "rows", target)
 
 
+def spoilt(read: Sequence[Reading]) -> Estimate:
+    """The share that matters to a user: of the rows that were changed, how many are worse for it."""
+    return mean_estimate([r.verdict == "spoilt" for r in read if r.inserted], bounds=(0.0, 1.0), varies="rows")
+
+
 def page(counts: Sequence[Counts], read: Sequence[Reading]) -> str:
     table = [verdict_line(seed, [r for r in read if r.seed == seed]) for seed in SEEDS]
     unfit = [f"| {reason} | {number} |" for reason, number in counts[0].unfit.items()]
@@ -155,6 +161,10 @@ wrong or unreadable statement.
 | seed | rows read | with something inserted | good | author's fault | spoilt |
 |---|---|---|---|---|---|
 {chr(10).join(table)}
+
+Of the {spoilt(read).n} rows with something inserted {spoilt(read).value:.1%}
+[{100 * spoilt(read).low:.1f}, {100 * spoilt(read).high:.1f}] are spoilt. One reader, who had also changed the program,
+gave all verdicts.
 
 {ROUNDS.strip()}
 

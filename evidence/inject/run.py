@@ -275,7 +275,7 @@ def claims_of(results: Results) -> list[Claim]:
             claims.append(Claim.of(said, figure, "> 0"))
     steps = [abs(r["steps"] / b["steps"] - 1) for found in results.values() for r, b in zip(found, base, strict=True)]
     said, worst = "largest difference in SFT steps from vanilla's", max(steps)
-    return [*claims, Claim(said, worst, worst, worst, len(steps), "runs", "<= 0.05")]
+    return [*claims, Claim.exact(said, worst, "runs", "<= 0.05", n=len(steps))]
 
 
 def gain_table(results: Results, where: str) -> str:

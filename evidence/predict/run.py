@@ -175,29 +175,26 @@ def report(stored: Stored, rows: Sequence[Row], seconds: float | None) -> None:
 def claims_of(stored: Stored, families: Sequence[ScoredFamily], rows: Sequence[Row]) -> list[Claim]:
     fewest = min(len([r for r in rows if r["recipe"] == each["recipe"]]) for each in rows)
     claims = [
-        once("SFT→RL runs", len(rows), "sweep", ">= 48"),
-        once("fewest seeds of any recipe", fewest, "sweep", ">= 3"),
+        Claim.exact("SFT→RL runs", len(rows), "sweep", ">= 48"),
+        Claim.exact("fewest seeds of any recipe", fewest, "sweep", ">= 3"),
     ]
     for family in families:
         sentence = "pairs of recipes, one with higher post-SFT pass@1 and lower RL accuracy, all seeds agreeing"
         varies = f"family of {family.recipes} recipes"
         claims += [
             *beating(family),
-            once(
+            Claim.exact(
                 f"{family.name}: top-1 regret of combined, points",
                 100 * family.score_of(COMBINED).regret,
                 varies,
                 "< 2",
             ),
-            once(f"{family.name}: {sentence}", family.stored.reversed, varies, ">= 1"),
+            Claim.exact(f"{family.name}: {sentence}", family.stored.reversed, varies, ">= 1"),
         ]
         claims += [
-            Claim(
-                f"{family.name}: RL from the tool's pick minus RL from the pick by {words}, points; least to most",
-                float(np.mean(found)),
-                min(found),
-                max(found),
-                len(found),
+            Claim.of_each(
+                f"{family.name}: RL from the tool's pick minus RL from the pick by {words}, points",
+                found,
                 "SFT seeds",
                 "> 0",
             )
@@ -205,12 +202,7 @@ def claims_of(stored: Stored, families: Sequence[ScoredFamily], rows: Sequence[R
                 ("pass@1", "held-out loss", "chance (mean of all)"), paying(stored, family.name), strict=True
             )
         ]
-    return [*claims, once("seconds of the sweep and of all predictions", stored.seconds, "run", "< 7200")]
-
-
-def once(sentence: str, value: float, varies: str, target: str) -> Claim:
-    """A count or a sum, which has no interval."""
-    return Claim(sentence, value, value, value, 1, varies, target)
+    return [*claims, Claim.exact("seconds of the sweep and of all predictions", stored.seconds, "run", "< 7200")]
 
 
 def known(figure: Estimate | None) -> Estimate:

@@ -115,8 +115,8 @@ def claims_of(records: dict[str, RunRecord]) -> list[Claim]:
     said = "thinking tokens above the budget, the most of any test sample"
     return [
         Claim.of("held-out loss of an example, last checkpoint minus first (nats per token)", fall, "< 0"),
-        Claim("verbs that ran to their end on real weights and data", done, done, done, len(VERBS), "verbs", "== 4"),
-        Claim(said, above, above, above, len(samples), "samples", "<= 0"),
+        Claim.exact("verbs that ran to their end on real weights and data", done, "verbs", "== 4", n=len(VERBS)),
+        Claim.exact(said, above, "samples", "<= 0", n=len(samples)),
     ]
 
 

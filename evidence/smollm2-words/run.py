@@ -306,6 +306,9 @@ problems.
 
 {untested(found)}
 
+The intervals of the seven claims below do not hold together; the first is the primary one, the others are not corrected
+for their number. The counts of readiness and the samples of the pilot are not kept here, only their figures.
+
 One seed of SFT and of RL, one generated task, problems of templates that SFT has seen. At temperature 1 a part of any
 gain is sharpening. {STEPS} steps of RL are short: which start is best after hundreds is another question.
 """
@@ -344,7 +347,7 @@ def table(found: Measured) -> str:
             str(start.rank),
             *map(percent, (start.pass_1, start.pass_8, start.informative)),
         ]
-        cells += [f"{start.heldout_loss.value:.3f}"]
+        cells += [loss(start)]
         cells += [f"{np.mean(shares(right)):.1%}" if right else "" for right in (start.before, start.after)]
         lines.append(f"| {' | '.join([*cells, points(gain(start)) if start.after else ''])} |")
     return "\n".join(lines)
@@ -379,8 +382,8 @@ def lowest(found: Measured, ends: list[Start]) -> str:
     above = sum(apart(last, each).low > 0 for each in ends)
     return (
         f"Noted after the results: readiness ranks last the start {last.name}. "
-        f"Its held-out loss is {last.heldout_loss.value:.3f}, after "
-        f"{best.heldout_loss.value:.3f} at {best.epochs:.1f} epochs, and its pass@1 {percent(last.pass_1)}, after "
+        f"Its held-out loss is {loss(last)}, after {loss(best)} at {best.epochs:.1f} epochs (intervals over examples, "
+        f"not of the difference), and its pass@1 {percent(last.pass_1)}, after "
         f"{percent(best.pass_1)} there. RL from it gains {points(gain(last))} points, and ends significantly above RL "
         f"from {above} of the {len(ends)} starts."
     )
@@ -391,9 +394,18 @@ def budget_table(found: Measured) -> str:
     for start in trained(found):
         for model in ("SFT", "RL"):
             scores = [row.scores[model] for row in start.budgets]
-            cells = [f"{each.accuracy.value:.1%} ({each.thinking_tokens.value:.0f})" for each in scores]
+            cells = [f"{percent(each.accuracy)} ({each.thinking_tokens.value:.0f})" for each in scores]
             lines.append(f"| {start.name}: {model} | {' | '.join(cells)} |")
-    return "\n".join(["Accuracy at each thinking budget and, in brackets, mean thinking tokens:", "", *lines])
+    said = (
+        "Accuracy at each thinking budget, with intervals over problems, and mean thinking tokens. At 32 and 64 tokens "
+        "nearly every thought is cut; hardly any is longer than 96, so that the two largest budgets are one:"
+    )
+    return "\n".join([said, "", *lines])
+
+
+def loss(start: Start) -> str:
+    found = start.heldout_loss
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 
 def percent(share: Estimate) -> str:

@@ -360,8 +360,8 @@ def claims_of(chosen: Pilot, seeds: list[Seed]) -> list[Claim]:
         Claim.of("RL from the pick minus RL from the worst, accuracy", apart, "> 0"),
         Claim.of("RL from the pick minus its SFT start, thinking tokens", longer, "<= 0"),
         *(Claim.of("accuracy after SFT, at the pick", tuning, target) for target in (">= 0.2", "<= 0.6")),
-        Claim("accuracy of guessing", chance, chance, chance, 2000, "problems", "< 0.1"),
-        Claim("hours of all seeds on two cores", hours, hours, hours, len(seeds), "seeds", "<= 6"),
+        Claim.exact("accuracy of guessing", chance, "problems", "< 0.1", n=2000),
+        Claim.exact("hours of all seeds on two cores", hours, "seeds", "<= 6", n=len(seeds)),
     ]
 
 

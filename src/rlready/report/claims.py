@@ -19,13 +19,17 @@ from rlready.core.records import Estimate
 from rlready.runs.files import read_json, write_json, write_text
 from rlready.runs.provenance import host, revision
 
-Verdict = Literal["met", "met by the point only", "missed"]
+Verdict = Literal["met", "met in each, without an interval", "met by the point only", "missed"]
 COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "==": operator.eq}
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One sentence with its number; ``target`` is a comparison such as ">= 0.15"."""
+    """One sentence with its number; ``target`` is a comparison such as ">= 0.15".
+
+    ``each`` has the values themselves where they are too few for an interval; ``low`` and ``high`` are then the least
+    and the most of them.
+    """
 
     claim: str
     value: float
@@ -34,23 +38,50 @@ class Claim:
     n: int
     varies: str
     target: str
+    each: tuple[float, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
-        """Met by the whole interval, by the value only, or missed."""
+        """Met by the whole interval, by each of a few values, by the value alone, or missed."""
         sign, bound = self.target.split()
         by_value, *by_ends = (COMPARE[sign](x, float(bound)) for x in (self.value, self.low, self.high))
         if not by_value:
             return "missed"
-        return "met" if all(by_ends) else "met by the point only"
+        if not all(by_ends):
+            return "met by the point only"
+        return "met in each, without an interval" if self.each else "met"
+
+    @property
+    def interval(self) -> str:
+        """As the table has it: an exact number has none, a few values stand for themselves."""
+        if self.each:
+            return f"none; each {', '.join(f'{value:.4g}' for value in self.each)}"
+        return "–" if self.low == self.high else f"{self.low:.4g} to {self.high:.4g}"
 
     def stored(self) -> dict[str, JsonValue]:
         """As ``result.json`` has it: ``met`` if the whole interval meets the target."""
-        return asdict(self) | {"met": self.verdict == "met", "verdict": self.verdict}
+        fields = {name: value for name, value in asdict(self).items() if name != "each" or value}
+        return fields | {"met": self.verdict == "met", "verdict": self.verdict}
 
     @staticmethod
     def of(claim: str, figure: Estimate, target: str) -> Claim:
         return Claim(claim, figure.value, figure.low, figure.high, figure.n, figure.varies, target)
+
+    @staticmethod
+    def of_each(claim: str, values: Sequence[float], varies: str, target: str) -> Claim:
+        """The mean of so few values that an interval of it would not be trusted."""
+        mean = sum(values) / len(values)
+        return Claim(claim, mean, min(values), max(values), len(values), varies, target, each=tuple(values))
+
+    @staticmethod
+    def exact(claim: str, value: float, varies: str, target: str, n: int = 1) -> Claim:
+        """A count, an extreme or a sum of what was measured, which has no interval."""
+        return Claim(claim, value, value, value, n, varies, target)
+
+
+def number(value: float) -> str:
+    """Four digits, or all of a count that has more."""
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
 
 
 def in_table(verdict: Verdict) -> str:
@@ -76,8 +107,7 @@ def write_claims(folder: Path, *, command: str, seconds: float | None, claims: S
         }
     write_json(folder / "result.json", result | {"claims": [c.stored() for c in claims]})
     rows = [
-        f"| {c.claim} | {c.value:.4g} | {c.low:.4g} to {c.high:.4g} | {c.n} {c.varies} | {c.target} | "
-        f"{in_table(c.verdict)} |"
+        f"| {c.claim} | {number(c.value)} | {c.interval} | {c.n} {c.varies} | {c.target} | {in_table(c.verdict)} |"
         for c in claims
     ]
     table = "\n".join(["| claim | value | 95 % interval | n | target | |", "|---|---|---|---|---|---|", *rows])
