@@ -205,6 +205,13 @@ def test_a_log_of_verl_that_was_begun_anew_replaces_what_follows(tmp_path: Path)
     assert outcomes(tmp_path, {"curve": "run"})[0] == (0.4, "last val-core/sums/acc/mean of ./run")
 
 
+@pytest.mark.parametrize("begin", ["", "(TaskRunner pid=9) ", "INFO: workers start\n(TaskRunner pid=9) "])
+def test_what_verl_prints_is_named_as_such(begin: str, tmp_path: Path) -> None:
+    (tmp_path / "run.log").write_text(f"{begin}step:10 - val-core/a/acc/mean@4:0.5 - actor/pg_loss:0.1\n")
+    with pytest.raises(UserError, match=r"run\.log is what verl prints; name the file that it writes with trainer"):
+        outcomes(tmp_path, {"curve": "run.log"})
+
+
 @pytest.mark.parametrize("step", ["9" * 400, "true", '"x"', "1e400"])
 def test_a_step_of_verl_is_a_number(step: str, tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text(f'{{"step": {step}, "data": {{"val-core/a/acc/mean@4": 0.5}}}}\n')

@@ -84,6 +84,15 @@ def verl_rows(step: int, outcomes: dict[str, str], **more: Any) -> list[Row]:
     ]
 
 
+def test_a_file_of_verl_has_the_step_of_its_name(tmp_path: Path) -> None:
+    """A file of several steps is read by its own name, as in a folder its steps could not be chosen."""
+    both = lines(tmp_path / "10.jsonl", verl_rows(5, {"a": "01", "b": "00"}) + verl_rows(10, {"a": "11", "b": "01"}))
+    with pytest.raises(UserError, match=r"10\.jsonl:1: step 5, in a file that verl names after its step: name this"):
+        read(f"verl:{tmp_path}")
+    assert [Path(name).name for name in read(f"verl:{both}")] == ["step-5", "step-10"]
+    assert [Path(name).name for name in read(f"verl:{both}?step=5")] == ["step-5"]
+
+
 def test_a_folder_of_trl_is_ranked_by_one_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -653,7 +653,7 @@ BAD: list[tuple[list[dict[str, Any]], str]] = [
     ([{"checkpoint": "a", "outcome": 0.5, "predictor_x": 1}], "'predictor_x' is not read; did you mean predictor:NAME"),
     (
         [{"checkpoint": "sft-00/checkpoints/step-9", "outcome": 0.5, "predictor:mine": "high"}],
-        "predictor:mine must be a finite number, .* not 'high'",
+        "predictor:mine must be a finite number, .* not 'high'; leave the cell empty where it is not known",
     ),
     (
         [{"checkpoint": f"sft-0{i}/checkpoints/step-9", "outcome": 0.1 * i, "predictor:pass@1": i} for i in range(4)],

@@ -43,6 +43,11 @@ def read(request: Request) -> Iterator[Batch]:
             if not score:
                 score, others = _verdict_of(request, rows)
             for line, row in part:
+                if file != request.path and row.get("step", step) != step:
+                    raise UserError(
+                        f"{file}:{line}: step {str(row['step'])[:20]}, in a file that verl names after its step: name "
+                        "this file, which may have several steps, or divide it"
+                    )
                 if not isinstance(row.get("input"), str):
                     raise UserError(f"{file}:{line}: no text 'input', which verl writes")
                 if row.get("uid") in uids:

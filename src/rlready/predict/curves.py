@@ -123,6 +123,11 @@ def read_curve(path: Path, metric: str, place: str, usual: Sequence[str] = USUAL
         metric, points = verl_log.accuracies(files, metric)
     elif metric:
         raise UserError(f"{place}: metric={metric} names a metric of a log, but {path} is a table; leave it out")
+    elif verl_log.is_printed(path):
+        raise UserError(
+            f"{place}: {path} is what verl prints; name the file that it writes with trainer.logger='[console,file]', "
+            "a table with the columns step and outcome, or a number"
+        )
     else:
         metric, points = "outcome", _tabled(path)
     if not points:

@@ -151,7 +151,10 @@ def _predictor(value: object, what: str) -> float | None:
     if value is None or value == "" or (isinstance(number, float) and math.isnan(number)):
         return None
     if not is_number(number):
-        raise UserError(f"{what} must be a finite number, below {LARGEST:g}, not {repr(value)[:40]}")
+        raise UserError(
+            f"{what} must be a finite number, below {LARGEST:g}, not {repr(value)[:40]}; leave the cell empty where it is "
+            "not known"
+        )
     return number
 
 

@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from rlready.core.errors import UserError
@@ -19,6 +20,10 @@ from rlready.runs.files import text_of
 
 LOGS = "log-*.jsonl"
 ACCURACY = re.compile(r"val-core/.*/(?:acc|reward)/mean@\d+", re.DOTALL)  # reward where a verifier gives no acc
+TEXTS = ("", ".log", ".txt", ".out", ".err")
+PRINTED = re.compile(
+    r"(\(.{1,80}?\)\s*)?step:\d+ - "
+)  # by the console logger, with Ray's name of the process before it
 INSTEAD = "give a number instead"
 
 
@@ -35,6 +40,14 @@ def whole_lines(text: str) -> list[str]:
 def is_log(file: Path) -> bool:
     """Whether a file begins as one of verl's file logger, which may have any name."""
     return file.suffix == ".jsonl" and first_object(file).keys() == {"step", "data"}
+
+
+def is_printed(file: Path) -> bool:
+    """Whether a file has, among its first lines, what verl's console logger prints."""
+    if file.suffix not in TEXTS:
+        return False
+    with file.open(encoding="utf-8", errors="replace") as content:
+        return any(PRINTED.match(line) for line in islice(content, 1000))
 
 
 def accuracies(logs: Sequence[Path], metric: str) -> tuple[str, dict[float, float]]:
