@@ -45,7 +45,7 @@ ORDER = (
 PEERS = ("torch", "transformers", "trl")
 WORDS = """# Speed, side by side
 
-These are this package's claims about its speed. Most rows are ratios to another program (the peer) that does the same
+These are this package's claims about its speed. Seven rows are ratios to another program (the peer) that does the same
 work in the same minutes: a round runs both, one right after the other, and gives one ratio. The table has the median,
 smallest and largest ratio of the rounds after warm-up. Start-up, readiness at pass@256 and the readers are absolute,
 in seconds or GiB, which say little about another machine; two rows are shares of the matrix-product peak, and *two

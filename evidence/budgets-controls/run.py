@@ -377,7 +377,7 @@ def report(stored: Stored, seconds: float | None) -> None:
         return write_text(HERE / "README.md", filled(f"{protocol()}\n\nNo reported run has been made yet.\n") + "\n")
     write_text(HERE / "figure.svg", figure(stored))
     command = "python evidence/budgets-controls/run.py"
-    write_claims(HERE, command=command, seconds=seconds, claims=claims_of(stored), words=page(stored))
+    write_claims(HERE, command=command, seconds=seconds, cpu=True, claims=claims_of(stored), words=page(stored))
 
 
 def claims_of(stored: Stored) -> list[Claim]:

@@ -382,7 +382,7 @@ they are no harder test than all tokens. This is one symbolic world, with a mode
 gains are on instructions, which this page says nothing about.
 """
     write_text(HERE / "figure.svg", chart(results))
-    write_claims(HERE, command=COMMAND, seconds=seconds, claims=claims_of(results), words=page)
+    write_claims(HERE, command=COMMAND, seconds=seconds, cpu=True, claims=claims_of(results), words=page)
 
 
 def main() -> None:

@@ -465,7 +465,7 @@ CORRECTED = """
 
 def words(results: Results) -> str:
     alone = {variant: gain(results, variant, "SFT continued") for variant in DENSE}
-    best = max(alone, key=lambda variant: alone[variant].value)
+    best, second = sorted(alone, key=lambda variant: -alone[variant].value)[:2]  # the best has no reference
     mixed = over_seeds(results, lambda r: r["usual"]["dense + verifier"][-1][1] - r["usual"][VERIFIER][-1][1])
     excluded = ", ".join(f"{left_out(curves)} {world}" for world, curves in worlds(results).items())
     return f"""# Dense rewards from demonstrations, with controls
@@ -483,7 +483,9 @@ zero. Entropy and KL are in nats per sampled token, on each variant's own sample
 learning rate were chosen on seed 100, which is not among the seeds reported.
 
 In short, in points of accuracy: of {len(DENSE)} variants without a verifier, the best, "{best}", differs by
-{points(alone[best])} from SFT continued for as many steps, and the default variant by {points(alone["dense"])}. Mixed
+{points(alone[best])} from SFT continued for as many steps; of those with a reference the best, "{second}", by
+{points(alone[second])}, the default variant by {points(alone["dense"])}, and decoding from both models, untrained, by
+{points(gain(results, DECODED, "SFT continued"))}. Mixed
 with a verifier where RL learns fast, dense rewards differ by {points(mixed)} from the verifier alone. They find a
 planted error with an AUC of {probed(results, "0.5", "auc").value:.2f}; log π_SFT alone finds it with
 {probed(results, "0.5", "auc_sft").value:.2f}.

@@ -6,6 +6,7 @@ the rollouts.
 
 from __future__ import annotations
 
+import math
 import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -13,6 +14,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -167,7 +169,7 @@ def report(found: Sequence[dict[str, Any]], seconds: float | None) -> None:
 def claims_of(found: Sequence[dict[str, Any]]) -> list[Claim]:
     off = [abs(slope(*pair) - 1) for pair in pairs(found, LENGTHS[0])]
     said = f"slope of the measured over the predicted change, how far from 1, a step of {LENGTHS[0]:g} of the weights'"
-    claims = [Claim.of(f"{said} norm", t_estimate(off), "<= 0.25")]
+    claims = [Claim.of(f"{said} norm", within(t_estimate(off), 0, math.inf), "<= 0.25")]
     for length in LENGTHS:
         changes = pairs(found, length)
         ranks = [(p.argsort().argsort(), m.argsort().argsort()) for p, m in changes]
@@ -175,14 +177,19 @@ def claims_of(found: Sequence[dict[str, Any]]) -> list[Claim]:
             ("correlation of the predicted and the measured change", changes),
             ("the same of ranks", ranks),
         ):
-            figure = t_estimate([float(np.corrcoef(p, m)[0, 1]) for p, m in both])
+            figure = within(t_estimate([float(np.corrcoef(p, m)[0, 1]) for p, m in both]), -1, 1)
             claims.append(Claim.of(f"{said}, a step of {length:g} of the weights' norm", figure, ">= 0.5"))
     return claims
 
 
 def at_length(found: Sequence[dict[str, Any]], length: float) -> Estimate:
     """The correlation of the predicted and the measured change over problems."""
-    return t_estimate([float(np.corrcoef(p, m)[0, 1]) for p, m in pairs(found, length)])
+    return within(t_estimate([float(np.corrcoef(p, m)[0, 1]) for p, m in pairs(found, length)]), -1, 1)
+
+
+def within(figure: Estimate, least: float, most: float) -> Estimate:
+    """An interval that ends where values can be."""
+    return replace(figure, low=max(figure.low, least), high=min(figure.high, most))
 
 
 def shown(figure: Estimate) -> str:
@@ -226,7 +233,8 @@ the figures, a point is the problem that the step was taken on; ΔJ is the mean 
 
 There are four step lengths, as shares of the norm of all weights. At the shortest, a first-order prediction must hold;
 the longest is about that of one AdamW step of RL at a learning rate of 5e-4, where it need not hold. Changes are
-measured in float64. Intervals are over seeds (Student's t).
+measured in float64. Intervals are over seeds (Student's t), and end where a figure can be, such as at 1 for a
+correlation.
 
 | step length | measured over predicted change, slope through 0 |
 |---|---|

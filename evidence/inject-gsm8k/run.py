@@ -163,7 +163,8 @@ wrong or unreadable statement.
 {chr(10).join(table)}
 
 Of the {spoilt(read).n} rows with something inserted {spoilt(read).value:.1%}
-[{100 * spoilt(read).low:.1f}, {100 * spoilt(read).high:.1f}] are spoilt. One reader, who had also changed the program,
+[{100 * spoilt(read).low:.1f}, {100 * spoilt(read).high:.1f}] are spoilt. 
+The reader is a language model, and had also changed the program; it
 gave all verdicts.
 
 {ROUNDS.strip()}

@@ -117,8 +117,8 @@ def report(seconds: float | None) -> None:
         write_text(HERE / f"{name}.svg", figure(mine))
     results = {name: {outcome: scored(mine, outcome) for outcome in OUTCOMES} for name, mine in families.items()}
     claims = [claim for name, result in results.items() for claim in claims_of(name, result["last"])]
-    words = page(families, results)
-    write_claims(HERE, command="python evidence/public-curves/run.py", seconds=seconds, claims=claims, words=words)
+    words, command = page(families, results), "python evidence/public-curves/run.py"
+    write_claims(HERE, command=command, seconds=seconds, cpu=True, claims=claims, words=words)
 
 
 def claims_of(name: str, scores: Sequence[Score]) -> list[Claim]:

@@ -226,7 +226,7 @@ def report(found: Measured | None, seconds: float | None) -> None:
         return write_text(HERE / "README.md", filled(f"{protocol()}\n\nThe reported run has not ended yet.\n") + "\n")
     write_text(HERE / "figure.svg", figure(found))
     command = "python evidence/smollm2-words/run.py"
-    write_claims(HERE, command=command, seconds=seconds, claims=claims_of(found), words=page(found))
+    write_claims(HERE, command=command, seconds=seconds, cpu=True, claims=claims_of(found), words=page(found))
 
 
 def claims_of(found: Measured) -> list[Claim]:
@@ -385,7 +385,7 @@ def lowest(found: Measured, ends: list[Start]) -> str:
         f"Its held-out loss is {loss(last)}, after {loss(best)} at {best.epochs:.1f} epochs (intervals over examples, "
         f"not of the difference), and its pass@1 {percent(last.pass_1)}, after "
         f"{percent(best.pass_1)} there. RL from it gains {points(gain(last))} points, and ends significantly above RL "
-        f"from {above} of the {len(ends)} starts."
+        f"from {above} of the {len(ends) - 1} others."
     )
 
 

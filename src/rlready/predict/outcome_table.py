@@ -152,8 +152,8 @@ def _predictor(value: object, what: str) -> float | None:
         return None
     if not is_number(number):
         raise UserError(
-            f"{what} must be a finite number, below {LARGEST:g}, not {repr(value)[:40]}; leave the cell empty where it is "
-            "not known"
+            f"{what} must be a finite number, below {LARGEST:g}, not {repr(value)[:40]}; leave the cell empty where it "
+            "is not known"
         )
     return number
 

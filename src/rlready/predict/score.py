@@ -13,7 +13,8 @@ The unit is a *run*: a checkpoint that RL started from, whose outcome is the mea
   all predictors (Westfall & Young 1993), which corrects for choosing the best of a dozen.
 - **R², mean error**: of the outcomes of every recipe, predicted by the line through all others (``fit.py``).  Both,
   and the gain in R² over the baseline, are means of one value a recipe, with Student's t interval over recipes; the
-  denominator of R² counts as known.  Beside it stand the mean and standard deviation of R² over random halves, as in
+  denominator of R² counts as known, and the interval of R² ends at 1.  Beside it stand the mean and standard
+  deviation of R² over random halves, as in
   Kang et al., without an interval.
 - **Regret** (top-1): best outcome minus that of the run that the predictor ranks first; *by SFT seed*, the same among
   the runs of one seed.  *In cost*: seconds of RL for the runs ranked before the best one.  They are facts about these
@@ -33,7 +34,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -117,6 +118,9 @@ def score(
         """How far errors shrink, as a share of those without a predictor."""
         return _over_recipes((before_M**2 - after_M**2) / unit, recipe)
 
+    def at_most_1(r2: Estimate) -> Estimate:
+        return replace(r2, high=min(r2.high, 1.0))
+
     def corrected(gain: Estimate, name: str, span: float) -> Estimate:
         return gain if name == primary else simultaneous(gain, searched, span)
 
@@ -134,7 +138,7 @@ def score(
                 corrected(gain, each.name, 2.0) if gain else None,
                 float(p[i]),
                 float(p_any[i]),
-                explained(no_predictor, errors[i]) if fits else None,
+                at_most_1(explained(no_predictor, errors[i])) if fits else None,
                 corrected(r2_gain, each.name, math.inf) if r2_gain else None,
                 float(np.nanmean(r2_S)) if halved else None,
                 float(np.nanstd(r2_S)) if halved else None,

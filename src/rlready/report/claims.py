@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import wrap
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import JsonValue
 
@@ -89,11 +89,13 @@ def in_table(verdict: Verdict) -> str:
     return verdict if verdict == "met" else f"**{verdict}**"
 
 
-def write_claims(folder: Path, *, command: str, seconds: float | None, claims: Sequence[Claim], words: str) -> None:
+def write_claims(
+    folder: Path, *, command: str, seconds: float | None, claims: Sequence[Claim], words: str, cpu: bool = False
+) -> None:
     """``result.json`` and ``README.md`` of one evidence folder; ``words`` is the page's own Markdown.
 
-    ``seconds`` None: the page is written again from stored measurements, and what ``result.json`` says of when, where
-    and from which revision they were made stays.
+    ``seconds`` are those that the runs took, or their CPU seconds with ``cpu``.  None: the page is written again from
+    stored measurements, and what ``result.json`` says of when, where and from which revision they were made stays.
     """
     if seconds is None:
         result = read_json(folder / "result.json")
@@ -105,13 +107,26 @@ def write_claims(folder: Path, *, command: str, seconds: float | None, claims: S
             "date": datetime.now(UTC).date().isoformat(),
             "seconds": round(seconds),
         }
-    write_json(folder / "result.json", result | {"claims": [c.stored() for c in claims]})
+    result |= {"cpu": cpu, "claims": [c.stored() for c in claims]}
+    write_json(folder / "result.json", result)
     rows = [
         f"| {c.claim} | {number(c.value)} | {c.interval} | {c.n} {c.varies} | {c.target} | {in_table(c.verdict)} |"
         for c in claims
     ]
     table = "\n".join(["| claim | value | 95 % interval | n | target | |", "|---|---|---|---|---|---|", *rows])
-    write_text(folder / "README.md", f"{filled(words).strip()}\n\n## Claims\n\n{table}\n\nCommand: `{command}`\n")
+    write_text(
+        folder / "README.md",
+        f"{filled(words).strip()}\n\n## Claims\n\n{table}\n\n{made(read_json(folder / 'result.json'))}\n",
+    )
+
+
+def made(result: dict[str, Any]) -> str:
+    """How a page was made, and what that took; ``result`` as the file has it."""
+    seconds, revision = result["seconds"], result["revision"]
+    commit = revision["commit"] if isinstance(revision, dict) else revision or "unknown"
+    took = f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{max(seconds / 60, 0.1):.1f} minutes"
+    kind = "of CPU time" if result["cpu"] else "of the runs' time, beside other work; CPU time was not kept"
+    return f"Command: `{result['command']}`\n\nMeasured on {result['date']}, at revision {commit[:7]}: {took} {kind}."
 
 
 def filled(markdown: str) -> str:
