@@ -20,6 +20,7 @@ from rlready.credit.probe import plant, planted_error
 from rlready.credit.reference import ReferencePair
 from rlready.credit.reward import RewardFn
 from rlready.credit.token_credit import SHOWN, credit_of_copies, credit_of_inputs
+from rlready.engine.rollout import sample_row
 from rlready.models.batch import supervised
 from test_dense import world
 
@@ -252,3 +253,41 @@ def test_the_first_twenty_are_shown(tmp_path: Any) -> None:
     probe = planted_error(pair, [Row(f"s{i}", "a: 5 ? a", f"a: {i}") for i in range(2, 9)])
     copies = credit_of_copies(pair, probe)
     assert [c.name for c in copies] == [f"s{i}, changed at token 2" for i in range(2, 9)]
+
+
+def test_a_stored_response_is_scored_after_the_system_turn_of_its_prompt(
+    tmp_path: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As tokens, pieces and text; a table of an earlier version lacks the column, which is said."""
+    lm, problem = world(0), Problem("p", "a: 5 ? a", "5", system="b: 7")
+    pair, ids = ReferencePair(lm, world(1)), lm.encode("a: 5")
+    ones = np.ones(len(ids))
+    sample = Sample("p", 0, np.array(ids), ones.astype(np.uint8), ones, 0, 2, text="a: 5", correct=True, reward=1.0)
+    row: dict[str, Any] = dict(sample_row(sample, problem))
+    asked = {"prompt": problem.prompt, "system": problem.system}
+    pieces = asked | {"pieces": [[text, 1] for text in lm.pieces(ids)]}
+
+    def shown(row: dict[str, Any]) -> Any:
+        table = tmp_path / "rows.jsonl"
+        table.write_text(json.dumps(row))
+        return credit_of_inputs(pair, [str(table)])[0]
+
+    def expected(system: str) -> Any:
+        example = supervised(lm.prompt_ids(problem.prompt, system, think=False), ids)
+        return pair.score([example], max_tokens_per_microbatch=1000)[0][0]
+
+    for each in (row, pieces):
+        np.testing.assert_allclose(shown(each).dense, expected("b: 7"), atol=1e-5)
+    worked = supervised(*lm.worked_ids(Row("p", problem.prompt, "a: 5", system="b: 7"), think=False))
+    dense_of, _ = pair.score([worked], max_tokens_per_microbatch=1000)
+    for name in ("system", "system_prompt"):
+        each = {"prompt": problem.prompt, name: "b: 7", "response": "a: 5"}
+        np.testing.assert_allclose(shown(each).dense, dense_of[0], atol=1e-5)
+    assert shown(row).prompt == "b: 7\n\na: 5 ? a"
+    assert capsys.readouterr().err == ""
+    old = shown({key: value for key, value in row.items() if key != "system"})
+    np.testing.assert_allclose(old.dense, expected(""), atol=1e-5)
+    assert np.abs(old.dense - expected("b: 7")).max() > 1e-3
+    assert "some rows do not say whether their prompt has a system turn" in capsys.readouterr().err
+    with pytest.raises(UserError, match="the system turn must be text"):
+        shown(row | {"system": 5})

@@ -252,3 +252,14 @@ def copied(run: Path, to: Path) -> Path:
         (to / name).write_bytes((run / name).read_bytes())
     page.write(to)
     return to
+
+
+def test_a_system_turn_is_shown_before_the_prompt(evaluated: Path, tmp_path: Path) -> None:
+    run = copied(evaluated, tmp_path)
+    rows = read_table(run / "parts" / "0.parquet")
+    assert {row["system"] for row in rows} == {""}
+    prompt = rows[0]["prompt"]
+    viewed = edited(run, [row | {"system": "Be brief."} for row in rows])
+    assert f"Be brief.\n\n{prompt}" in {text["prompt"] for text in viewed.texts}
+    viewed = edited(run, [{key: value for key, value in row.items() if key != "system"} for row in rows])
+    assert prompt in {text["prompt"] for text in viewed.texts}

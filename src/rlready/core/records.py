@@ -99,8 +99,11 @@ class Sample:
 
 
 class SampleRow(TypedDict, total=False):
-    """A row of a table of samples: the fields of `Sample`, arrays as lists, ``prompt`` and ``answer`` of its problem,
-    and what the stage adds.
+    """A row of a table of samples: the fields of `Sample`, arrays as lists, ``prompt``, ``answer`` and ``system`` of
+    its problem, and what the stage adds.
+
+    ``system`` is empty for a problem without a system turn, and missing or None in tables of versions that did not
+    store it.
 
     RL adds the ``step``, with dense rewards also the ``advantages`` of the tokens, and evaluation ``setting``.
     Readiness adds ``wave``, that in which a sample was drawn, and ``planned``, the largest number of samples that the
@@ -128,6 +131,7 @@ class SampleRow(TypedDict, total=False):
     undecided: bool
     prompt: str
     answer: str
+    system: str | None
     step: int
     advantages: list[float]
     setting: str

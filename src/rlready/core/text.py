@@ -1,4 +1,4 @@
-"""Text made safe to show: nothing in it is hidden, and nothing in it controls the terminal."""
+"""Text as it is shown: nothing in it is hidden, and nothing in it controls the terminal."""
 
 from __future__ import annotations
 
@@ -25,3 +25,8 @@ def visible(text: str) -> str:
 def in_one_line(text: str) -> str:
     """As `visible`, with line breaks as spaces: what stands in one line or cell cannot add lines of its own."""
     return visible(text).replace("\n", " ")
+
+
+def with_system(prompt: str, system: str | None) -> str:
+    """A prompt below its system turn, if it has one, as one text."""
+    return f"{system}\n\n{prompt}" if system else prompt

@@ -2,6 +2,7 @@
 
 Inputs are texts (``PROMPT<think>RESPONSE``) and tables with a column ``prompt`` and either ``tokens`` and ``mask``, as
 run folders keep their samples, or ``pieces``, as their examples, or ``response`` and, if there is one, ``thinking``.
+The system turn of a prompt is in the column ``system`` or ``system_prompt``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlready.core.errors import UserError
+from rlready.core.progress import warn
 from rlready.core.records import Row
+from rlready.core.text import with_system
 from rlready.credit.probe import Probe
 from rlready.credit.reference import ReferencePair
 from rlready.models.batch import Example, supervised
@@ -25,11 +28,15 @@ from rlready.tasks.files import TABLES
 from rlready.tasks.table import read_table
 
 SHOWN = 20  # responses of a table, at most
+SYSTEM = ("system", "system_prompt")  # columns of a system turn
 
 
 @dataclass(frozen=True)
 class TokenCredit:
-    """One response; ``pieces`` (T,) are what its tokens add to the text, ``dense`` (T,) their r̂ in nats."""
+    """One response; ``pieces`` (T,) are what its tokens add to the text, ``dense`` (T,) their r̂ in nats.
+
+    ``prompt`` begins with the system turn, if there is one.
+    """
 
     name: str
     prompt: str
@@ -60,7 +67,8 @@ def credit_of_copies(pair: ReferencePair, probe: Probe, *, max_tokens_per_microb
     copies = probe.copies[:SHOWN]
     names = [f"{row.id}, changed at token {at + 1}" for row, at in zip(copies, probe.planted_at, strict=False)]
     rows = encode(pair.sft, copies, "the solutions")
-    found = [(name, row.prompt, example) for name, row, example in zip(names, copies, rows, strict=True)]
+    asked = [with_system(row.prompt, row.system) for row in copies]
+    found = list(zip(names, asked, rows, strict=True))
     return _scored(pair, found, max_tokens_per_microbatch)
 
 
@@ -99,7 +107,18 @@ def _table(lm: LM, path: Path) -> list[tuple[str, str, Example]]:
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     table = read_table(str(path))
+    if any(_system_unknown(row) for _, row in table.rows[:SHOWN]):
+        warn(
+            f"show: {path}: warning: some rows do not say whether their prompt has a system turn, as in tables of "
+            "earlier versions; they are scored without one. If there was one, add it as a column system"
+        )
     return [_row(lm, row, table.place(line)) for line, row in table.rows[:SHOWN]]
+
+
+def _system_unknown(row: Mapping[str, object]) -> bool:
+    """Whether a row that a run has stored lacks the system turn of its prompt."""
+    stored = row.get("tokens") is not None or row.get("pieces") is not None
+    return stored and all(row.get(key) is None for key in SYSTEM)
 
 
 def _row(lm: LM, row: Mapping[str, object], where: str) -> tuple[str, str, Example]:
@@ -108,12 +127,16 @@ def _row(lm: LM, row: Mapping[str, object], where: str) -> tuple[str, str, Examp
     prompt = row.get("prompt")
     if not isinstance(prompt, str):
         raise UserError(f"{where}: no column prompt, which scoring a response needs")
+    system = next((row[key] for key in SYSTEM if row.get(key) is not None), "")
+    if not isinstance(system, str):
+        raise UserError(f"{where}: the system turn must be text")
+    asked = with_system(prompt, system)
     if row.get("tokens") is not None:
         ids, mask = row["tokens"], row.get("mask")
         if not isinstance(ids, list) or not all(isinstance(t, int) for t in ids):
             raise UserError(f"{where}: tokens must be a list of whole numbers")
         think = row.get("thinking_budget") is not None
-        return name, prompt, _example(lm, lm.prompt_ids(prompt, think=think), ids, where, mask)
+        return name, asked, _example(lm, lm.prompt_ids(prompt, system, think=think), ids, where, mask)
     if row.get("pieces") is not None:
         text, mask = _joined(row["pieces"], where)
         ids = lm.encode(text)
@@ -122,15 +145,15 @@ def _row(lm: LM, row: Mapping[str, object], where: str) -> tuple[str, str, Examp
                 f"{where}: the tokenizer makes {len(ids)} tokens of {len(mask)} pieces; give tokens and mask instead"
             )
         think = row.get("budget") is not None
-        return name, prompt, _example(lm, lm.prompt_ids(prompt, think=think), ids, where, mask)
+        return name, asked, _example(lm, lm.prompt_ids(prompt, system, think=think), ids, where, mask)
     response, thinking = row.get("response"), row.get("thinking")
     if not isinstance(response, str):
         raise UserError(f"{where}: has none of the columns tokens, pieces and response")
     if not isinstance(thinking, str | None):
         raise UserError(f"{where}: thinking must be text, or left out")
-    worked = Row(name, prompt, response, thinking)
+    worked = Row(name, prompt, response, thinking, system)
     think = worked.thinking is not None
-    return name, prompt, _example(lm, *lm.worked_ids(worked, think=think), where)
+    return name, asked, _example(lm, *lm.worked_ids(worked, think=think), where)
 
 
 def _joined(pieces: object, where: str) -> tuple[str, list[object]]:

@@ -150,4 +150,4 @@ def warn_run_ons(verb: str, model: str, rows: Sequence[SampleRow]) -> None:
 def sample_row(sample: Sample, problem: Problem) -> SampleRow:
     """A verified sample of a problem as a row of a table, without the columns that the stage adds."""
     row = vars(sample) | {key: getattr(sample, key).tolist() for key in ("tokens", "mask", "logprobs")}
-    return cast("SampleRow", row | {"prompt": problem.prompt, "answer": problem.answer})
+    return cast("SampleRow", row | {"prompt": problem.prompt, "answer": problem.answer, "system": problem.system})

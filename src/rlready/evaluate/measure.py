@@ -196,4 +196,5 @@ def example(lm: LM, setting: Setting, group: Group) -> Example:
         budget=setting.tokens,
         thinking_tokens=sample.thinking_tokens,
         pieces=list(zip(lm.pieces(sample.tokens.tolist()), sample.mask.tolist(), strict=True)),
+        system=group.problem.system,
     )

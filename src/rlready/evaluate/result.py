@@ -10,6 +10,7 @@ from pydantic import Field
 from rlready.core.cells import decimal, percent, supported
 from rlready.core.records import Estimate, Finish
 from rlready.core.result import Record, Result, Table, TaskRecord
+from rlready.core.text import with_system
 from rlready.evaluate.metrics import PER
 from rlready.runs.checkpoint_order import labels
 
@@ -143,7 +144,10 @@ class LengthHistogram(Record):
 
 
 class Example(Record):
-    """One sample to read, a line of ``examples.jsonl``; ``pieces``: the text of each token, 1 if the model chose it."""
+    """One sample to read, a line of ``examples.jsonl``; ``pieces``: the text of each token, 1 if the model chose it.
+
+    ``system`` is that of `SampleRow`.
+    """
 
     model: str
     problem_id: str
@@ -156,6 +160,12 @@ class Example(Record):
     budget: int | None
     thinking_tokens: int
     pieces: list[tuple[str, int]]
+    system: str | None = None
+
+    @property
+    def asked(self) -> str:
+        """The prompt with its system turn."""
+        return with_system(self.prompt, self.system)
 
 
 class Closest(Record):

@@ -22,6 +22,7 @@ from pydantic import JsonValue
 
 from rlready.core.errors import UserError
 from rlready.core.records import Row
+from rlready.core.text import with_system
 from rlready.models.one_line import one_line
 from rlready.models.time_limit import OutOfTime, time_limit
 
@@ -197,7 +198,7 @@ class ChatFormat:
         if not system:
             return [{"role": "user", "content": prompt}]
         if not self._takes_system:
-            return [{"role": "user", "content": f"{system}\n\n{prompt}"}]
+            return [{"role": "user", "content": with_system(prompt, system)}]
         return [{"role": "system", "content": system}, {"role": "user", "content": prompt}]
 
     @cached_property

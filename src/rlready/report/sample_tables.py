@@ -39,7 +39,7 @@ REQUIRED = {
 }
 OPTIONAL = {
     **{"prompt": "string", "answer": "string", "strict": "bool", "undecided": "bool", "run_on": "bool"},
-    **{"setting": "string", "advantages": "list"},
+    **{"setting": "string", "advantages": "list", "system": "string"},
 }
 TOKENS = {"tokens": "list", "mask": "list"}  # read where some were forced or have advantages of their own
 

@@ -22,7 +22,7 @@ from jinja2 import Template
 from pydantic import Field
 
 from rlready.core.result import Record, Result
-from rlready.core.text import visible
+from rlready.core.text import visible, with_system
 from rlready.report.stored_samples import StoredSample, StoredSamples
 from rlready.report.token_texts import Piece
 from rlready.runs.files import write_folder, write_text
@@ -157,19 +157,21 @@ def _files(samples: Sequence[StoredSample]) -> Iterator[Texts]:
         if size > CHUNK:
             yield Texts(prompts=list(prompts), answers=list(answers), samples=found)
             prompts, answers, found, size = {}, {}, [], 0
-        prompt, answer = visible(sample.row.get("prompt") or ""), visible(sample.row.get("answer") or "")
-        size += len(sample.row["text"]) + (len(prompt) if prompt not in prompts else 0)
+        row = sample.row
+        prompt = visible(with_system(row.get("prompt") or "", row.get("system")))
+        answer = visible(row.get("answer") or "")
+        size += len(row["text"]) + (len(prompt) if prompt not in prompts else 0)
         found.append(
             SampleText(
                 prompt=prompts.setdefault(prompt, len(prompts)),
                 answer=answers.setdefault(answer, len(answers)),
                 response=[_piece(piece) for piece in sample.response],
-                finish=sample.row["finish"],
-                thinking_tokens=sample.row["thinking_tokens"],
-                answer_tokens=sample.row["answer_tokens"],
-                reward=sample.row["reward"],
+                finish=row["finish"],
+                thinking_tokens=row["thinking_tokens"],
+                answer_tokens=row["answer_tokens"],
+                reward=row["reward"],
                 credit=sample.credit,
-                strict=sample.row.get("strict"),
+                strict=row.get("strict"),
             )
         )
     yield Texts(prompts=list(prompts), answers=list(answers), samples=found)
