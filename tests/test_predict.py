@@ -277,6 +277,32 @@ def test_losses_across_distributions_are_refused_unless_forced(tmp_path: Path) -
         predict(PredictConfig(runs=(ready,), rank_by="loss"), tmp_path / "by")
 
 
+@pytest.mark.parametrize(
+    ("rows", "contents", "compared"),
+    [
+        (("rows.jsonl", "rows.jsonl"), ("a", "b"), False),
+        (("rows.jsonl", "rows.jsonl"), ("a", "a"), True),
+        (("rows.jsonl", "moved.jsonl?n=9"), ("a", "a"), True),
+        (("rows.jsonl", "rows.jsonl?response=other"), ("a", "a"), False),
+        (("rows.jsonl", "rows.jsonl"), ("a", ""), True),  # the record of one has none
+        (("rows.jsonl", "moved.jsonl"), ("", ""), False),
+    ],
+)
+def test_rows_are_the_same_if_their_content_is(
+    tmp_path: Path, rows: tuple[str, str], contents: tuple[str, str], compared: bool
+) -> None:
+    """A file that was written again under its name is another one, and one that was moved is not."""
+    found = [Simulated(**vars(c) | {"rows": source}) for c, source in zip(disagreeing(tmp_path)[:2], rows, strict=True)]
+    ready = write_readiness(tmp_path / "ready", found)
+    for each, content in zip(found, contents, strict=True):
+        digest = {"sha256": content * 64} if content else {}
+        note(Path(each.name).parent.parent, "data", **{"role": "sft", "sha256": None, **digest})
+    result = predict(PredictConfig(runs=(str(ready),), resamples=50), tmp_path / "out")
+    assert ("loss" in [p.name for p in result.predictors]) == compared
+    assert compared or "2 different distributions of rows" in result.notes[0]
+    assert ("with SHA-256" in "".join(result.notes)) == (contents == ("a", "b"))
+
+
 def test_families_and_recipes_are_kept_apart(tmp_path: Path) -> None:
     """Each family is scored alone; runs of one recipe count as one when intervals are made."""
     found = disagreeing(tmp_path)
@@ -571,7 +597,7 @@ def test_runs_are_found_from_another_directory(
     assert "elsewhere is left out: none of its models is a checkpoint of a run of rl" in capsys.readouterr().err
 
 
-def note(folder: Path, kind: str, **changes: str) -> None:
+def note(folder: Path, kind: str, **changes: str | None) -> None:
     """Have the record of a run name an input."""
     record = json.loads((folder / "record.json").read_text())
     about: dict[str, Any] = {"id": "problems.jsonl", "path": changes.get("id", ""), "licence": "unknown", **changes}

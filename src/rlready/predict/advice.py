@@ -6,7 +6,7 @@ predictor's range, which makes the fitted line most certain.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -146,9 +146,9 @@ def _main(scores: Sequence[Score], by: str) -> list[Score]:
     return [found[name] for name in dict.fromkeys((by, LOSS, COMBINED)) if name in found and name != BASELINE]
 
 
-def distributions(trained: Mapping[str, int]) -> str:
+def distributions(trained: Sequence[str]) -> str:
     """A sentence that says why losses are not compared."""
-    named = ", ".join(list(trained)[:NAMED]) + (", …" if len(trained) > NAMED else "")
+    named = ", ".join(trained[:NAMED]) + (", …" if len(trained) > NAMED else "")
     return (
         f"the checkpoints learned from {len(trained)} different distributions of rows ({named}), between which "
         "held-out losses are not comparable; force_loss=true compares them nevertheless"

@@ -1,8 +1,9 @@
 """Candidates: SFT checkpoints with their readiness, all measured on the same problems.
 
 If its SFT run folder is known, a candidate has the *distribution* of its training rows: the source of the rows without
-the options for their number or random choice (n, seed, split, ``select=random``).  Held-out losses are comparable
-within one distribution only (Kang et al., arXiv 2510.01624); this way of identifying it is a choice of this package.
+the options for their number or random choice (n, seed, split, ``select=random``), and the content of its file where the
+run has recorded the SHA-256 of that.  Held-out losses are comparable within one distribution only (Kang et al.,
+arXiv 2510.01624); this way of identifying it is a choice of this package.
 
 Shapes: P = problems.
 """
@@ -31,6 +32,7 @@ from rlready.tasks.source import parse_source
 
 # settings that samples must share to be compared
 SAME = ("problems", "temperature", "thinking_budget", "max_answer_tokens", "answer_prefix")
+UNKNOWN = "unknown"
 COUNTING = ("n", "of", "seed", "split")  # options of a source string for the number and choice of rows
 
 
@@ -38,7 +40,8 @@ COUNTING = ("n", "of", "seed", "split")  # options of a source string for the nu
 class Candidate:
     """One checkpoint; ``trained``, ``sft`` (the folder of its run) and ``step`` are None where unknown.
 
-    ``sft_seed`` is the seed of its SFT run, "" where unknown; ``model`` is what a command of RL names to start from it.
+    ``sft_seed`` is the seed of its SFT run and ``rows_sha256`` the SHA-256 of the file of its rows, both "" where
+    unknown; ``model`` is what a command of RL names to start from it.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Candidate:
     sft: str | None
     step: int | None
     sft_seed: str = ""
+    rows_sha256: str = ""
     model: str = UNKNOWN_MODEL
 
 
@@ -194,6 +198,22 @@ def distribution(source: str) -> str:
     return f"{parsed.kind}:{parsed.path}?" + "&".join(f"{k}={v}" for k, v in sorted(kept.items()))
 
 
+def trained_on(candidates: Sequence[Candidate]) -> list[str]:
+    """The distributions of rows that candidates learned from: a file by its content, wherever it is, and what has
+    no recorded content by its source, as if its file had never changed."""
+    contents: dict[str, set[str]] = {}
+    for c in candidates:
+        contents.setdefault(c.trained or UNKNOWN, set()).update({c.rows_sha256} - {""})
+    found: dict[tuple[str, str], str] = {}
+    for c in candidates:
+        name = c.trained or UNKNOWN
+        content = c.rows_sha256 or (next(iter(contents[name])) if len(contents[name]) == 1 else "")
+        said = name if len(contents[name]) < 2 else f"{name} with SHA-256 {content[:12] or UNKNOWN}"
+        read_as = name.partition(":")[0] + name.partition("?")[2]  # kind and options
+        found.setdefault((content, read_as) if content else (name, ""), said)
+    return list(found.values())
+
+
 def _candidate(part: Part, measured: Measured, alike: bool) -> Candidate:
     """A checkpoint; ``alike``: whether groups are equally large in all runs, so that their answers can be counted."""
     run = measured.record.located(measured.folder, part.name).parent.parent
@@ -210,5 +230,6 @@ def _candidate(part: Part, measured: Measured, alike: bool) -> Candidate:
         sft=str(Path(part.name).parent.parent) if tuned else None,
         step=step_of(part.name),
         sft_seed=str(tuned.config.get("seed", "")) if tuned else "",
+        rows_sha256=next((each.sha256 or "" for each in tuned.data if each.role == "sft"), "") if tuned else "",
         model=part.model or UNKNOWN_MODEL,
     )

@@ -6,7 +6,6 @@ other files of this package name the choices that the paper leaves open.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from rlready.predict.advice import (
     trust,
     untried,
 )
-from rlready.predict.candidates import Candidate, Candidates, read_candidates
+from rlready.predict.candidates import Candidate, Candidates, read_candidates, trained_on
 from rlready.predict.comparable import mixed_units, unequal_ends
 from rlready.predict.entries import checkpoint_predictions, family_result, predictor_ranking
 from rlready.predict.family import Family, families
@@ -45,8 +44,6 @@ from rlready.readiness.overfitting import along_runs
 from rlready.readiness.ranking import Ranking, large, rank
 from rlready.readiness.result import Overfitting
 from rlready.runs.run import Run
-
-UNKNOWN = "unknown"
 
 
 def predict(config: PredictConfig, out: Path) -> PredictResult:
@@ -205,7 +202,7 @@ def _predictors(
     config: PredictConfig, measured: Candidates, some: Sequence[Candidate], resamples: int
 ) -> tuple[list[Predictor], str]:
     """The predictors of some candidates, and why their losses are not compared ("" if they are)."""
-    trained = Counter(c.trained or UNKNOWN for c in some)
+    trained = trained_on(some)
     losses = [c.loss for c in some if c.loss is not None]
     if len(losses) < len(some):
         why = f"{len(some) - len(losses)} of {len(some)} checkpoints have none"
