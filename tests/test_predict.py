@@ -21,17 +21,18 @@ from scipy.special import betaincinv
 from scipy.stats import betabinom, kstest, spearmanr
 
 from measured import Simulated, checkpoint, write_parts, write_readiness, write_record
-from rlready.core.config import PredictConfig, ReadinessConfig, RLConfig
+from rlready.core.config import EvaluateConfig, PredictConfig, ReadinessConfig, RLConfig
 from rlready.core.errors import UserError
 from rlready.core.options import fill_config, to_toml
 from rlready.core.records import Estimate
 from rlready.core.result import TaskRecord
 from rlready.core.tables import print_tables
+from rlready.evaluate.conditions import conditions_of, unlike
 from rlready.evaluate.result import BudgetScores, EvaluateResult, LengthHistogram, Scores
 from rlready.models.checkpoint import load
 from rlready.models.heldout_loss import HeldOut
 from rlready.predict import score as scoring
-from rlready.predict.candidates import Candidate, distribution
+from rlready.predict.candidates import SAME, Candidate, distribution, read_candidates
 from rlready.predict.comparable import refuse_unlike_content
 from rlready.predict.early import extrapolated
 from rlready.predict.family import Family
@@ -44,6 +45,7 @@ from rlready.predict.score import Score, permutation_p, regrets, score, spearman
 from rlready.predict.stage import predict
 from rlready.readiness.adaptive_sampling import Counts, draw_until_right, plan
 from rlready.readiness.diversity import distinct_answers
+from rlready.readiness.next_step import SHARED
 from rlready.readiness.part import ExampleLosses, Part, Sampled
 from rlready.readiness.ranking import gap_of_shares
 from rlready.readiness.result import ProblemCounts, RankedCheckpoint, ReadinessResult, SampleStats
@@ -53,6 +55,7 @@ from rlready.runs.files import plain, write_json
 from rlready.runs.lineage import stages_of
 from rlready.runs.provenance import content_digest
 from rlready.runs.record import CONFIG, RunRecord
+from rlready.sweep.grid import SHARED as SWEEP_SHARED
 from rlready.train.result import BestCheckpoint, Evaluation, RLResult
 from test_report import Strict
 
@@ -547,6 +550,8 @@ def test_distinct_answers_are_those_of_a_smaller_group() -> None:
         ({"max_answer_tokens": 2}, {"max_answer_tokens": 16}, "different max_answer_tokens: 2 and 16"),
         ({"num_waits": [0]}, {"num_waits": [1, 2]}, "different num_waits: 0 and 1"),
         ({"reference": "base"}, {"reference": ""}, "different reference: base and none"),
+        ({"delimiters": ["ab", "ca"]}, {"delimiters": []}, "different delimiters: ab,ca and none"),
+        ({"delimiters": []}, {}, ""),  # as in a record of an earlier version
         ({"samples": 1, "beta": 0.5, "num_waits": [0, 1]}, {"samples": 2, "beta": 1.0, "num_waits": [0]}, ""),
     ],
 )
@@ -568,6 +573,74 @@ def test_outcomes_are_of_evaluations_with_the_same_settings(
     if said:  # families are not compared with each other
         apart = [row | {"family": str(i)} for i, row in enumerate(rows)]
         assert len(find_runs((str(ready), table(tmp_path / "apart.jsonl", apart))).outcomes) == 2
+
+
+DIFFERENT: dict[str, Any] = {  # values of the settings that decide what is sampled
+    "problems": "dagmath?n=9",
+    "temperature": 0.5,
+    "thinking_budget": 7,
+    "max_answer_tokens": 3,
+    "answer_prefix": "=",
+    "delimiters": ["ab", "ca"],
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_readiness_with_another_setting_that_decides_what_is_sampled_is_refused(tmp_path: Path, name: str) -> None:
+    found = disagreeing(tmp_path)[:2]
+    ready = [write_readiness(tmp_path / f"ready-{i}", [each]) for i, each in enumerate(found)]
+    record = json.loads((ready[1] / "record.json").read_text())
+    record["config"][name] = DIFFERENT[name]
+    (ready[1] / "record.json").write_text(json.dumps(record))
+    with pytest.raises(UserError, match=f"with different {name}: "):
+        read_candidates(ready)
+
+
+def test_every_setting_of_readiness_is_one_that_must_be_the_same_or_is_not() -> None:
+    """A new setting is to be added to `SAME`, or here, with the reason."""
+    of_numbers = {"samples", "sampling", "min_samples", "group_size"}  # estimates are unbiased at any
+    by_themselves = {"heldout"}  # losses are compared within the same rows only
+    of_influence = {"influence", "influence_layers", "influence_rank"}  # which ranks nothing
+    of_the_machine = {"engine", "device", "dtype"}  # the same distribution but for rounding
+    apart = {"checkpoints", "seed", *of_numbers, *by_themselves, *of_influence, *of_the_machine}
+    assert not apart & {*SAME}
+    assert {*SAME} == DIFFERENT.keys()
+    assert apart | {*SAME} == ReadinessConfig.model_fields.keys()
+
+
+def test_every_setting_of_evaluate_is_a_condition_of_the_accuracy_or_is_not(tmp_path: Path) -> None:
+    """A new setting is to be added to `conditions_of`, or here, with the reason."""
+    base = {"num_waits": [1], "end_think_bias": [1.0], "reference": "m"}  # with which wait_text and beta have an effect
+    conditions = {key: DIFFERENT[key] for key in ("temperature", "max_answer_tokens", "answer_prefix", "delimiters")}
+    conditions |= {"num_waits": [2], "end_think_bias": [2.0], "wait_text": "Hm", "reference": "r", "beta": 0.5}
+    of_the_result = {"problems", "thinking_budgets"}  # the content of the one, and the largest of the others
+    without_budget = {"unconstrained": True, "max_response_tokens": 9}
+    apart = {"models", "samples", "seed", "engine", "device", "dtype"}
+    apart |= {"length_prompt"}  # measured beside the budgets, with settings of their own
+    assert conditions.keys() | of_the_result | without_budget.keys() | apart == EvaluateConfig.model_fields.keys()
+    evaluated(tmp_path, {tmp_path / "m": 0.5}, **base)
+    record, result = RunRecord.load(tmp_path), EvaluateResult.load(tmp_path)
+    free = result.model_copy(update={"budgets": [result.budgets[0].model_copy(update={"budget": None})]})
+
+    def differing(name: str, value: object, result: EvaluateResult) -> list[str]:
+        other = record.model_copy(update={"config": record.config | {name: value}})
+        return unlike(conditions_of(record, result), conditions_of(other, result))
+
+    for name, value in conditions.items():
+        assert [each.split(":")[0] for each in differing(name, value, result)] == [name]
+    for name, value in without_budget.items():
+        assert [each.split(":")[0] for each in differing(name, value, free)] == [name]
+    for name in (*of_the_result, *without_budget, *apart):
+        assert not differing(name, "other", result)
+
+
+def test_every_setting_of_rl_that_samples_is_shared_with_readiness_or_is_not() -> None:
+    """The families of outcomes differ by every setting of rl but the model and the seed; the commands that readiness
+    and a sweep write carry those that both verbs have."""
+    sampling = {"temperature", "thinking_budget", "max_answer_tokens", "delimiters", "answer_prefix"}
+    assert sampling == {*SAME} - {"problems"} == {*SWEEP_SHARED} == {*SHARED} - {"group_size"}
+    both = {"problems", "group_size", "seed", "engine", "device", "dtype"}  # problems and seeds should be others
+    assert both | sampling == ReadinessConfig.model_fields.keys() & RLConfig.model_fields.keys()
 
 
 def test_runs_are_found_from_another_directory(

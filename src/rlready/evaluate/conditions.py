@@ -32,8 +32,15 @@ def conditions_of(record: RunRecord, result: EvaluateResult) -> Conditions:
         names += [] if result.response_limits else ["max_answer_tokens", "answer_prefix"]
         names += ["reference", *(["beta"] if config.get("reference") else [])]
     found = problems_of(record, "test") or {"problems": result.task.source}
+    found |= {"delimiters": delimiters_of(config)}
     found |= {result.limit: budget} | {name: config.get(name) for name in names}
     return found if budget is None or result.response_limits else found | _variant(config)
+
+
+def delimiters_of(config: Mapping[str, JsonValue]) -> str:
+    """The delimiters of thoughts in a record's settings, "" where the chat templates tell them."""
+    given = config.get("delimiters")
+    return ",".join(map(str, given)) if isinstance(given, list) else ""
 
 
 def problems_of(record: RunRecord, role: str) -> Conditions:

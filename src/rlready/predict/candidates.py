@@ -31,7 +31,7 @@ from rlready.runs.results import refuse_damaged
 from rlready.tasks.source import parse_source
 
 # settings that samples must share to be compared
-SAME = ("problems", "temperature", "thinking_budget", "max_answer_tokens", "answer_prefix")
+SAME = ("problems", "temperature", "thinking_budget", "max_answer_tokens", "answer_prefix", "delimiters")
 UNKNOWN = "unknown"
 COUNTING = ("n", "of", "seed", "split")  # options of a source string for the number and choice of rows
 
@@ -87,6 +87,7 @@ class Settings(Record, extra="ignore"):
     thinking_budget: int | None
     max_answer_tokens: int | None
     answer_prefix: str
+    delimiters: tuple[str, ...] = ()
     heldout: str | None
     samples: int
 
@@ -160,8 +161,8 @@ def _refuse_unlike(runs: Sequence[Measured]) -> None:
             here, there = getattr(first.config, key), getattr(run.config, key)
             if here != there:
                 raise UserError(
-                    f"{first.folder} and {run.folder} measured readiness with different {key}: {here} and {there}; "
-                    "measure all checkpoints alike"
+                    f"{first.folder} and {run.folder} measured readiness with different {key}: {_said(here)} and "
+                    f"{_said(there)}; measure all checkpoints alike"
                 )
         for key, value in run.result.conditions.items():
             earlier, before = stated.setdefault(key, (run.folder, value))
@@ -186,6 +187,10 @@ def _refuse_unlike(runs: Sequence[Measured]) -> None:
                         f"and {part.vocabulary.digest[:12]} (SHA-256 of their vocabularies); compare checkpoints of "
                         "one tokenizer"
                     )
+
+
+def _said(value: object) -> str:
+    return (",".join(value) if isinstance(value, tuple) else str(value)) or "none"
 
 
 def distribution(source: str) -> str:
