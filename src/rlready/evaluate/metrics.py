@@ -6,6 +6,7 @@
 
 The paper leaves the unit of Scaling open.  Different from it, pairs of budgets whose runs are less than a token apart
 are left out, as their slope is noise.  The interval of Scaling holds the lengths fixed, that of Performance the budget.
+Scaling is a difference of accuracies on the same problems, with the interval of one: proper if no accuracy moves, too.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlready.core.records import Estimate
-from rlready.core.stats import mean_estimate
+from rlready.core.stats import mean_estimate, paired_estimate
 
 Floats = NDArray[np.float64]
 APART = 1.0  # tokens
@@ -41,9 +42,20 @@ def curve(caps: Sequence[int], tokens: Sequence[float], accuracy: Sequence[Seque
     right_BN, spent_B = np.asarray(accuracy, dtype=np.float64), np.asarray(tokens, dtype=np.float64)
     best = int(right_BN.mean(1).argmax())
     weights_B = _slope(spent_B)
-    scaling = None if weights_B is None else mean_estimate(UNIT * weights_B @ right_BN)
+    scaling = None if weights_B is None else _scaling(UNIT * weights_B, right_BN)
     performance = mean_estimate(right_BN[best], bounds=(0.0, 1.0))
     return Curve(float(np.mean(spent_B <= np.asarray(caps))), scaling, performance, caps[best])
+
+
+def _scaling(weights_B: Floats, right_BN: Floats) -> Estimate:
+    """The mean of Σ w f: what counts for the slope minus what counts against it, each at most the sum of its weights.
+
+    As Σ w = 0, the first accuracy may be taken from all: a problem that does not move has a slope of 0 to the last bit.
+    """
+    up_B = weights_B.clip(min=0)
+    gained_N = up_B @ right_BN
+    lost_N = gained_N - weights_B @ (right_BN - right_BN[0])
+    return paired_estimate(gained_N, lost_N, bounds=(0.0, float(up_B.sum())))
 
 
 def _slope(spent_B: Floats) -> Floats | None:
