@@ -369,17 +369,34 @@ def test_the_last_checkpoint_can_be_chosen(
     started = learned.config_from(left)
     assert isinstance(started, RLConfig)
     assert started.model == checkpoints[-1].path
-    missing = [job for job in rest if job.verb == "readiness" and -job.place > kept]
+    missing = [job for job in rest if job.verb == "readiness" and job.place < -1]
+    missing = missing if len(left) < learned.planned else []
     assert bool(missing) is not reference
+    few = f"has too few steps .* and keeps {kept} of 8, so that it is not certain which one"
     for job in missing:
-        with pytest.raises(UserError, match=f"has too few steps .* and keeps {kept}, none for {job.key}"):
+        with pytest.raises(UserError, match=f"{few} {job.key} means"):
             job.config_from(left)
     if missing:
-        with pytest.raises(UserError, match=f"has too few steps .* and keeps {kept}, none for readiness/one-1;"):
+        with pytest.raises(UserError, match=f"{few} readiness/one-1 means"):
             sweep(SweepConfig(file=str(file), workers=0), tmp_path / "sweep")
         assert not (tmp_path / "sweep").exists()
     else:
         refuse_too_few_steps([tuned, *rest], {})
+
+
+@pytest.mark.parametrize("place", [2, 3, -2])
+def test_a_place_among_fewer_checkpoints_than_planned_is_refused(tmp_path: Path, place: int) -> None:
+    """Three steps an epoch: a mark at each quarter makes three checkpoints, so that the second from the end is not the
+    third mark, and the third is not the second."""
+    file = Path(write(tmp_path))
+    text = file.read_text().replace("epochs = 2", "epochs = 1\nsave_every = 0.25")
+    file.write_text(text.replace('"last"', f"[{place}]"))
+    jobs = jobs_of(read_sweep_file(file))
+    (learned,) = (job for job in jobs if job.verb == "rl")
+    assert learned.planned == 4
+    with pytest.raises(UserError, match=f"keeps 3 of 4, so that it is not certain which one {learned.key} means"):
+        learned.config_from(["step-1", "step-2", "step-3"])
+    assert isinstance(learned.config_from(["step-1", "step-2", "step-3", "step-4"]), RLConfig)
 
 
 def test_the_status_counts_and_predicts() -> None:

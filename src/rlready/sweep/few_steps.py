@@ -12,7 +12,7 @@ from rlready.sweep.jobs import Job
 
 
 def refuse_too_few_steps(jobs: Sequence[Job], done: Collection[str]) -> None:
-    """UserError for a job that would find no checkpoint, because the SFT run that it starts from has too few steps.
+    """UserError for a job whose checkpoint would not be the one that is meant, as its SFT run has too few steps.
 
     Rows and models that cannot be read are left to the job that trains on them.
     """

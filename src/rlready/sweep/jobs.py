@@ -37,8 +37,8 @@ FIXED = 6.0  # seconds to start a job: imports, loading, problems
 class Job:
     """A verb to run in the folder ``key`` of the sweep's folder.
 
-    It takes the checkpoint of the job ``start`` at ``place``, where -1 is the last.  ``work`` is a rough estimate of
-    its seconds, which serves to compare jobs of one verb.
+    It takes the checkpoint of the job ``start`` at ``place``, where -1 is the last, of the ``planned`` ones.  ``work``
+    is a rough estimate of its seconds, which serves to compare jobs of one verb.
     """
 
     key: str
@@ -47,13 +47,18 @@ class Job:
     work: float
     start: str = ""
     place: int = -1
+    planned: int = 1
 
     def refuse_missing(self, kept: int) -> None:
-        """UserError if ``start`` keeps too few checkpoints for this job to have one."""
-        if -self.place > kept:
+        """UserError if ``start`` keeps too few checkpoints for this job's to be the one that its key names.
+
+        Only the last is certain then: any two of the others may have coincided.
+        """
+        if self.place < -1 and kept < self.planned:
             raise UserError(
-                f"{self.start} has too few steps for a checkpoint every save_every epochs and keeps {kept}, none for "
-                f'{self.key}; raise save_every, or keep measure = "starts" and checkpoints = "last"'
+                f"{self.start} has too few steps for a checkpoint every save_every epochs and keeps {kept} of "
+                f"{self.planned}, so that it is not certain which one {self.key} means; raise save_every, or keep "
+                'measure = "starts" and checkpoints = "last"'
             )
 
     def config_from(self, checkpoints: Sequence[str]) -> Config:
@@ -199,7 +204,7 @@ def _jobs(grid: Grid) -> Iterator[Job]:
         for i in sorted({*tuned.measured, *tuned.starts}):
             samples = size_of(ready.problems, 64) * ready.samples
             work = FIXED + COST["readiness"] * samples + COST["sft"] / 3 * size_of(ready.heldout, 200)
-            yield Job(f"readiness/{tuned.name}-{i}", "readiness", ready, work, start, tuned.from_end(i))
+            yield Job(f"readiness/{tuned.name}-{i}", "readiness", ready, work, start, tuned.from_end(i), tuned.saved)
         for i in tuned.starts:
             for learned in grid.rl:
                 yield from _rl_jobs(grid, tuned, i, learned)
@@ -211,11 +216,11 @@ def _rl_jobs(grid: Grid, tuned: SFTVariant, place: int, learned: RLVariant) -> I
     if grid.tool:
         given = {key: getattr(rl, key) for key in rl.model_fields_set}
         config = ElsewhereConfig(**given, to=grid.tool)
-        yield Job(f"export/{name}", "export", config, FIXED, start, tuned.from_end(place))
+        yield Job(f"export/{name}", "export", config, FIXED, start, tuned.from_end(place), tuned.saved)
         return
     tested = size_of(rl.validation, 100) * rl.eval_samples * (1 + rl.steps / rl.eval_every)
     work = FIXED + COST["rl"] * rl.steps * rl.prompts_per_step * rl.group_size + COST["evaluate"] * tested
-    yield Job(f"rl/{name}", "rl", rl, work, start, tuned.from_end(place))
+    yield Job(f"rl/{name}", "rl", rl, work, start, tuned.from_end(place), tuned.saved)
     last = grid.evaluate
     budgets = len(last.thinking_budgets or BUDGETS)  # None: as many as every preset has
     work = FIXED + COST["evaluate"] * size_of(last.problems, 200) * last.samples * budgets
