@@ -507,6 +507,22 @@ def test_the_next_run_has_the_settings_of_the_earlier_one(tmp_path: Path, monkey
     assert result.next_command.endswith(f"model={found[3].name}")
 
 
+def test_an_evaluation_of_two_checkpoints_of_a_run_names_both(tmp_path: Path) -> None:
+    """There is no other run to leave out; two evaluations of one checkpoint are."""
+    found = disagreeing(tmp_path)[:2]
+    ready = write_readiness(tmp_path / "ready", found)
+    best = rl_run(tmp_path / "rl", found[0].name, 0.1)
+    earlier = best.with_name("step-0")
+    evaluated(tmp_path / "both", {best: 0.9, earlier: 0.8})
+    said = f"both holds two checkpoints of one run of RL, {best} and {earlier}: evaluate without the one that is not"
+    with pytest.raises(UserError, match=said):
+        find_runs((str(ready), str(tmp_path / "both")))
+    for name in ("one", "two"):
+        evaluated(tmp_path / name, {best: 0.9})
+    with pytest.raises(UserError, match=r"rl is evaluated twice, in .*one and .*two: name one of them"):
+        find_runs((str(ready), str(tmp_path / "one"), str(tmp_path / "two")))
+
+
 def test_the_beginning_of_rl_predicts_its_end(tmp_path: Path) -> None:
     """From the logs of RL folders, or of those that a table names."""
     found = disagreeing(tmp_path)[:4]

@@ -156,6 +156,11 @@ def _from_folders(rl: Sequence[Path], evaluate: Sequence[Path]) -> list[Outcome]
             if run and trained and trained.verb == "rl":
                 if _was_overwritten(checkpoint, record, model, trained):
                     raise UserError(f"{run} was overwritten after {folder} had evaluated it: evaluate {model} again")
+                if run in measured and measured[run][1] == folder:
+                    raise UserError(
+                        f"{folder} holds two checkpoints of one run of RL, {measured[run][2]} and {model}: evaluate "
+                        "without the one that is not the outcome of the run, and name that evaluation instead"
+                    )
                 if run in measured:
                     raise UserError(f"{run} is evaluated twice, in {measured[run][1]} and {folder}: name one of them")
                 measured[run] = (largest.scores[model].accuracy, folder, model)
