@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rlready.core.config import RLConfig
+from rlready.core.config import EvaluateConfig, RLConfig
 from rlready.core.errors import UserError
+from rlready.core.options import fill_config
 from rlready.core.records import Estimate
 from rlready.runs.log import read_log
 from rlready.runs.record import RunRecord
@@ -18,7 +20,7 @@ from rlready.train.drift import Watched, drift
 from rlready.train.log import RLStepLog, RolloutStats, UpdateStats
 from rlready.train.result import Evaluation, GroupTotals, RLResult
 from rlready.train.rl import rl
-from rlready.train.rl_summary import gain_of, headline, next_action
+from rlready.train.rl_summary import evaluation_command, gain_of, headline, next_action
 from rlready.train.trainer import Trainer
 from rlready.train.weight_change import WeightSample
 from test_loss import symbolic_lm
@@ -104,6 +106,35 @@ def test_an_epoch_takes_every_problem_once(config: RLConfig, tmp_path: Path, mon
     rl(config.replace(prompts_per_step=7), tmp_path / "all")
 
 
+def test_the_command_after_rl_samples_as_it_has_sampled(
+    config: RLConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The settings that the user chose, which evaluate accepts; what the preset chose, it chooses again."""
+    Script(monkeypatch, [1] * 12, [0.5, 0.6])
+    given: dict[str, Any] = {
+        "temperature": 0.7,
+        "delimiters": ("<think>", "</think>"),
+        "answer_prefix": "a",
+        "num_waits": 1,
+    }
+    result = rl(config.replace(**given, wait_text="b"), tmp_path / "run")
+    verb, *words = shlex.split(result.next_command)[1:]
+    asked = dict(word.split("=", 1) for word in words[2:])
+    assert (verb, words[:2]) == ("evaluate", [config.model, result.best.path])
+    filled = fill_config(EvaluateConfig, None, asked).value
+    sampled = {"thinking_budgets": (6,), "max_answer_tokens": 3, "wait_text": "b"} | given | {"num_waits": (1,)}
+    assert {name: getattr(filled, name) for name in sampled} == sampled
+    by_preset = {"thinking_budget": "preset", "max_answer_tokens": "preset"}
+    record = RunRecord.load(tmp_path / "run")
+    record = record.model_copy(update={"origins": record.origins | by_preset})
+    command = evaluation_command(config, record, "best", None)
+    assert "thinking_budgets" not in command
+    assert "max_answer_tokens" not in command
+    without_thoughts = evaluation_command(config, record, "best", 9)
+    assert without_thoughts.endswith("max_answer_tokens=9")
+    assert "num_waits" not in without_thoughts
+
+
 def test_the_earliest_best_checkpoint_is_chosen(
     config: RLConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,7 +146,7 @@ def test_the_earliest_best_checkpoint_is_chosen(
     assert result.best.path == str(tmp_path / "run" / "checkpoints" / "step-10")
     assert result.headline == "Validation accuracy is highest after RL: 50 % before, 60 % at RL step-10."
     assert result.next_action == "Compare RL step-10 with its start on problems that were not used for validation."
-    assert result.next_command.endswith(" problems=TEST.jsonl")
+    assert result.next_command.endswith(" problems=TEST.jsonl thinking_budgets=6 max_answer_tokens=3")
     assert [[row[0] for row in table.rows] for table in result.tables()] == [["0", "5", "10", "12"]]
     assert [line["step"] for line in read_log(tmp_path / "run" / "log.jsonl") if "reward" in line] == list(range(1, 13))
 

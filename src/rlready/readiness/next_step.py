@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from rlready.core.config import ReadinessConfig
 from rlready.core.options import DEFAULT
 from rlready.core.separation import to_separate
+from rlready.core.settings import Config
 from rlready.readiness.part import Part
 from rlready.readiness.ranking import Ranking
 from rlready.readiness.result import rival
@@ -62,13 +63,18 @@ def rl_command(part: Part, config: Mapping[str, JsonValue], origins: Mapping[str
     words = [f"model={part.model or UNKNOWN_MODEL}"]
     measured = str(config["problems"] or "")
     words.append(f"problems={(measured and other_problems(measured, TO_TRAIN)) or UNKNOWN_PROBLEMS}")
-    for name in SHARED:
-        value = config[name]
-        if origins.get(name) not in (DEFAULT, PRESET) and value != _default(name):
-            words.append(f"{name}={','.join(map(str, value)) if isinstance(value, list) else value}")
+    words += given_words(config, origins, {name: name for name in SHARED}, ReadinessConfig)
     return shlex.join(["rlready", "rl", *words])
 
 
-def _default(name: str) -> object:
-    value: object = ReadinessConfig.model_fields[name].default
-    return list(value) if isinstance(value, tuple) else value
+def given_words(
+    config: Mapping[str, JsonValue], origins: Mapping[str, str], names: Mapping[str, str], settings: type[Config]
+) -> list[str]:
+    """``name=value`` of the settings in a record that the user chose, under what the next command calls each."""
+    words = []
+    for name, its_name in names.items():
+        value, default = config[name], settings.model_fields[name].default
+        default = list(default) if isinstance(default, tuple) else default  # as a record has it
+        if origins.get(name) not in (DEFAULT, PRESET) and value != default:
+            words.append(f"{its_name}={','.join(map(str, value)) if isinstance(value, list) else value}")
+    return words

@@ -12,7 +12,6 @@ Left out: value models, reward models, and asynchronous rollouts.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,7 +35,6 @@ from rlready.models.preset import resolve
 from rlready.runs.log import LOG, truncate_log
 from rlready.runs.model_card import Measurement, model_card
 from rlready.runs.run import Run
-from rlready.tasks.other_problems import other_problems
 from rlready.tasks.trained_prompts import write_trained
 from rlready.train.checkpointer import Checkpointer
 from rlready.train.data import Data, problems_of
@@ -48,7 +46,7 @@ from rlready.train.policy import load_policy, load_sampler, load_starting_policy
 from rlready.train.reference_checkpoint import find_reference
 from rlready.train.result import BestCheckpoint, Evaluation, RLResult
 from rlready.train.rl_state import RLState, watch
-from rlready.train.rl_summary import gain_of, headline, next_action
+from rlready.train.rl_summary import evaluation_command, gain_of, headline, next_action
 from rlready.train.trackers import StepLog
 from rlready.train.trainer import Trainer
 from rlready.train.weight_change import WeightSample, with_change
@@ -242,14 +240,12 @@ def _result(out: Path, config: RLConfig, state: RLState, trainer: Trainer, run: 
         said = f"The best checkpoint, RL step-{deleted.step}, is gone; the best one left is RL step-{best.step}."
         run.warn(said)
     path = str(out / "checkpoints" / f"step-{best.step}") if best.step else config.model
-    problems = [f"problems={other_problems(config.validation) or 'TEST.jsonl'}"] if config.problems else []
-    limit = [] if trainer.lm.thinks else [f"max_answer_tokens={trainer.cap}"]
-    compare = shlex.join(["rlready", "evaluate", config.model, path, *problems, *limit]) if best.step else ""
+    limit = None if trainer.lm.thinks else trainer.cap
     return RLResult(
         headline=said,
         notes=notes,
         next_action=next_action(best, state.evaluations, state.groups),
-        next_command=compare,
+        next_command=evaluation_command(config, run.record, path, limit) if best.step else "",
         seed=config.seed,
         steps=state.step,
         stopped=state.stopped,

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from rlready.core.cells import brief_percent
+from rlready.core.config import RLConfig
 from rlready.core.records import Estimate
 from rlready.core.stats import NORMAL_WIDTH, simultaneous
+from rlready.readiness.next_step import given_words
+from rlready.runs.record import RunRecord
+from rlready.tasks.other_problems import other_problems
 from rlready.train.result import Evaluation, GroupTotals
 
+# settings of how rollouts are sampled, and what evaluate calls them
+OF_THINKING = {"thinking_budget": "thinking_budgets", "num_waits": "num_waits", "wait_text": "wait_text"}
+SAMPLING = {"temperature": "temperature", "delimiters": "delimiters", "answer_prefix": "answer_prefix"}
+LIMIT = {"max_answer_tokens": "max_answer_tokens"}
 RISING = "the last evaluation was the highest, by more than one standard error"
 
 
@@ -45,6 +54,19 @@ def next_action(best: Evaluation, evaluations: Sequence[Evaluation], groups: Gro
     if not best.step:
         return "Go on with the starting checkpoint: no later one was more accurate."
     return f"Compare RL step-{best.step} with its start on problems that were not used for validation.{more}"
+
+
+def evaluation_command(config: RLConfig, record: RunRecord, checkpoint: str, limit: int | None) -> str:
+    """The command that compares a checkpoint with its start, sampled as in training.
+
+    ``limit`` is that of the responses of a model that does not think, None for one that does.  A length that is stated
+    in the prompt is left out: evaluate states its budgets only beside those that it enforces.
+    """
+    words = [f"problems={other_problems(config.validation) or 'TEST.jsonl'}"] if config.problems else []
+    names = SAMPLING | (OF_THINKING | LIMIT if limit is None else {})
+    words += given_words(record.config, record.origins, names, RLConfig)
+    words += [] if limit is None else [f"max_answer_tokens={limit}"]
+    return shlex.join(["rlready", "evaluate", config.model, checkpoint, *words])
 
 
 def still_rising(evaluations: Sequence[Evaluation]) -> bool:
