@@ -23,7 +23,7 @@ from rlready.checklist.compute import total_compute
 from rlready.checklist.facts import FACTS
 from rlready.checklist.forms import load_form
 from rlready.checklist.provenance import licences, parameters
-from rlready.checklist.result import ChecklistResult, Evidence, Fact
+from rlready.checklist.result import LEFT, ChecklistResult, Evidence, Fact
 from rlready.checklist.runs import Told, collect
 from rlready.checklist.significance import intervals, kind_of
 from rlready.checklist.stage import checklist
@@ -119,19 +119,54 @@ def test_what_no_record_can_know_is_called_unknown(pipeline: Path, number: str, 
 @pytest.mark.parametrize(
     ("number", "bounded"),
     [
-        ("6", "Why these values, by a search, from a paper or as they were, is in no record: say it."),
         ("6", "Near-duplicates were looked for in "),
         ("7", "An interval that is not called simultaneous holds for its figure alone."),
-        ("7", "training runs of other seeds: say so, or run more seeds."),
-        (
-            "8",
-            "and deleted ones, such as preliminary or failed ones, are not among them: add them.",
-        ),
+        ("7", "does not contain the variation between training runs of other seeds."),
     ],
 )
 def test_an_answer_from_records_says_where_they_end(pipeline: Path, number: str, bounded: str) -> None:
     (item,) = [item for item in filled(pipeline / "demo").items if item.number == number]
     assert bounded in " ".join(fact.text for fact in item.facts)
+
+
+@pytest.mark.parametrize(
+    ("form", "number", "left"),
+    [
+        ("neurips", "6", "why the values given for learning_rate, epochs"),
+        ("neurips", "8", "whether there were runs elsewhere, or deleted ones, such as preliminary or failed ones"),
+        ("acl", "C1", "whether there were runs elsewhere"),
+        ("acl", "C2", "why the values given for"),
+    ],
+)
+def test_what_no_record_can_hold_is_left_for_the_author_and_claimed_by_no_answer(
+    pipeline: Path, form: str, number: str, left: str
+) -> None:
+    """Beside a Yes no needed fact is open, and no text asks to be completed; what is left stands apart, in red."""
+    result = filled(pipeline / "demo", form=form)
+    (item,) = [item for item in result.items if item.number == number]
+    assert item.answer == "Yes"
+    assert all(fact.known for fact in item.facts if not fact.extra)
+    assert not re.search("say it|say so|add them", " ".join(fact.text for fact in item.facts))
+    (found,) = [fact for fact in item.left if fact.missing.startswith(left)]
+    assert found not in item.shown
+    count = item.left_count
+    assert count in markdown(result, Path()).split(f"{item.number}. {item.title}")[1].split("\n## ")[0]
+    assert f'<span class="unknown">{count}</span>' in html(result, Path())
+    assert rf"\answerYes{{}} \textcolor{{red}}{{({count})}}" in latex(result, Path())
+    document = markdown(result, Path())
+    assert document.index(LEFT, document.index(item.title)) < document.index(f"**{found.name}:**")
+
+
+def test_what_the_author_tells_is_left_no_more(pipeline: Path, tmp_path: Path) -> None:
+    file = tmp_path / "answers.toml"
+    file.write_text('[facts]\nwhy_chosen = "By a search."\nother_runs = "Two, of 3 h."\n[neurips.8]\nanswer = "Yes"\n')
+    file.write_text(file.read_text() + 'justification = "See appendix A."\n')
+    items = {item.number: item for item in filled(pipeline / "demo", answers=str(file)).items}
+    told = {fact.name: (fact.text, fact.evidence[0].file) for fact in items["6"].shown if fact.extra}
+    assert told["Reasons for values"] == ("By a search.", str(file))
+    assert "Reasons for values" not in {fact.name for fact in items["6"].left}
+    assert "Compute of other runs" in {fact.name for fact in items["8"].shown}
+    assert items["8"].left == []  # answered by the author
 
 
 def test_evidence_is_where_it_is_said_to_be(pipeline: Path) -> None:

@@ -34,10 +34,14 @@ class Answer(Record):
 
 
 class AuthorFacts(Record):
-    """Facts that records do not hold: where data and code are, and whose machines were used."""
+    """Facts that records do not hold."""
 
-    address: str = ""
-    provider: str = ""
+    address: str = Field(default="", description="the public address of data and code")
+    provider: str = Field(default="", description="whose machines were used: an internal cluster, or which cloud")
+    other_runs: str = Field(
+        default="", description="what runs outside of these folders took, also preliminary and deleted ones"
+    )
+    why_chosen: str = Field(default="", description="why the values that were given by hand were chosen")
 
 
 class Answers(Record):
@@ -83,7 +87,8 @@ def read_answers(path: Path, name: str, form: Form) -> Answers:
 def skeleton(name: str, form: Form, items: list[AnsweredItem], runs: Runs, answers: Answers) -> str:
     """The file with every question that the records leave open, and the answers that were given."""
     lines = [HEAD.format(runs=" ".join(str(entry.folder) for entry in runs.counted[:1]), form=name), "[facts]"]
-    lines += [f"{key} = {_quoted(text)}" for key, text in answers.facts]
+    for key, text in answers.facts:
+        lines += [f"# {AuthorFacts.model_fields[key].description}", f"{key} = {_quoted(text)}"]
     unknown = {note.id: answers.licences.get(note.id, "") for _, _, note in (*runs.data(), *runs.models())}
     known = {note.id for _, _, note in (*runs.data(), *runs.models()) if note.licence != UNKNOWN}
     lines += ["", "[licences]", *(f"{_quoted(k)} = {_quoted(text)}" for k, text in unknown.items() if k not in known)]

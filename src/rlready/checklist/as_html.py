@@ -8,7 +8,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from rlready.checklist.result import ChecklistResult
+from rlready.checklist.result import LEFT, ChecklistResult
 from rlready.checklist.runs import link_to
 from rlready.report.text import environment
 
@@ -26,6 +26,7 @@ def html(result: ChecklistResult, folder: Path) -> str:
             sections=[(name, list(items)) for name, items in groupby(result.items, lambda item: item.section)],
             css=Markup(css),
             most=MOST,
+            left=LEFT,
             link=lambda file: link_to(file, folder),
         )
     )

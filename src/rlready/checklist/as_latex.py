@@ -2,12 +2,12 @@ r"""The document of a filled form as LaTeX, to be ``\input`` into a paper.  Text
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
 from rlready.checklist.as_markdown import MOST
-from rlready.checklist.result import AnsweredItem, ChecklistResult, Fact
+from rlready.checklist.result import LEFT, AnsweredItem, ChecklistResult, Fact
 from rlready.core.text import visible
 
 ESCAPES = {
@@ -51,11 +51,17 @@ def _item(item: AnsweredItem) -> Iterator[str]:
         answer = rf"\answer{item.answer}{{}}"
     else:
         answer = _escaped(item.short_answer) if item.answer else rf"\answerTODO{{}} ({item.status})"
-    yield rf"\\ \textbf{{Answer:}} {answer} {_escaped(item.justification)}".rstrip()
-    if item.facts:
-        yield r"\begin{itemize}"
-        yield from map(_fact, item.facts)
-        yield r"\end{itemize}"
+    left = rf" \textcolor{{red}}{{({item.left_count})}}" if item.left else ""
+    yield rf"\\ \textbf{{Answer:}} {answer}{left} {_escaped(item.justification)}".rstrip()
+    yield from _listed([*map(_fact, item.shown)])
+    if item.left:
+        yield rf"\textcolor{{red}}{{{LEFT}:}}"
+        yield from _listed([_fact(fact) for fact in item.left])
+
+
+def _listed(lines: Sequence[str]) -> Sequence[str]:
+    """The lines as a list, where there are any."""
+    return [r"\begin{itemize}", *lines, r"\end{itemize}"] if lines else []
 
 
 def _fact(fact: Fact) -> str:

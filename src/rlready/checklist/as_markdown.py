@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
-from rlready.checklist.result import AnsweredItem, ChecklistResult, Evidence, Fact
+from rlready.checklist.result import LEFT, AnsweredItem, ChecklistResult, Evidence, Fact
 from rlready.checklist.runs import link_to
 from rlready.core.text import visible
 
@@ -32,10 +32,16 @@ def _item(item: AnsweredItem, folder: Path) -> Iterator[str]:
     yield f"\n*{item.question}*\n"
     status = _red("unknown") if item.status == "unknown" else item.status
     answer = f"**{_escaped(item.short_answer)}** · " if item.short_answer else ""
-    yield f"{answer}{status} {_escaped(item.justification)}".rstrip()
+    left = f" · {_red(item.left_count)}" if item.left else ""
+    yield f"{answer}{status}{left} {_escaped(item.justification)}".rstrip()
     yield ""
-    for fact in item.facts:
+    for fact in item.shown:
         yield from _fact(fact, folder)
+    if item.left:
+        yield f"\n{_red(f'{LEFT}:')}\n"
+        for fact in item.left:
+            known = f" {_escaped(fact.text)}" if fact.text else ""
+            yield f"- **{_escaped(fact.name)}:**{known} {_red(_escaped(fact.missing))}"
 
 
 def _fact(fact: Fact, folder: Path) -> Iterator[str]:

@@ -77,13 +77,18 @@ def total_compute(runs: Runs) -> list[Fact]:
     )
     if any(entry.record.processes > 1 for entry in runs.counted):
         text += " Of runs in several processes, the CPU time is that of the first."
-    text += (
-        " Runs in other folders, and deleted ones, such as preliminary or failed ones, are not among them: add them."
-    )
     evidence = [entry.of_record("seconds", entry.record.seconds) for entry in runs.counted]
     replaced = ((entry, len(entry.record.overwritten)) for entry in runs.counted)
     evidence += [entry.of_record("overwritten", f"{n} attempts") for entry, n in replaced if n]
     return [Fact(name="Total compute", text=text, evidence=evidence, missing="; ".join(_not_counted(runs)))]
+
+
+def other_runs(runs: Runs) -> list[Fact]:
+    """What was run and is not in these folders, which only the author knows."""
+    missing = (
+        "whether there were runs elsewhere, or deleted ones, such as preliminary or failed ones, and what they took"
+    )
+    return [runs.told.fact("other_runs", "Compute of other runs", missing)]
 
 
 def _not_counted(runs: Runs) -> Iterator[str]:
@@ -109,7 +114,7 @@ def energy(runs: Runs) -> list[Fact]:
         left = len(attempts) - len(measured)
         missing = f"{left} of {len(attempts)} attempts were not measured" if left else ""
     evidence = [entry.of_record("attempts.energy.kwh", used.kwh) for entry, used in measured]
-    return [Fact(name="Energy and emissions", text=text, evidence=evidence, missing=missing, extra=True)]
+    return [Fact(name="Energy and emissions", text=text, evidence=evidence, missing=missing)]
 
 
 def storage(runs: Runs) -> list[Fact]:
@@ -118,13 +123,12 @@ def storage(runs: Runs) -> list[Fact]:
     sizes = {entry.folder: _size(entry.folder) for entry in outer}
     evidence = [Evidence(file=str(folder), key="", value=_gib(size)) for folder, size in sizes.items()]
     text = f"The run folders take {_gib(sum(sizes.values()))}."
-    return [Fact(name="Storage", text=text, evidence=evidence, extra=True)]
+    return [Fact(name="Storage", text=text, evidence=evidence)]
 
 
 def provider(runs: Runs) -> list[Fact]:
     """Whether the machines are a cluster of the author's or a cloud's."""
-    fact = runs.told.fact("provider", "Provider", "records hold no provider: internal cluster, or which cloud?")
-    return [fact.model_copy(update={"extra": True})]
+    return [runs.told.fact("provider", "Provider", "whose machines these are: an internal cluster, or which cloud")]
 
 
 def _attempts(entry: Entry) -> Iterator[tuple[Attempt, str]]:

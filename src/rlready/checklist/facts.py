@@ -12,8 +12,9 @@ FACTS: dict[str, Callable[[Runs], list[Fact]]] = {
     each.__name__: each
     for each in (
         *(compute.machine, compute.memory, compute.time_per_run, compute.total_compute, compute.energy),
-        *(compute.storage, compute.provider, provenance.parameters),
-        *(setting.splits, setting.configuration, setting.chosen, setting.optimiser, setting.seeds, setting.overlap),
+        *(compute.storage, compute.provider, compute.other_runs, provenance.parameters),
+        *(setting.splits, setting.configuration, setting.chosen, setting.why_chosen, setting.optimiser),
+        *(setting.seeds, setting.overlap),
         *(significance.headlines, significance.intervals, significance.variability, significance.scope),
         *(significance.warnings, significance.limits, significance.tasks),
         *(provenance.revision, provenance.packages, provenance.commands, provenance.data_identity),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, get_args
 
+from rlready.core.cells import counted
 from rlready.core.result import Record, Result, Table
 
 Status = Literal["answered from records", "drafted, to be confirmed", "unknown", "answered by you", "for you to answer"]
@@ -22,7 +23,7 @@ class Evidence(Record):
 class Fact(Record):
     """One fact: ``text`` says it, with its evidence; ``missing`` is what is not known of it, "" for nothing.
 
-    The answer of an item does not need facts with ``extra``.
+    The answer of an item does not need facts with ``extra``, and does not claim them.
     """
 
     name: str
@@ -42,6 +43,9 @@ def text_of(facts: Sequence[Fact]) -> str:
     return " ".join(fact.text for fact in facts)
 
 
+LEFT = "Left for you, as no record holds it, and not claimed by this answer"
+
+
 class AnsweredItem(Record):
     """An item of the form: its ``number``, ``section`` ("" for none), ``title`` and ``question``.
 
@@ -57,6 +61,22 @@ class AnsweredItem(Record):
     answer: str
     justification: str
     facts: list[Fact]
+
+    @property
+    def left(self) -> list[Fact]:
+        """What the answer does not claim and no record holds, so that the author has to say it."""
+        mine = self.status == "answered by you"
+        return [] if mine else [fact for fact in self.facts if fact.extra and fact.missing]
+
+    @property
+    def left_count(self) -> str:
+        """How many facts are left for the author, in words."""
+        return f"{counted(len(self.left), 'fact')} left for you, below"
+
+    @property
+    def shown(self) -> list[Fact]:
+        """The facts that are not left for the author."""
+        return [fact for fact in self.facts if not (fact.extra and fact.missing)]
 
     @property
     def short_answer(self) -> str:

@@ -30,6 +30,8 @@ ORIGINS = {
     "file": "given in a configuration file",
     "caller": "given by the program that called it",
 }
+GIVEN = (COMMAND_LINE, "file", "caller")
+REASONED = [name for name in SHOWN if name not in ("model", "dtype", "seed")]  # settings for which papers give reasons
 OPTIMISER = ("learning_rate", "lr_scheduler_type", "warmup_ratio", "weight_decay", "max_grad_norm")
 
 
@@ -97,8 +99,16 @@ def chosen(runs: Runs) -> list[Fact]:
         for text, key, value in _selected(entry):
             parts.append(text)
             evidence.append(entry.of_result(key, value))
-    text = f"Why these values, by a search, from a paper or as they were, is in no record: say it. {'. '.join(parts)}."
-    return [Fact(name="How they were chosen", text=text, evidence=evidence)]
+    return [Fact(name="How values were set and selected", text=f"{'. '.join(parts)}.", evidence=evidence)]
+
+
+def why_chosen(runs: Runs) -> list[Fact]:
+    """Why settings that were given have their values, which only the author knows; nothing where none was given."""
+    named = [name for name in REASONED if any(e.record.origins.get(name) in GIVEN for e in runs.entries)]
+    missing = (
+        f"why the values given for {', '.join(named)} were chosen: by a search elsewhere, from a paper, or how else"
+    )
+    return [runs.told.fact("why_chosen", "Reasons for values", missing)] if named else []
 
 
 def optimiser(runs: Runs) -> list[Fact]:

@@ -95,10 +95,7 @@ def variability(runs: Runs) -> list[Fact]:
     if times:
         text += f"Training recipes: {len(times)}, each run with {_range(times.values())}."
         if min(times.values()) == 1:
-            text += (
-                " An interval over problems does not contain the variation between training runs of other seeds: say "
-                "so, or run more seeds."
-            )
+            text += " An interval over problems does not contain the variation between training runs of other seeds."
     evidence = [
         entry.of_record("seeds", json.dumps(entry.record.seeds)) for entry in runs.entries if entry.record.seeds
     ]

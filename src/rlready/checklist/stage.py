@@ -100,7 +100,9 @@ def _headline(form: Form, items: list[AnsweredItem]) -> str:
     counts = Counter(item.status for item in items)
     facts = [fact.known for item in items for fact in item.facts]
     found = "; ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
-    return f"{form.title}, {len(items)} items: {found}. {sum(facts)} of {len(facts)} facts are known."
+    left = sum(len(item.left) for item in items)
+    beside = f", and {left} that no answer claims are left for you" if left else ""
+    return f"{form.title}, {len(items)} items: {found}. {sum(facts)} of {len(facts)} facts are known{beside}."
 
 
 def _to_answer(config: ChecklistConfig) -> str:
