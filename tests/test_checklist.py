@@ -187,14 +187,31 @@ def test_every_interval_names_its_kind_n_and_what_varies(pipeline: Path) -> None
     facts = intervals(collect([str(pipeline / "demo")], Told()))
     assert len(facts) == 6
     for each in facts:
-        assert re.search(r"figures: .*95 % .*interval.* over \d+ (problems|examples)", each.text), each
-        assert all(re.search(r"interval.*, n = \d+ \w+$", place.value) for place in each.evidence)
-    places = {place.key: place.value for each in facts for place in each.evidence}
+        assert all(re.fullmatch(r".*95 % .*interval.* over \d+ (problems|examples)", e.group) for e in each.evidence)
+    places = {place.key: place.group for each in facts for place in each.evidence}
     assert "simultaneous" in places["closest.lead"]  # of the two best of several models
     assert "simultaneous" not in places["rl_minus_sft"]
     whole = read_json(pipeline / "demo" / "result.json")["rl_minus_sft"]
     first = facts[0].evidence[0]
     assert (first.key, first.value.partition(" ")[0]) == ("rl_minus_sft", f"{whole['value']:.3f}")
+
+
+def test_figures_with_the_same_kind_of_interval_are_one_group_and_none_is_left_out(pipeline: Path) -> None:
+    """The page has each figure, folded; Markdown and LaTeX a line a group with how many there are, and their names."""
+    result = filled(pipeline / "demo")
+    (ready,) = [f for f in result.items[6].facts if f.name.endswith("readiness")]
+    n = len(read_json(pipeline / "demo" / "readiness" / "result.json")["problems"])
+    (alike,) = [places for _, places in ready.groups if places[0].group == f"95 % bootstrap interval over {n} problems"]
+    line = f"{len(alike)} figures with a 95 % bootstrap interval over {n} problems: "
+    assert 10 < len(alike) < len(ready.evidence)
+    assert ready.text.startswith(f"{len(ready.evidence)} figures")
+    assert sum(len(places) for _, places in ready.groups) == len(ready.evidence)
+    page, text, tex = (kind(result, Path()) for kind in (html, markdown, latex))
+    assert f"<summary>{line}" in page
+    assert all(f"<code>{each.key}</code> {each.value}</li>" in page for each in ready.evidence)
+    (told,) = {told for told in text.splitlines() if line in told and "readiness/result.json](" in told}
+    assert {"group\\_signal", "pass\\_at\\_k"} < {*told.split(": ")[-1].split(", ")}
+    assert line.replace("%", r"\%") in tex
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -12,7 +12,7 @@ from rlready.checklist.result import LEFT, ChecklistResult
 from rlready.checklist.runs import link_to
 from rlready.report.text import environment
 
-MOST = 40  # pieces of evidence of a fact; --json has all
+MOST = 1000  # pieces of evidence of a group; --json has all
 
 
 def html(result: ChecklistResult, folder: Path) -> str:

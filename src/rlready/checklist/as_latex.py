@@ -66,10 +66,12 @@ def _listed(lines: Sequence[str]) -> Sequence[str]:
 
 def _fact(fact: Fact) -> str:
     unknown = rf" \textcolor{{red}}{{unknown: {_escaped(fact.missing)}}}" if fact.missing else ""
-    places = dict.fromkeys(f"{each.file} {each.key}".strip() for each in fact.evidence)
-    shown = ", ".join(rf"\texttt{{{_escaped(place)}}}" for place in [*places][:MOST])
-    more = f" and {len(places) - MOST} more" if len(places) > MOST else ""
-    evidence = f" ({shown}{more})" if shown else ""
+    single = dict.fromkeys(f"{each.file} {each.key}".strip() for each in fact.evidence if not each.group)
+    shown = [rf"\texttt{{{_escaped(place)}}}" for place in [*single][:MOST]]
+    more = f" and {len(single) - MOST} more" if len(single) > MOST else ""
+    evidence = f" ({', '.join(shown)}{more})" if shown else ""
+    for group, places in fact.groups:
+        evidence += rf" \texttt{{{_escaped(places[0].file)}}}: {_escaped(group)}." if group else ""
     return rf"\item \textbf{{{_escaped(fact.name)}.}} {_escaped(fact.text)}{evidence}{unknown}"
 
 

@@ -11,7 +11,7 @@ from rlready.checklist.result import LEFT, AnsweredItem, ChecklistResult, Eviden
 from rlready.checklist.runs import link_to
 from rlready.core.text import visible
 
-MOST = 6  # pieces of evidence of a fact; the page and --json have more
+MOST = 6  # pieces of evidence of a fact that are in no group; the page and --json have all
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~$&])")
 
 
@@ -47,9 +47,14 @@ def _item(item: AnsweredItem, folder: Path) -> Iterator[str]:
 def _fact(fact: Fact, folder: Path) -> Iterator[str]:
     unknown = f" {_red(f'unknown: {_escaped(fact.missing)}')}" if fact.missing else ""
     yield f"- **{_escaped(fact.name)}.** {_escaped(fact.text)}".rstrip() + unknown
-    yield from (f"  - {_evidence(each, folder)}" for each in fact.evidence[:MOST])
-    if len(fact.evidence) > MOST:
-        yield f"  - and {len(fact.evidence) - MOST} more"
+    for group, places in fact.groups:
+        if group:
+            file = f"[{_escaped(places[0].file)}]({link_to(places[0].file, folder)})"
+            yield f"  - {file}: {_escaped(group)}"
+            continue
+        yield from (f"  - {_evidence(each, folder)}" for each in places[:MOST])
+        if len(places) > MOST:
+            yield f"  - and {len(places) - MOST} more, which --format html and --json show"
 
 
 def _evidence(each: Evidence, folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Literal, get_args
 
@@ -13,11 +14,21 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 class Evidence(Record):
-    """Where a fact stands: ``key`` in ``file`` has ``value``; a file without a key is the fact itself."""
+    """Where a fact stands: ``key`` in ``file`` has ``value``; a file without a key is the fact itself.
+
+    Figures with the same kind of interval are of one ``group``, and are shown together.
+    """
 
     file: str
     key: str
     value: str
+    group: str = ""
+
+    @property
+    def name(self) -> str:
+        """What ``key`` is called: ``pass_at_k`` of ``checkpoints[2].pass_at_k.64``."""
+        parts = re.sub(r"\[\d+\]", "", self.key).split(".")
+        return next((part for part in reversed(parts) if not part.isdecimal()), self.key)
 
 
 class Fact(Record):
@@ -33,9 +44,22 @@ class Fact(Record):
     extra: bool = False
 
     @property
+    def groups(self) -> list[tuple[str, list[Evidence]]]:
+        """The evidence by group, each with how many figures it has, the kind of their interval, and their names."""
+        found = dict[str, list[Evidence]]()
+        for each in self.evidence:
+            found.setdefault(each.group, []).append(each)
+        return [(_told(group, places) if group else "", places) for group, places in found.items()]
+
+    @property
     def known(self) -> bool:
         """Whether nothing of it is missing."""
         return not self.missing
+
+
+def _told(group: str, places: Sequence[Evidence]) -> str:
+    names = dict.fromkeys(place.name for place in places)
+    return f"{counted(len(places), 'figure')} with a {group}: {', '.join(names)}"
 
 
 def text_of(facts: Sequence[Fact]) -> str:

@@ -11,13 +11,13 @@ from pydantic import BaseModel
 from rlready.checklist.result import Evidence, Fact
 from rlready.checklist.runs import Runs
 from rlready.checklist.setting import first, repetitions
+from rlready.core.cells import counted
 from rlready.core.records import Estimate
 from rlready.core.result import TaskRecord
 
 BOOTSTRAP, STUDENT = "95 % bootstrap interval", "95 % Student's t interval"  # see core/stats.py
 SIMULTANEOUS = "simultaneous 95 % interval (Bonferroni)"
 CORRECTED = ("behind", "loss_rise", "best.gain", "closest.lead")  # keys of figures that are of several comparisons
-MOST = 100  # figures of a run that are listed; all are counted
 PAIRED = (
     "rl_minus_sft",
     "greedy_rl_minus_sft",
@@ -71,16 +71,16 @@ def intervals(runs: Runs) -> list[Fact]:
         if not found:
             facts.append(Fact(name=name, text="", evidence=[], missing="its result has no figure with an interval"))
             continue
-        groups = Counter((kind_of(key, figure), figure.n, figure.varies) for key, figure in found)
-        parts = [f"{times} figures: {kind} over {n} {varies}" for (kind, n, varies), times in groups.items()]
         tests = sum(key.rpartition(".")[2] in PAIRED for key, _ in found)
-        paired = f"; {tests} of them are paired differences" * bool(tests)
+        paired = f", {counted(tests, 'paired difference')} among them" * bool(tests)
         single = " An interval that is not called simultaneous holds for its figure alone." if len(found) > 1 else ""
         evidence = [
-            entry.of_result(key, f"{figure}: {kind_of(key, figure)}, n = {figure.n} {figure.varies}")
-            for key, figure in found[:MOST]
+            entry.of_result(key, figure).model_copy(
+                update={"group": f"{kind_of(key, figure)} over {figure.n} {figure.varies}"}
+            )
+            for key, figure in found
         ]
-        facts.append(Fact(name=name, text=f"{'; '.join(parts)}{paired}.{single}", evidence=evidence))
+        facts.append(Fact(name=name, text=f"{counted(len(found), 'figure')}{paired}.{single}", evidence=evidence))
     none = Fact(name="Intervals", text="", evidence=[], missing="no run has finished")
     return facts or [none]
 
