@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 import torch
@@ -478,6 +479,36 @@ def test_the_commands_of_the_page(runs: Path, monkeypatch: pytest.MonkeyPatch, c
     out = capsys.readouterr().out
     assert "# NeurIPS paper checklist" in out
     assert '"status": "answered from records"' in out
+
+
+def test_links_start_where_the_document_is(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Beside the file that is written, and in the working directory for a document that is printed, which is said."""
+    monkeypatch.chdir(runs.parent)
+    Path("paper").mkdir()
+    command = ["checklist", "runs/inject"]
+
+    def linked(document: str, folder: Path) -> list[bool]:
+        return [
+            (folder / unquote(link)).exists()
+            for link in re.findall(r'\]\(([^)]+)\)|href="([^"]+)"', document)
+            for link in link
+            if link
+        ]
+
+    for kind in ("md", "html"):
+        assert main([*command, "--format", kind, "--out", f"paper/form.{kind}"]) == 0
+        assert "links start in" not in capsys.readouterr().err
+        found = linked(Path(f"paper/form.{kind}").read_text(), Path("paper"))
+        assert len(found) > 10
+        assert all(found)
+        assert main([*command, "--format", kind]) == 0
+        out, err = capsys.readouterr()
+        assert all(linked(out, Path()))
+        assert "links start in the working directory; name a file with --out, and they start beside it" in err
+    assert main([*command, "--format", "tex"]) == 0
+    assert "links start in" not in capsys.readouterr().err  # paths are printed, not linked
 
 
 def hostile(result: ChecklistResult) -> ChecklistResult:

@@ -22,7 +22,7 @@ from rlready.cli.processes import in_processes
 from rlready.cli.trust import refuse_code
 from rlready.cli.verbs import VERBS, Verb
 from rlready.core import distributed
-from rlready.core.config import CreditConfig, ExportConfig, SweepConfig, TemplateConfig
+from rlready.core.config import ChecklistConfig, CreditConfig, ExportConfig, SweepConfig, TemplateConfig
 from rlready.core.device import check_device, out_of_memory
 from rlready.core.errors import UserError
 from rlready.core.missing import did_you_mean
@@ -149,6 +149,8 @@ def _written(typed: Typed, config: Config) -> Any:
     result = function(typed.verb)(config, Path(typed.out) if typed.out else None)
     for said in (result.headline, *result.notes):
         note(said)
+    if not typed.out and isinstance(config, ChecklistConfig) and config.format in ("md", "html"):
+        note("links start in the working directory; name a file with --out, and they start beside it")
     if result.next_command:
         note(f"Next: {result.next_command}")
     return Path(typed.out) if typed.out else result if "json" in typed.switches else result.text.rstrip("\n")
