@@ -495,7 +495,7 @@ def test_the_next_run_has_the_settings_of_the_earlier_one(tmp_path: Path, monkey
     ready = str(write_readiness(tmp_path / "ready", found))
     result = predict(PredictConfig(runs=(ready, "rl"), resamples=50), tmp_path / "out")
     command, *words = shlex.split(result.next_command)
-    assert (command, words[:2]) == ("rlready", ["rl", "--config"])
+    assert (command, words[:3]) == ("rlready", ["rl", "--config", "rl/config.toml"])  # the folder as it was named
     (model,) = words[3:]
     assert fill_config(RLConfig, Path(words[2]), dict([model.split("=", 1)])).value == config.replace(
         model=found[3].name
@@ -504,7 +504,9 @@ def test_the_next_run_has_the_settings_of_the_earlier_one(tmp_path: Path, monkey
     evaluated(tmp_path / "eval", {best: 0.9})
     result = predict(PredictConfig(runs=(ready, "eval"), resamples=50), tmp_path / "evaluated")
     assert result.next_action.endswith(" Then evaluate the checkpoint that it chooses as in eval.")
-    assert result.next_command.endswith(f"model={found[3].name}")
+    assert result.next_command == f"rlready rl --config rl/config.toml model={found[3].name}"
+    result = predict(PredictConfig(runs=(ready, str(tmp_path / "rl")), resamples=50), tmp_path / "absolute")
+    assert result.next_command.startswith(f"rlready rl --config {tmp_path / 'rl' / CONFIG} ")
 
 
 def test_an_evaluation_of_two_checkpoints_of_a_run_names_both(tmp_path: Path) -> None:

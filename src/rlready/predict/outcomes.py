@@ -171,6 +171,7 @@ def _from_folders(rl: Sequence[Path], evaluate: Sequence[Path]) -> list[Outcome]
         if measured and run.resolve() not in measured:
             note(f"predict: {run} is left out: its checkpoint was not evaluated, but those of other runs were")
     runs = list(measured or dict.fromkeys(folder.resolve() for folder in rl))
+    named = {folder.resolve(): folder for folder in (*rl, *evaluate)}  # as the user calls them
     records = [RunRecord.load(run) for run in runs]
     settings = [{k: str(v) for k, v in r.config.items() if k not in ("model", "seed")} for r in records]
     varied = [key for key in (settings[0] if settings else ()) if len({s.get(key) for s in settings}) > 1]
@@ -186,10 +187,16 @@ def _from_folders(rl: Sequence[Path], evaluate: Sequence[Path]) -> list[Outcome]
             predictors=early(run),
             meaning=evaluated(measured[run][1], step_of(measured[run][2])) if run in measured else validated(run),
             over_problems=accuracy,
-            runs=(run, measured[run][1]) if run in measured else (run,),
+            runs=(named.get(run, _from_here(run)), *([measured[run][1]] if run in measured else [])),
         )
         for run, record, each, accuracy in zip(runs, records, settings, accuracies, strict=True)
     ]
+
+
+def _from_here(folder: Path) -> Path:
+    """A folder that the user did not name, from the working directory if it is inside."""
+    here = Path.cwd()
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder
 
 
 def _was_overwritten(checkpoint: Path, evaluation: RunRecord, model: str, trained: RunRecord) -> bool:

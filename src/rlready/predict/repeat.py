@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable
-from pathlib import Path
 
 from rlready.predict.outcome import Outcome
 from rlready.runs.record import CONFIG, RECORD, RunRecord
@@ -19,14 +18,8 @@ def repeated(outcomes: Iterable[Outcome], model: str) -> tuple[str, str]:
         verbs = {RunRecord.load(run).verb: run for run in runs if (run / RECORD).is_file()}
         if (trained := verbs.get("rl")) and (trained / CONFIG).is_file():
             command = shlex.join(["rlready", "rl", "--config", str(trained / CONFIG), f"model={model}"])
-            said = f"The same problems and settings as {_short(trained)}, so that the outcomes can be compared."
+            said = f"The same problems and settings as {trained}, so that the outcomes can be compared."
             evaluated = verbs.get("evaluate")
-            then = f" Then evaluate the checkpoint that it chooses as in {_short(evaluated)}." if evaluated else ""
+            then = f" Then evaluate the checkpoint that it chooses as in {evaluated}." if evaluated else ""
             return command, said + then
     return "", ""
-
-
-def _short(folder: Path) -> str:
-    """A folder as it is named from the working directory, if it is inside."""
-    here = Path.cwd()
-    return str(folder.relative_to(here)) if folder.is_relative_to(here) else str(folder)
