@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from measured import checkpoint, write_readiness
+from rlready.core.cells import rough_time
 from rlready.core.config import PredictConfig
 from rlready.core.records import Estimate
 from rlready.predict.advice import to_know_more
@@ -78,17 +79,19 @@ def test_the_first_screen_says_what_it_would_cost_to_know_more(tmp_path: Path) -
     (family,) = result.families
     more = more_recipes(next(s.spearman for s in family.scores if s.predictor == "pass@64"))
     assert more
-    said = f"About {more} more SFT recipes, each with an RL run, would show that pass@64 orders outcomes"
+    said = f"To trust the rank correlation, add about {more} SFT recipes, each with an RL run"
+    said += ": they would show that pass@64 orders outcomes"
     assert family.to_know_more == f"{said} (in 4 cases of 5, if the correlation is as measured)."
     assert f"n = 8 recipes {said}" in shown
     assert shown.count(said) == 1
     assert said in " ".join(result.remarks())
+    assert "To look for a better start of RL, run it from recipe-8" in shown  # the other step, and for what
     assert "no outcome yet; an earlier run took 1.5 h of GPU or CPU time. The command" in shown
 
     result, shown = predicted(tmp_path / "few", outcomes(tmp_path / "few", 2, 0.1, cost=5400))
     assert "To learn how far pass@64 can be trusted takes at least 5 SFT recipes, each with an RL run." in shown
     result, _ = predicted(tmp_path / "all", outcomes(tmp_path / "all", 9, 0.1, cost=5400))
-    assert "each with an RL run (1.5 h of GPU or CPU time), would show" in result.families[0].to_know_more
+    assert "each with an RL run (1.5 h of GPU or CPU time): they would show" in result.families[0].to_know_more
     weak = [replace(s, spearman=rho(0.2, -0.5, 9)) for s in result.families[0].scores]
     assert (
         to_know_more(9, weak, "pass@64", "")
@@ -106,6 +109,33 @@ def test_a_correlation_that_is_not_above_0_gives_no_number(tmp_path: Path) -> No
     said = "pass@64 does not order these outcomes: how many more SFT recipes would show that it does cannot be told."
     assert result.families[0].to_know_more == said
     assert said in shown
+
+
+def test_more_problems_and_a_run_of_rl_stand_side_by_side_where_records_know_both(tmp_path: Path) -> None:
+    """What a problem of each of the two took, times how many separate them; nothing where it is not recorded."""
+    found = [
+        checkpoint(str(tmp_path / f"r-{i}/checkpoints/step-9"), reach=0.5 + 0.04 * i, skill=0.3, seed=i)
+        for i in range(3)
+    ]
+    ready = str(write_readiness(tmp_path / "ready", found))
+    result, shown = predicted(tmp_path / "unknown", (ready,))
+    assert "To separate" in shown
+    assert "That takes" not in shown
+    record = RunRecord.load(tmp_path / "ready")
+    record.cpu_seconds, record.counts = 3 * 80 * 0.5, {"generated": 3 * 80 * 100}  # of each problem of each: 0.5 s, 100
+    record.save(tmp_path / "ready")
+    result, shown = predicted(tmp_path / "measuring", (ready,))
+    (more,) = re.findall(r"measure about ([\d,]+) more problems", shown)
+    n = int(more.replace(",", ""))
+    takes = (
+        f"That takes about {rough_time(2 * n * 0.5)} of CPU time and {float(f'{200 * n:.2g}'):,.0f} generated tokens"
+    )
+    assert f"(enough in 4 cases of 5). {takes}." in shown
+    rows = [{"checkpoint": found[0].name, "outcome": 0.5, "cost": 5400}]
+    result, shown = predicted(tmp_path / "both", (ready, table(tmp_path / "one.jsonl", rows)))
+    said = f"{takes}, where a run of RL took 1.5 h of GPU or CPU time."
+    assert said in shown
+    assert said in " ".join(result.remarks())
 
 
 def test_records_of_runs_tell_time_and_tokens(tmp_path: Path) -> None:

@@ -1220,7 +1220,9 @@ def test_advice_uses_outcomes(tmp_path: Path) -> None:
     )
     assert result.next_action.endswith(" The command trains on new problems.")
     assert "First by pass@64 of those without an outcome: step-40." in result.next_steps
-    assert result.next_action.startswith("Run RL from step-40, the first by pass@64 that has no outcome yet. ")
+    assert result.next_action.startswith(
+        "To look for a better start of RL, run it from step-40, the first by pass@64 that has no outcome yet. "
+    )
     assert f"</code>\n<span>{result.next_action}</span>" in page.write(tmp_path / "more/out").read_text()
     tie = [rows[1], {"checkpoint": found[3].name, "outcome": 0.7}]
     tied = predicted(tmp_path / "tie", [*found[2:], replace(found[3], name=found[3].name + "0")], tie)

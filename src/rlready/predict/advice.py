@@ -11,9 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from rlready.core.cells import decimal
+from rlready.core.separation import separable
 from rlready.predict.family import Family
 from rlready.predict.predictors import BASELINE, COMBINED, LOSS
+from rlready.predict.run_cost import Effort, effort_of
 from rlready.predict.score import LEAST, SIGNIFICANT, Score, more_recipes
+from rlready.readiness.next_step import separation, tied
 from rlready.readiness.ranking import NAMED, ONSET, Ranking, listed
 
 SKILL = 0.05  # p of the best of all predictors
@@ -99,6 +102,21 @@ def trust(family: Family, scores: Sequence[Score], by: str) -> str:
     return f"Significantly better than pass@1: {' and '.join(clear) or 'none'}."
 
 
+def separating(ranking: Ranking, efforts: Sequence[Effort | None], rl: str) -> list[str]:
+    """In a tie, how many more problems would separate the first two and what they take, beside what a run of RL took.
+
+    ``efforts`` are those of one problem of each checkpoint; ``rl`` is "" if it is unknown.
+    """
+    other = tied(ranking)
+    more = separable(other.more_problems) if other else None
+    if other is None or more is None:
+        return separation(ranking)
+    pair = [efforts[ranking.labels.index(other.name)], efforts[ranking.order[0]]]
+    takes = effort_of(pair, more)
+    beside = f", where a run of RL took {rl}" if rl else ""
+    return [*separation(ranking), *([f"That takes about {takes}{beside}."] if takes else [])]
+
+
 def to_know_more(recipes: int, scores: Sequence[Score], by: str, cost: str) -> str:
     """How many more than these ``recipes`` would show that the predictor that ranks orders outcomes; "" if these do, or
     if all outcomes are equal.
@@ -117,7 +135,8 @@ def to_know_more(recipes: int, scores: Sequence[Score], by: str, cost: str) -> s
     if more > MOST_RECIPES:
         return f"To show that {by} orders outcomes would take over {MOST_RECIPES} more SFT recipes."
     likely = "in 4 cases of 5, if the correlation is as measured"
-    return f"About {more} more SFT recipes, {each}, would show that {by} orders outcomes ({likely})." if more else ""
+    said = f"To trust the rank correlation, add about {more} SFT recipes, {each}"
+    return f"{said}: they would show that {by} orders outcomes ({likely})." if more else ""
 
 
 def _unscored(family: Family) -> str:

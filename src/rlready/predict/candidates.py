@@ -20,6 +20,7 @@ from rlready.core.errors import UserError
 from rlready.core.records import Estimate
 from rlready.core.result import RESULT, Record, TaskRecord, first_error
 from rlready.models.heldout_loss import HeldOut
+from rlready.predict.run_cost import Effort
 from rlready.readiness.adaptive_sampling import Counts
 from rlready.readiness.conditions import UNLIMITED
 from rlready.readiness.next_step import UNKNOWN_MODEL, rl_command
@@ -63,7 +64,7 @@ class Candidates:
     """All candidates; ``group_size`` is the number of responses per problem that is planned for RL.
 
     ``most`` is the largest k whose pass@k was requested and is known for every candidate, ``samples`` the largest that
-    was requested for any; ``commands`` run RL from each, by name.
+    was requested for any; by name, ``commands`` run RL from each, and ``efforts`` say what one problem of each took.
     """
 
     all: list[Candidate]
@@ -71,6 +72,7 @@ class Candidates:
     most: int
     samples: int
     commands: dict[str, str]
+    efforts: dict[str, Effort | None]
     task: TaskRecord
     chance_level: dict[str, float]
 
@@ -145,6 +147,9 @@ def read_candidates(folders: Sequence[Path]) -> Candidates:
         most=most,
         samples=max(run.config.samples for run in runs),
         commands={p.name: rl_command(p, run.record.config, run.record.origins) for run in runs for p in run.parts},
+        efforts={
+            p.name: Effort.of_each(run.record, len(p.problems) * len(run.parts)) for run in runs for p in run.parts
+        },
         task=first.task,
         chance_level=first.chance_level,
     )

@@ -22,6 +22,7 @@ from rlready.predict.early import early
 from rlready.predict.meaning import evaluated, validated
 from rlready.predict.outcome import Outcome
 from rlready.predict.outcome_table import RUNS, read_outcomes
+from rlready.predict.run_cost import cost_of
 from rlready.runs.checkpoint_order import step_of
 from rlready.runs.lineage import run_of
 from rlready.runs.provenance import content_digest
@@ -206,9 +207,3 @@ def _was_overwritten(checkpoint: Path, evaluation: RunRecord, model: str, traine
         note_once("predict: compares the checkpoints with those that were evaluated")
         return content_digest(checkpoint) != digest
     return trained.start > (evaluation.end or trained.start)
-
-
-def cost_of(record: RunRecord) -> float:
-    """GPU seconds if the run used a GPU, otherwise CPU seconds."""
-    gpus = len(record.accelerators)
-    return record.seconds * gpus if gpus else record.cpu_seconds

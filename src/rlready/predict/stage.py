@@ -22,6 +22,7 @@ from rlready.predict.advice import (
     correlations,
     distributions,
     reached,
+    separating,
     to_know_more,
     trust,
     untried,
@@ -39,7 +40,7 @@ from rlready.predict.repeat import repeated
 from rlready.predict.result import PredictResult
 from rlready.predict.run_cost import run_cost
 from rlready.predict.score import ENOUGH, LEAST, SPLITTABLE, Score, score
-from rlready.readiness.next_step import explained, next_action, separation
+from rlready.readiness.next_step import explained, next_action
 from rlready.readiness.overfitting import along_runs
 from rlready.readiness.ranking import Ranking, large, rank
 from rlready.readiness.result import Overfitting
@@ -99,7 +100,7 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
         command = command or measured.commands[names[following]]
     cost = run_cost(earlier)
     action = _next_action(ranking, scored, following, cost)
-    steps = _next_steps(measured, ranking, scored, following)
+    steps = _next_steps(measured, ranking, scored, following, cost)
     return PredictResult(
         headline=steps[0],
         next_action=f"{action} {does}" if does else explained(action, command),
@@ -133,12 +134,18 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
 
 
 def _next_steps(
-    measured: Candidates, ranking: Ranking, scored: Sequence[tuple[Family, Sequence[Score]]], left: int | None
+    measured: Candidates,
+    ranking: Ranking,
+    scored: Sequence[tuple[Family, Sequence[Score]]],
+    left: int | None,
+    cost: str,
 ) -> list[str]:
     """The headline, then what else to do; what RL reached counts for more than the ranking."""
+    apart = " ".join(separating(ranking, [measured.efforts[name] for name in measured.names], cost))
     if not scored:
         recipes = {c.sft or c.name for c in measured.all}
-        return [ranking.headline(), *ranking.drops(), *separation(ranking), calibrate(ranking, len(recipes) == 1)]
+        steps = [*ranking.drops(), apart, calibrate(ranking, len(recipes) == 1)]
+        return [ranking.headline(), *filter(None, steps)]
     families = [family for family, _ in scored]
     trusted = [
         (f"{family.name}: " if len(scored) > 1 else "") + trust(family, scores, ranking.by) for family, scores in scored
@@ -146,7 +153,8 @@ def _next_steps(
     details = [correlations(family, scores, ranking.by) for family, scores in scored]
     tried = {int(i) for family in families for i in family.place}
     following = "" if left is None else f"First by {ranking.by} of those without an outcome: {ranking.labels[left]}."
-    others = [*trusted, following, *ranking.drops(tried), *against(ranking, families), *details]
+    apart = apart if left is not None else ""  # else RL has told
+    others = [*trusted, following, apart, *ranking.drops(tried), *against(ranking, families), *details]
     return [reached(ranking, families, left), *filter(None, others)]
 
 
@@ -158,7 +166,8 @@ def _next_action(ranking: Ranking, scored: Sequence[object], left: int | None, c
     if left is None:
         return "No checkpoint is left that is worth a try: go on with the best outcome."
     taken = f"; an earlier run took {cost}" if cost else ""
-    return f"Run RL from {ranking.labels[left]}, the first by {ranking.by} that has no outcome yet{taken}."
+    first = f"the first by {ranking.by} that has no outcome yet"
+    return f"To look for a better start of RL, run it from {ranking.labels[left]}, {first}{taken}."
 
 
 def _notes(measured: Candidates, whole: Sequence[Predictor], why: str) -> list[str]:

@@ -13,7 +13,7 @@ from rlready.core.separation import to_separate
 from rlready.core.settings import Config
 from rlready.readiness.part import Part
 from rlready.readiness.ranking import Ranking
-from rlready.readiness.result import rival
+from rlready.readiness.result import RankedCheckpoint, rival
 from rlready.runs.record import PRESET
 from rlready.tasks.other_problems import other_problems
 
@@ -42,10 +42,17 @@ def next_action(ranking: Ranking, truncated: float = 0.0) -> str:
 
 def separation(ranking: Ranking) -> list[str]:
     """In a tie, the sentence on how many more problems would separate the first two; else nothing."""
-    other = rival([ranking.checkpoint(i, ranking.labels[i]) for i in ranking.order])
-    if other is None or other.behind is None or not any(ranking.advice(i) == "tie" for i in ranking.order):
+    other = tied(ranking)
+    if other is None or other.behind is None:
         return []
     return [to_separate(other.name, ranking.labels[ranking.order[0]], other.behind, other.more_problems)]
+
+
+def tied(ranking: Ranking) -> RankedCheckpoint | None:
+    """In a tie, the checkpoint that more problems would separate from the first; else None."""
+    if not any(ranking.advice(i) == "tie" for i in ranking.order):
+        return None
+    return rival([ranking.checkpoint(i, ranking.labels[i]) for i in ranking.order])
 
 
 def explained(action: str, command: str) -> str:

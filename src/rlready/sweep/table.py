@@ -14,7 +14,7 @@ from rlready.core.records import Estimate
 from rlready.evaluate.result import EvaluateResult
 from rlready.export.noted import EXPORTS
 from rlready.export.result import ExportResult
-from rlready.predict.outcomes import cost_of
+from rlready.predict.run_cost import cost_of
 from rlready.runs.files import plain
 from rlready.runs.log import read_log
 from rlready.runs.record import RunRecord
