@@ -30,3 +30,23 @@ def test_the_page_fits_its_window_and_can_be_read_by_everyone(
     assert page.locator("h1").is_visible()
     assert too_wide(page) <= 0
     assert violations(page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_first_column_of_a_table_stays_in_sight_on_a_phone(
+    open_page: Callable[..., Page], evaluated: Path, scheme: str
+) -> None:
+    """Over what scrolls beneath it, which its background hides."""
+    page = open_page(evaluated, size=PHONE, scheme=scheme)
+    found = page.evaluate(
+        """() => [...document.querySelectorAll(".scroll")].filter((e) => e.scrollWidth > e.clientWidth).flatMap((e) => {
+          e.scrollLeft = 60;
+          const left = e.getBoundingClientRect().left;
+          return [...e.querySelectorAll("thead > tr > :first-child, tbody th:first-child")].map((cell) => [
+            cell.getBoundingClientRect().left - left, cell.getBoundingClientRect().width / innerWidth,
+            getComputedStyle(cell).backgroundColor === "rgba(0, 0, 0, 0)",
+          ]);
+        })"""
+    )
+    assert len(found) > 4
+    assert all(abs(offset) < 1 and width < 0.5 and not clear for offset, width, clear in found)
