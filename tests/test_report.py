@@ -45,7 +45,7 @@ from rlready.report.claims import Claim
 from rlready.report.demo_result import DemoCheckpoint, DemoResult, ModelScores, StageSeconds
 from rlready.report.figures import PERCENT, THREE_DIGITS, Unit
 from rlready.report.logs import LogLine
-from rlready.report.plots import Point, Series, line_chart
+from rlready.report.plots import DASHES, Point, Series, line_chart
 from rlready.runs.files import plain, write_json
 from rlready.sweep.result import StartingCheckpoint, SweepResult
 from rlready.train.log import EvaluationLog, HeldoutLog, RLStepLog, RolloutStats, SFTStepLog, UpdateStats
@@ -796,6 +796,8 @@ def test_stages_look_the_same_on_every_page() -> None:
     """SFT and RL have the colours that they have in the demo; what is no stage gets others."""
     of_demo = styles_of(["Base", "SFT step-123", "RL step-48"])
     assert of_demo == list(TONES.values())
+    base, chance = (float(DASHES[shape].split()[0]) for shape in (TONES["base"][1], 6))
+    assert base > 4 > chance  # dashes and dots, as both are grey
     other, *stages = styles_of(["embedded", "SFT step-123", "RL step-48"])
     assert stages == of_demo[1:]
     assert not {*other} & {part for style in stages for part in style}

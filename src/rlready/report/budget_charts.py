@@ -27,7 +27,7 @@ from rlready.report.plots import MARKERS, NEUTRAL, Point, Series, line_chart
 from rlready.report.section import Column, Section, side_by_side, table, titled_table
 from rlready.report.text import number
 
-TONES = {"base": (NEUTRAL, 2), "sft": (0, 1), "rl": (1, 0)}  # colour and shape; RL solid, it is the result
+TONES = {"base": (NEUTRAL, 5), "sft": (0, 1), "rl": (1, 0)}  # colour and shape; RL solid, it is the result
 UNCONSTRAINED = "unconstrained"
 DIAMOND = 3
 Evaluated = EvaluateResult | DemoResult
