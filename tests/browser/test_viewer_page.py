@@ -132,8 +132,14 @@ def test_keys_move_compare_and_search(open_page: Opened, viewer: Path) -> None:
     page.keyboard.press("ArrowDown")
     page.keyboard.press("k")
     expect(page.locator("[aria-selected=true]")).to_contain_text("#1")
+    page.keyboard.press("c")  # the other checkpoint at this budget, at once
+    expect(page.locator("#detail .response")).to_have_text(["0 64 says 01", "1 64 says 01"])
     page.keyboard.press("c")
-    expect(page.locator("#detail .response")).to_have_text(["0 64 says 01", "0 unconstrained says 01"])
+    expect(page.locator("#detail .response")).to_have_text(["0 64 says 01"])
+    page.keyboard.press("C")
+    expect(page.get_by_label("Compare with")).to_be_focused()
+    page.get_by_label("Compare with").select_option(label="step-9 · unconstrained")
+    expect(page.locator("#detail .response")).to_have_text(["0 64 says 01", "1 unconstrained says 01"])
     page.keyboard.press("c")
     expect(page.locator("#detail .response")).to_have_text(["0 64 says 01", "1 64 says 01"])
     page.keyboard.press("w")
@@ -143,6 +149,21 @@ def test_keys_move_compare_and_search(open_page: Opened, viewer: Path) -> None:
     assert page.get_by_label("Search").input_value() == "jk?"
     page.keyboard.press("Escape")
     expect(page.get_by_label("Search")).not_to_be_focused()
+
+
+def test_every_mark_is_explained_whether_a_sample_has_it_or_not(open_page: Opened, viewer: Path) -> None:
+    page = open_page(viewer)
+    expect(page.locator("#flags")).not_to_contain_text("extended")
+    page.get_by_role("button", name="Keys and marks").click()
+    expect(page.locator("#marks")).to_contain_text("extendedmade to think on by a forced “Wait”")
+    expect(page.locator("#marks dt")).to_have_count(6)
+
+
+def test_of_one_checkpoint_the_next_budget_is_compared(open_page: Opened, tmp_path: Path) -> None:
+    rows = [[sample("p0", 0, setting=setting, text=f"at {setting}") for setting in SETTINGS]]
+    page = open_page(run_of(tmp_path / "run", rows))
+    page.keyboard.press("c")
+    expect(page.locator("#detail .response")).to_have_text(["at 64", "at unconstrained"])
 
 
 def test_the_next_problem_is_a_key_and_a_button_away(open_page: Opened, viewer: Path) -> None:

@@ -400,16 +400,20 @@
     const next = view.slice(view.indexOf(current) + 1).find((sample) => !has(sample, "correct"));
     if (next !== undefined) show(next, { open: true });
   };
-  const nextComparison = () => {
+  const nextComparison = () => { // the other checkpoints at this budget; of one checkpoint its other budgets
     if (current < 0) return;
+    const mine = index.conditions[index.condition[current]];
     const others = [...new Set(ofProblem(current).map((each) => index.condition[each]))]
       .filter((condition) => condition !== index.condition[current]);
-    compare([...others, -1][others.indexOf(beside) + 1] ?? -1);
+    const same = others.filter((condition) => index.conditions[condition][1] === mine[1]);
+    const near = same.length ? same : others;
+    compare([...near, -1][near.indexOf(beside) + 1] ?? -1);
   };
 
   const KEYS = {
     j: () => move(1), k: () => move(-1), ArrowDown: () => move(1), ArrowUp: () => move(-1), w: nextWrong,
     n: () => moveProblem(1), p: () => moveProblem(-1), c: nextComparison,
+    C: () => detail.querySelector("[aria-label='Compare with']")?.focus(),
     "/": () => query.focus(), "?": () => $("keys").showModal(), Escape: () => document.body.classList.remove("reading"),
   };
   document.addEventListener("keydown", (event) => {
@@ -476,6 +480,8 @@
       const box = make("input", { type: "checkbox", name: flag });
       $("flags").append(make("label", { title: MEANING[flag] }, box, ` ${WORDS[flag] ?? flag}`));
     }
+    $("marks").append(...Object.entries(MEANING) // of all marks, whether a sample has them or not
+      .flatMap(([flag, meaning]) => [make("dt", {}, WORDS[flag] ?? flag), make("dd", {}, meaning)]));
     let due;
     query.addEventListener("input", () => { clearTimeout(due); due = setTimeout(() => refilter().then(remember), 250); });
     $("filters").addEventListener("change", (event) => {
