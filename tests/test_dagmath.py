@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rlready.tasks.dagmath.generator import DagConfig, generate, stream
 from rlready.tasks.dagmath.graph import Dag, evaluate, references, split_of, template, topological_order
-from rlready.tasks.dagmath.meta import from_meta, to_meta
+from rlready.tasks.dagmath.meta import first_fault, from_meta, to_meta
 from rlready.tasks.dagmath.render import RENDERINGS, Rendering, assign_letters
 from rlready.tasks.dagmath.stepcheck import check_steps
 from rlready.tasks.dagmath.vocabulary import NUMBERS, SIGNS, WORDS
@@ -152,6 +152,22 @@ def test_the_checker_compares_the_mathematics_not_the_text() -> None:
         "a: 5": "c was asked for but not solved",
     }.items():
         assert check_steps(text, dag, letters, RENDERINGS["symbols"]).error == error, text
+    for text, step in {
+        right: None,
+        right.replace("= 0 * 5", "= 0 * 7"): "b= 0 * a = 0 * 7 b: 0",
+        f"try c needs b locked back  {right.replace('a: 5', 'a: 6')}": "a: 6",
+        f"a: 5  given b: 0 so {right[5:]}": "given b: 0 so b= 0 * a = 0 * 5 b: 0",
+        "a: 5 b: x": "b: x",
+        "a: 5": "",
+    }.items():
+        found = first_fault(to_meta(dag, letters), text)
+        assert (text[found.begin : found.end] if found else None) == step
+    words = RENDERINGS["words"]
+    lines = [words.step(dag, key, letters) for key in "pqr"]
+    lines[1] = lines[1].replace("0", "1")
+    found = first_fault(to_meta(dag, letters, "words"), text := words.join(lines))
+    assert found is not None
+    assert text[found.begin : found.end].strip() == lines[1].strip()
 
 
 @quick

@@ -14,9 +14,11 @@ from rlready import EvaluateConfig, ReadinessConfig, evaluate, readiness
 from rlready.core.records import SampleRow
 from rlready.models.tokenizer import tokenizer_of
 from rlready.report import page, sample_tables, viewer
+from rlready.report.step_faults import problems_with_steps
 from rlready.report.token_texts import Piece, TokenTexts
 from rlready.report.viewer import FLAGS
 from rlready.runs.files import read_table, write_json, write_table
+from rlready.tasks import open_task
 from test_report import rl_result
 
 HOSTILE = "</script><script>alert(1)</script><!--\u2028\u202e\x00\x1b[31m\r\n<img src=x onerror=alert(1)>"
@@ -91,6 +93,31 @@ def edited(run: Path, rows: Sequence[dict[str, Any]]) -> Viewed:
     write_table(run / "parts" / "0.parquet", rows)
     page.write(run)
     return Viewed(run)
+
+
+def test_the_first_wrong_step_is_where_the_task_finds_it(evaluated: Path) -> None:
+    """In every thought that has an end, and in none whose steps are all correct."""
+    page.write(evaluated)
+    viewed, rows = Viewed(evaluated), read_table(evaluated / "parts" / "0.parquet")
+    strict = {(row["problem_id"], row["setting"], row["sample_id"]): row["strict"] for row in rows}
+    assert viewed.index["description"].endswith("modulo 13, train split.")
+    task = open_task(viewed.index["task"])
+    known = {problem.id: problem for problem in task.problems()}
+    for at, sample in enumerate(viewed.texts):
+        text = "".join(piece[0] for piece in sample["response"])
+        thought, close, _ = text.partition("</think>")
+        name, _, budget, number = viewed.key(at)
+        found = task.first_fault(known[name], thought) if close else None
+        assert sample["fault"] == ([found.begin, found.end, found.reason] if found else None)
+        if strict[name, budget.removeprefix("budget "), number]:
+            assert sample["fault"] is None
+    assert any(sample["fault"] for sample in viewed.texts)
+
+
+def test_to_look_at_a_run_runs_no_task_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rlready.report.step_faults.open_task", pytest.fail)
+    for source in ("my.module:MyTask?n=3", "problems.jsonl?verifier=my.module:function", "gsm8k:folder", "", "??"):
+        assert problems_with_steps(source) == {}
 
 
 def test_without_its_tokenizer_a_response_is_plain_text_and_the_page_says_so(evaluated: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from rlready.core.result import TaskRecord
 from rlready.evaluate.result import EvaluateResult, LengthHistogram
 from rlready.report.page import write
 from rlready.runs.files import write_json, write_table
+from rlready.tasks import open_task
 from test_report import evaluate_result
 from test_viewer import HOSTILE
 
@@ -157,6 +158,20 @@ def test_every_mark_is_explained_whether_a_sample_has_it_or_not(open_page: Opene
     page.get_by_role("button", name="Keys and marks").click()
     expect(page.locator("#marks")).to_contain_text("extendedmade to think on by a forced “Wait”")
     expect(page.locator("#marks dt")).to_have_count(6)
+
+
+def test_the_first_wrong_step_is_said_and_marked(open_page: Opened, tmp_path: Path) -> None:
+    source = "dagmath?ops=2&split=all&n=1&seed=1"
+    task = open_task(source)
+    (problem,), (row,) = task.problems(), task.rows()
+    wrong = re.sub(r"\d+$", "99", row.thinking)
+    text = f"{wrong} </think> {problem.answer}"
+    rows = [[sample(problem.id, 0, prompt=problem.prompt, answer=problem.answer, text=text)]]
+    page = open_page(run_of(tmp_path / "run", rows, source))
+    expect(page.locator("#detail q.fault")).to_contain_text("99")
+    marked = page.evaluate("[...CSS.highlights.get('fault')].map((range) => range.toString()).join('')")
+    assert marked.endswith("99")
+    assert marked in wrong
 
 
 def test_of_one_checkpoint_the_next_budget_is_compared(open_page: Opened, tmp_path: Path) -> None:

@@ -18,7 +18,9 @@ from rlready.core.result import Result
 from rlready.credit.algorithms import ALGORITHMS
 from rlready.credit.outcome import has_signal
 from rlready.report.sample_tables import Outline, SampleTable, kept_problems, outline_of, rows_of, tables_of
+from rlready.report.step_faults import first_fault, problems_with_steps
 from rlready.report.token_texts import Piece, TokenTexts
+from rlready.tasks.protocol import Fault
 from rlready.train.result import RLResult
 
 Condition: TypeAlias = tuple[str, str]  # checkpoint and budget, as they are named on the page
@@ -30,7 +32,7 @@ class StoredSample:
 
     ``informative``: the rewards of its group, the samples of a problem under one condition, differ.  ``flipped``: the
     sample of this number is correct under one condition and wrong under another.  ``credit`` is the advantage of all
-    tokens that the policy chose, where they share one.
+    tokens that the policy chose, where they share one; ``fault`` is the first wrong step, where the task checks steps.
     """
 
     problem: str
@@ -40,6 +42,7 @@ class StoredSample:
     informative: bool = False
     flipped: bool = False
     credit: float | None = None
+    fault: Fault | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ def stored_samples(folder: Path, result: Result, algorithm: str, left_out: list[
     problems, total = kept_problems(tables.values())
     samples, unmarked = list[StoredSample](), dict[str, None]()
     decoders: dict[str, TokenTexts] = {}
+    task = getattr(result, "task", None)
+    checked = problems_with_steps(task.source) if task else {}
     for table in tables:
         decoder = decoders.setdefault(table.model, TokenTexts(table.model))
         for row in rows_of(table.path, problems):
@@ -77,7 +82,8 @@ def stored_samples(folder: Path, result: Result, algorithm: str, left_out: list[
             if table.checkpoint or not checkpoint:
                 problem, checkpoint = row["problem_id"], table.checkpoint
             condition = checkpoint, budget_name(row.get("setting") or "")
-            samples.append(StoredSample(problem, condition, row, pieces or [Piece(row["text"])]))
+            fault = first_fault(row, checked, problem)
+            samples.append(StoredSample(problem, condition, row, pieces or [Piece(row["text"])], fault=fault))
     _mark_groups(samples, algorithm)
     if not isinstance(result, RLResult):  # where every step has other random numbers
         _mark_flipped(samples)

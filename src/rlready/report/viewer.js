@@ -248,6 +248,7 @@
         make("button", { type: "button", click: () => moveProblem(1) }, "Next problem")),
       overview(sample, other),
       make("div", { class: "columns" }, same ? titled("Problem", texts.prompt) : null, titled("Correct answer", texts.answer)),
+      index.description && make("p", { class: "note" }, index.description),
       make("div", { class: "columns" }, ...columns),
       legend([texts, against].filter(Boolean), [sample, other].some((i) => i >= 0 && has(i, "correct"))),
     ];
@@ -268,12 +269,21 @@
         make("a", { href: link(sample), class: "permalink" }, "link")),
       make("p", { class: "about" }, outcome(sample), ...badges(sample), facts.join(" · ")),
       same ? null : titled("Problem", texts.prompt),
+      texts.fault && faultOf(texts),
       response(texts, LONGEST));
+  };
+
+  const shortened = (text) => (text.length > 60 ? `${text.slice(0, 59)}…` : text);
+  const faultOf = (texts) => {
+    const [begin, end, reason] = texts.fault, step = shortened(responseOf(texts).slice(begin, end).trim());
+    return make("p", { class: "note" }, step ? "First wrong step: " : "The thought ends too early: ",
+      step && make("q", { class: "fault" }, step), `${step && ", "}${reason}.`);
   };
 
   const response = (texts, most) => {
     const total = responseOf(texts).length;
     const element = make("pre", { class: "response", dir: "auto" });
+    if (texts.fault) element.dataset.fault = texts.fault.slice(0, 2).join(" ");
     let room = most;
     for (const piece of texts.response) {
       const content = piece[0].slice(0, room), forced = piece[1] === null;
@@ -285,7 +295,7 @@
       else element.append(content);
     }
     if (total <= most) return element;
-    const whole = () => all.replaceWith(response(texts, Infinity));
+    const whole = () => { all.replaceWith(response(texts, Infinity)); highlight(); };
     const all = make("div", {}, element, make("button", { type: "button", click: whole }, `Show all ${number(total)} characters`));
     return all;
   };
@@ -363,8 +373,21 @@
         `Forced tokens are not marked where the tokenizer was not found: ${index.unmarked.join(", ")}`));
   };
 
-  const highlight = () => { // what was searched for, without a change of the text
+  const rangesAt = (element, begin, end) => { // characters begin to end of a text, in ranges of its nodes
+    const ranges = [], walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+    for (let node = walker.nextNode(), at = 0; node && at < end; at += node.length, node = walker.nextNode()) {
+      if (at + node.length <= begin) continue;
+      const range = document.createRange();
+      range.setStart(node, Math.max(0, begin - at));
+      range.setEnd(node, Math.min(node.length, end - at));
+      ranges.push(range);
+    }
+    return ranges;
+  };
+  const highlight = () => { // the first wrong step, and what was searched for, without a change of the text
     if (!window.Highlight) return;
+    CSS.highlights.set("fault", new Highlight(...[...detail.querySelectorAll("[data-fault]")]
+      .flatMap((element) => rangesAt(element, ...element.dataset.fault.split(" ").map(Number)))));
     const words = wanted(), ranges = [];
     const walker = document.createTreeWalker(detail, NodeFilter.SHOW_TEXT);
     for (let node = walker.nextNode(); words && node && ranges.length < 1000; node = walker.nextNode()) {

@@ -44,6 +44,7 @@ class Index(Record):
 
     verb: str
     task: str
+    description: str
     total: int
     unmarked: list[str]
     conditions: list[tuple[str, str]]
@@ -60,7 +61,8 @@ class Index(Record):
 class SampleText(Record):
     """What the page shows of one sample; ``prompt`` and ``answer`` are places in the texts of the file.
 
-    A piece of the ``response`` is ``[text]``, ``[text, null]`` if it was forced, or ``[text, credit]``.
+    A piece of the ``response`` is ``[text]``, ``[text, null]`` if it was forced, or ``[text, credit]``.  The ``fault``
+    is the first wrong step: where it begins and ends in the response, in UTF-16 units, and why it is wrong.
     """
 
     prompt: int
@@ -72,6 +74,7 @@ class SampleText(Record):
     reward: float | None
     credit: float | None
     strict: bool | None
+    fault: tuple[int, int, str] | None
 
 
 class Texts(Record):
@@ -122,6 +125,7 @@ def _index(result: Result, stored: StoredSamples) -> Index:
     return Index(
         verb=result.verb,
         task=visible(task.source) if task else "",
+        description=visible(task.description) if task else "",
         total=stored.total,
         unmarked=[visible(model) for model in stored.unmarked],
         conditions=[(visible(checkpoint), visible(budget)) for checkpoint, budget in conditions],
@@ -172,9 +176,18 @@ def _files(samples: Sequence[StoredSample]) -> Iterator[Texts]:
                 reward=row["reward"],
                 credit=sample.credit,
                 strict=row.get("strict"),
+                fault=_fault(sample),
             )
         )
     yield Texts(prompts=list(prompts), answers=list(answers), samples=found)
+
+
+def _fault(sample: StoredSample) -> tuple[int, int, str] | None:
+    if sample.fault is None:
+        return None
+    shown = (visible(sample.row["text"][:at]) for at in (sample.fault.begin, sample.fault.end))
+    begin, end = (len(text.encode("utf-16-le", "surrogatepass")) // 2 for text in shown)
+    return begin, end, visible(sample.fault.reason)
 
 
 def _piece(piece: Piece) -> tuple[str] | tuple[str, float | None]:

@@ -42,6 +42,15 @@ class Verdict:
     traceback: str = ""
 
 
+@dataclass(frozen=True)
+class Fault:
+    """A wrong step: where it begins and ends in a thought, in characters, and why it is wrong."""
+
+    begin: int
+    end: int
+    reason: str
+
+
 @dataclass
 class Tally:
     """The responses verified by a task so far, and how many its verifier left undecided."""
@@ -102,6 +111,10 @@ class Task(ABC):
         correct = judge(problem.answer, answer)
         reason = {None: "comparing its formula took too long", True: "", False: "the answer is incorrect"}[correct]
         return Verdict(bool(correct), None, reason, own_part(answer)[1], undecided=correct is None)
+
+    def first_fault(self, problem: Problem, thinking: str) -> Fault | None:
+        """The first wrong step of a thought, to be marked in it; None without one, or if the task checks no steps."""
+        return None
 
     def verify_batch(self, asked: Asked) -> Sequence[Verdict] | None:
         """The verdicts on many responses, if that is faster than one at a time; None to call ``verify`` for each."""

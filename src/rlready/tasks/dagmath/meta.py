@@ -14,7 +14,7 @@ from rlready.tasks.answers.quantity import numbers
 from rlready.tasks.dagmath.graph import Dag, Expr, evaluate, references, topological_order
 from rlready.tasks.dagmath.render import RENDERINGS, Rendering
 from rlready.tasks.dagmath.stepcheck import check_steps
-from rlready.tasks.protocol import Verdict
+from rlready.tasks.protocol import Fault, Verdict
 
 DagJson: TypeAlias = Mapping[str, Any]  # a graph as `to_meta` writes it
 
@@ -87,6 +87,14 @@ def verify_solution(graph: DagJson, thinking: str, answer: str) -> Verdict:
         return Verdict(False, False, "the answer is incorrect")
     steps = check_steps(thinking, dag, letters, rendering)
     return Verdict(True, steps.valid, steps.error or "")
+
+
+def first_fault(graph: DagJson, thinking: str) -> Fault | None:
+    """The first wrong step of a thought, or what is missing at its end."""
+    dag, letters = from_meta(graph)
+    found = check_steps(thinking, dag, letters, rendering_of(graph))
+    begin = found.end - len(thinking[found.begin : found.end].lstrip())
+    return Fault(begin, found.end, found.error) if found.error else None
 
 
 def validate(graph: DagJson) -> None:

@@ -3,11 +3,13 @@
 The behaviours are those of BRIDGE (Cen et al., arXiv 2505.18917): a failed ``Attempt`` at a parameter whose parents
 are unsolved (exploration), an ``Analysis`` of what a step needs before it is taken, and sub-goal computation, every
 arithmetic operation written out, which is a longer chain inside a ``Step``.
+
+``end`` is where a passage ends in the text that it was read from, in characters.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rlready.tasks.dagmath.graph import Expr
 
@@ -24,6 +26,7 @@ class Step:
     value: int
     name: str
     text: str
+    end: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Attempt:
 
     key: str
     missing: tuple[str, ...]
+    end: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class Analysis:
     key: str
     restated: Expr | None = None
     recalled: tuple[tuple[str, int], ...] = ()
+    end: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class Slip:
     """A step that the solution withdraws as wrong: its parameter does not count as solved."""
 
     step: Step
+    end: int = field(default=0, compare=False)
 
 
 Passage = Step | Attempt | Analysis | Slip

@@ -17,11 +17,14 @@ from rlready.tasks.dagmath.render import Rendering
 class StepCheck:
     """The result for a solution: ``error`` is None if it is correct, else the fault of the last of ``steps``.
 
-    Failed attempts count as steps too.
+    Failed attempts count as steps too.  ``begin`` and ``end`` are where the faulty step is in the text, in characters,
+    the end of the text both if one is missing.
     """
 
     steps: int
     error: str | None
+    begin: int = 0
+    end: int = 0
 
     @property
     def valid(self) -> bool:
@@ -65,18 +68,21 @@ def check_steps(text: str, dag: Dag, letters: dict[str, str], rendering: Renderi
     known by then.  A slip, a step withdrawn as wrong, is correct if its value is indeed wrong; it solves nothing.
     """
     known = {k for k in dag.stated if isinstance(dag.exprs[k], int)}
-    steps = 0
+    steps = begin = 0
     try:
         for passage in rendering.read_passages(text, dag, letters):
             steps += not isinstance(passage, Analysis)
             if error := _fault(passage, dag, letters, known):
-                return StepCheck(steps + isinstance(passage, Analysis), error)
+                return StepCheck(steps + isinstance(passage, Analysis), error, begin, passage.end)
+            if not isinstance(passage, Analysis):  # which is part of the step that follows
+                begin = passage.end
             if isinstance(passage, Step):
                 known.add(passage.key)
     except ValueError as error:
-        return StepCheck(steps + 1, str(error))
+        return StepCheck(steps + 1, str(error), begin, len(text))
     unsolved = [k for k in dag.asked if k not in known]
-    return StepCheck(steps, f"{letters[unsolved[0]]} was asked for but not solved" if unsolved else None)
+    missing = f"{letters[unsolved[0]]} was asked for but not solved" if unsolved else None
+    return StepCheck(steps, missing, len(text), len(text))
 
 
 def _fault(passage: Passage, dag: Dag, letters: dict[str, str], known: set[str]) -> str | None:

@@ -12,6 +12,7 @@ model.  The behaviours use words that the embedded model's vocabulary reserves f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from rlready.tasks.dagmath.expression import expression_text, parse_expression, split_at_equals, worked_chain
@@ -67,7 +68,13 @@ class _Reader:
     """Parses the passages of a text token by token; ValueError at a token that fits none."""
 
     def __init__(self, text: str, keys: dict[str, str]) -> None:
-        self.tokens, self.keys, self.at = text.split(), keys, 0
+        found = [*re.finditer(r"\S+", text)]
+        self.tokens, self.ends, self.keys, self.at = (
+            [each[0] for each in found],
+            [each.end() for each in found],
+            keys,
+            0,
+        )
 
     def passages(self) -> Iterator[Passage]:
         while self.at < len(self.tokens):
@@ -82,11 +89,11 @@ class _Reader:
             recalled = self._recalled() if self._next("given") else ()
             step = self._step()
             if recalled:
-                yield Analysis(step.key, recalled=recalled)
+                yield Analysis(step.key, recalled=recalled, end=step.end)
             slipped = self._next("wrong")
             if slipped:
                 self._expect("again")
-            yield Slip(step) if slipped else step
+            yield Slip(step, self.ends[self.at - 1]) if slipped else step
 
     def _attempt(self) -> Attempt:
         key = self._parameter("try")
@@ -95,7 +102,7 @@ class _Reader:
         while not self._next("locked"):
             missing.append(self._parameter("needs"))
         self._expect("back")
-        return Attempt(key, tuple(missing))
+        return Attempt(key, tuple(missing), self.ends[self.at - 1])
 
     def _recalled(self) -> tuple[tuple[str, int], ...]:
         recalled = []
@@ -119,7 +126,7 @@ class _Reader:
                 raise ValueError(f"the step of {name} does not end in its own value")
             chain = [parse_expression(part, self.keys) for part in split_at_equals(body)]
         value = self._number()
-        return Step(key, tuple(chain), value, name, " ".join(self.tokens[start : self.at]))
+        return Step(key, tuple(chain), value, name, " ".join(self.tokens[start : self.at]), self.ends[self.at - 1])
 
     def _next(self, token: str) -> bool:
         """Whether the next token is ``token``; if so, it is consumed."""

@@ -23,12 +23,12 @@ from rlready.core.errors import UserError
 from rlready.core.records import Problem, Row
 from rlready.tasks.dagmath.generator import PATIENCE, DagConfig, stream
 from rlready.tasks.dagmath.graph import Dag, references, topological_order
-from rlready.tasks.dagmath.meta import answer_key, to_meta, verify_solution
+from rlready.tasks.dagmath.meta import answer_key, first_fault, to_meta, verify_solution
 from rlready.tasks.dagmath.render import LETTERS, RENDERINGS, assign_letters
 from rlready.tasks.dagmath.symbols import Symbols
 from rlready.tasks.dagmath.verbose import verbose_steps
 from rlready.tasks.guess_baseline import guess_pass_at_k
-from rlready.tasks.protocol import Task, Verdict
+from rlready.tasks.protocol import Fault, Task, Verdict
 from rlready.tasks.source import Source, canonical, options_from
 
 ALPHABETS = {"symbols": LETTERS, "words": string.ascii_letters}
@@ -107,6 +107,9 @@ class DagTask(Task):
         """
         verdict = verify_solution(problem.meta, thinking, answer)
         return replace(verdict, correct=bool(verdict.strict)) if self.options.strict else verdict
+
+    def first_fault(self, problem: Problem, thinking: str) -> Fault | None:
+        return first_fault(problem.meta, thinking)
 
     def answer_key(self, problem: Problem) -> str:
         return answer_key(problem.meta)

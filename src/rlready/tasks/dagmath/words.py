@@ -65,21 +65,25 @@ class Words:
     def read_passages(self, text: str, dag: Dag, letters: dict[str, str]) -> Iterator[Passage]:
         named = {self._name(dag, k): k for k in dag.exprs}
         keys: dict[str, str] = {}
-        for line in filter(None, (line.strip() for line in text.splitlines())):
+        end = 0
+        for written in text.splitlines(keepends=True):
+            line, end = written.strip(), end + len(written)
+            if not line:
+                continue
             found = LINE.fullmatch(line) if len(line) <= LONGEST_LINE else None
             if not found:
                 raise ValueError(f"not a step: {line[:60]!r}")
             letter, name, restated, rest = found.groups()
             key = keys[letter] = _named(name, named)
             if restated:
-                yield Analysis(key, restated=_condition(restated, named))
+                yield Analysis(key, restated=_condition(restated, named), end=end)
             if (locked := LOCKED.fullmatch(rest)) and locked[3] == letter and not restated:
-                yield Attempt(key, tuple(_term(term, named) for term in AND.split(locked[1])))
+                yield Attempt(key, tuple(_term(term, named) for term in AND.split(locked[1])), end)
             elif (value := VALUE.fullmatch(rest)) and value[1] == letter:
                 *chain, last = (parse_expression(part, keys) for part in split_at_equals(value[2].split()))
                 if not isinstance(last, int):
                     raise ValueError(f"the step of {letter} does not end in a number")
-                yield Step(key, tuple(chain), last, letter, line)
+                yield Step(key, tuple(chain), last, letter, line, end)
             else:
                 raise ValueError(f"not a step: {line[:60]!r}")
 
