@@ -460,7 +460,7 @@ def test_what_else_a_log_of_inspect_may_hold(tmp_path: Path) -> None:
     log.write_text(json.dumps(failed | {"samples": [*failed["samples"], samples[1]]}))
     assert counts(alone(f"inspect:{log}")) == {"1": "0"}  # though none of the first samples has a score
     log.write_text(json.dumps(failed))
-    with pytest.raises(UserError, match="all of its 600 samples were not scored"):
+    with pytest.raises(UserError, match="all of its 600 samples ended in an error"):
         read(f"inspect:{log}")
     log = tmp_path / "cut.json"
     log.write_text((DATA / "inspect" / "log.json").read_text()[:40_000])

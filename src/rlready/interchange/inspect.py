@@ -2,7 +2,7 @@
 
 A sample has ``id``, ``epoch``, ``input`` (what was asked), ``output`` (``choices`` with message and stop reason) and
 ``scores``, a value for each scorer: C, I, P or N, a number, or several by name.  Epochs are the samples of a problem.
-A sample that ended in an error has no scores.  Long texts may stand in ``attachments``.
+``error`` and ``invalidation`` mark those that do not count.  Long texts may stand in ``attachments``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pydantic_core import from_json
 from rlready.core.errors import UserError
 from rlready.core.progress import note
 from rlready.interchange.lines import LogReader
-from rlready.interchange.rollouts import Format, Request, asked, choose_score, only_file, said, score_first
+from rlready.interchange.rollouts import FAILED, Format, Request, asked, choose_score, only_file, said, score_first
 from rlready.tasks.columns import Batch
 from rlready.tasks.files import LEAST, TIMES
 from rlready.tasks.table import Origin
@@ -77,6 +77,7 @@ def read(request: Request) -> Iterator[Batch]:
             "text": [row.text for row in some],
             "score": [row.scores.get(score) for row in some],
             "finish_reason": [row.finish_reason for row in some],
+            "unusable": [row.unusable for row in some],
         }
         lines = np.arange(done + 1, done + len(some) + 1)
         done += len(some)
@@ -92,15 +93,16 @@ class _Row(NamedTuple):
     text: str | None
     scores: dict[str, Any]
     finish_reason: Any
+    unusable: str | None
 
 
 def _row(sample: dict[str, Any]) -> _Row:
     output = sample.get("output") or {}
     choice = (output.get("choices") or [{}])[0]
     prompt, text = _attached(asked(sample.get("input")), sample), _text(choice, output, sample)
-    return _Row(
-        _whole(sample.get("id")), _whole(prompt), _whole(text), _scores(sample), _reason(choice.get("stop_reason"))
-    )
+    unusable = FAILED if sample.get("error") else "are invalidated" if sample.get("invalidation") else None
+    reason = _reason(choice.get("stop_reason"))
+    return _Row(_whole(sample.get("id")), _whole(prompt), _whole(text), _scores(sample), reason, unusable)
 
 
 def _together(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
@@ -142,6 +144,7 @@ def _from_archive(file: Path) -> Iterator[Any]:
             headed = HEADER in archive.namelist()  # a crash leaves none
             header = json.loads(_entry(content, archive.getinfo(HEADER))) if headed else {}
             _say_unfinished(file, header.get("status", "unfinished"))
+            whole = bool(header.get("invalidated") or _config(header).get("score_on_error"))
             left = max(LEAST, TIMES * file.stat().st_size)
             for entry in archive.infolist():
                 if entry.filename.startswith("samples/") and entry.filename.endswith(".json"):
@@ -151,9 +154,14 @@ def _from_archive(file: Path) -> Iterator[Any]:
                             f"{file}: unfolds to more than {TIMES} times its size; if that is right, convert it to "
                             ".json with `inspect log convert`"
                         )
-                    yield _beginning(file, _entry(content, entry))
+                    yield _beginning(file, _entry(content, entry), whole=whole)
     except UNREADABLE as error:
         raise UserError(f"{file}: not a log that can be read ({str(error)[:100]})") from None
+
+
+def _config(header: dict[str, Any]) -> dict[str, Any]:
+    """The settings of an evaluation."""
+    return (header.get("eval") or {}).get("config") or {}
 
 
 def _entry(content: IO[bytes], entry: zipfile.ZipInfo) -> str:
@@ -185,15 +193,18 @@ def _unpacked(packed: bytes, entry: zipfile.ZipInfo) -> bytes:
         return bytes(stream.read(entry.file_size))
 
 
-def _beginning(file: Path, text: str) -> dict[str, Any]:
-    """The members of a sample up to those that are needed; events, which are the bulk of it, come later."""
+def _beginning(file: Path, text: str, *, whole: bool) -> dict[str, Any]:
+    """The members of a sample up to those that are needed; events, which are the bulk of it, come later.
+
+    Behind them stand errors, of samples without scores, and where ``whole`` says so, also of others.
+    """
     if len(text) < SMALL:
         with suppress(ValueError):  # the other parser accepts more, and says more of what it does not
             return cast("dict[str, Any]", from_json(text))
     found: dict[str, Any] = {}
     for key, value in LogReader(file, StringIO(text)).members(()):
         found[key] = value
-        if found.keys() >= NEEDED and ATTACHED not in text:
+        if found.keys() >= NEEDED and found["scores"] and not whole and ATTACHED not in text:
             break
     return found
 

@@ -2,9 +2,9 @@
 
 A line is an episode: ``task`` (``key`` or ``hash`` names the problem) and ``traces``, of which one agent has one, with
 ``rewards`` ({name: {score, weight}}, null where scoring has failed), ``stop_condition`` and ``nodes``, the messages
-with ``token_ids``, ``mask`` (sampled by the model) and the ``logprobs`` of sampled tokens.  ``effective`` holds those
-of ``all`` that were learned from and is not read beside it.  ``OUTPUT`` is the folder of one run: ``output_dir`` holds
-a folder for each.
+with ``token_ids``, ``mask`` (sampled by the model) and the ``logprobs`` of sampled tokens.  ``ok`` is false, or there
+are ``errors``, where either ended in an error, as of a server.  ``effective`` holds those of ``all`` that were learned
+from and is not read beside it.  ``OUTPUT`` is the folder of one run: ``output_dir`` holds a folder for each.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 from rlready.core.errors import UserError
 from rlready.interchange.lines import read_objects
-from rlready.interchange.rollouts import Format, Request, asked, choose_score, said, score_first, step_of
+from rlready.interchange.rollouts import FAILED, Format, Request, asked, choose_score, said, score_first, step_of
 from rlready.tasks.columns import Batch, Column
 from rlready.tasks.table import Origin
 
@@ -65,6 +65,7 @@ def read(request: Request) -> Iterator[Batch]:
                 "text": [said([nodes[-1].get("message")]) if nodes else None for nodes in sampled],
                 "score": [_score(trace, score) for trace in traces],
                 "truncated": [_truncated(trace) for trace in traces],
+                "unusable": [FAILED if any(map(_failed, both)) else None for both in zip(rows, traces, strict=True)],
             } | _tokens(sampled)
             numbers = np.array(lines, dtype=np.int64)
             del rows, traces, sampled  # before the next are parsed, into the same memory
@@ -104,6 +105,11 @@ def _trace(episode: dict[str, Any], line: int, place: Callable[[int], str]) -> d
             f"{place(line)}: an episode of {len(traces)} agents, of which it is not known whose reward counts"
         )
     return traces[0] if traces else {}
+
+
+def _failed(record: dict[str, Any]) -> bool:
+    """Whether an episode or its trace ended in an error."""
+    return record.get("ok") is False or bool(record.get("errors"))
 
 
 def _score(trace: dict[str, Any], name: str) -> float | None:

@@ -2,8 +2,9 @@
 
 A reader gives batches whose columns are those of a table of samples: ``problem_id``, ``text``, ``score``, ``step``
 and, where the tool stores them, ``finish_reason``, ``truncated``, ``tokens`` and ``logprobs``; where the problem is not
-its prompt, also ``prompt``, a text that holds what was asked.  A score is a number,
-and None or NaN where the sample was not scored; `verdicts` says what a score means.
+its prompt, also ``prompt``, a text that holds what was asked.  ``unusable`` says why a row is no sample of the policy,
+as `FAILED`, and is None for the others.  A score is a number, and None or NaN where the sample was not scored;
+`verdicts` says what a score means.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from rlready.tasks.turns import asked_in
 
 STEP = re.compile(r"(?:^|_)(?:step_?)?([0-9]{1,15})$")  # at the end of the name of a file or folder
 UNSCORED = -1
+FAILED = "ended in an error"
 SHOWN = 8  # sources in a command
 
 

@@ -4,8 +4,9 @@ The samples of one step are those of one policy.  A folder with several steps st
 have problems in common (`tool_policies.py`); ``step=`` chooses one step, or a range that is taken as one checkpoint.
 
 The task verifies the texts if problems are named.  The tool's own scores are taken if none are, if ``score=`` or
-``threshold=`` asks for them.  A sample without a score, or without a text to verify, is left out, and so is a problem
-that then has fewer samples than most have, as one whose group was cut by a crash.  Both are counted and said.
+``threshold=`` asks for them.  A sample that ended in an error, without a score, or without a text to verify, is left out,
+and so is a problem that then has fewer samples than most have, as one whose group was cut by a crash.  All are counted
+and said.
 
 Shapes: N = samples, P = problems.
 """
@@ -13,6 +14,7 @@ Shapes: N = samples, P = problems.
 from __future__ import annotations
 
 import gc
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -64,6 +66,7 @@ class _Collector:
         self.line: list[Ints] = []
         self.digest: list[Ints] = []  # of texts
         self.texts: list[str | None] = []  # if they are to be verified
+        self.unusable = Counter[str]()  # by the reason
         self.total = 0
 
     def add(self, batch: Batch) -> None:
@@ -72,9 +75,12 @@ class _Collector:
         batch = batch.take(np.flatnonzero(self._wanted(step))) if self.options.step else batch
         step = step[self._wanted(step)]
         problem = batch.map("problem_id", self._problem, np.int64)
-        if (problem < 0).any():
-            kept = np.flatnonzero(problem >= 0)
+        chosen = (problem >= 0) & self._usable(batch, problem >= 0)
+        if not chosen.all():
+            kept = np.flatnonzero(chosen)
             batch, problem, step = batch.take(kept), problem[kept], step[kept]
+        if not len(batch):
+            return
         if self.problems_named:
             self._note_asked(batch, problem)
         texts = [text if isinstance(text, str) else None for text in batch.values("text", np.arange(len(batch)))]
@@ -89,6 +95,13 @@ class _Collector:
         self.step.append(step)
         self.line.append(batch.lines)
         self.digest.append(np.fromiter(map(hash, texts), dtype=np.int64, count=len(texts)))
+
+    def _usable(self, batch: Batch, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """(N,) whether rows are samples of the policy; those ``chosen`` that are not are counted."""
+        codes, reasons = batch.distinct("unusable")
+        times = np.bincount(codes[chosen], minlength=len(reasons)).tolist()
+        self.unusable.update({why: count for why, count in zip(reasons, times, strict=True) if why and count})
+        return np.array([why is None for why in reasons], dtype=bool)[codes]
 
     def _wanted(self, step: Ints) -> NDArray[np.bool_]:
         low, high = self.options.step or (0, MOST_STEPS)
@@ -115,6 +128,12 @@ class _Collector:
         if not self.problems:
             chosen = "-".join(map(str, dict.fromkeys(self.options.step or ())))
             raise UserError(f"{where}: has no samples" + (f" of step={chosen}" if chosen else ""))
+        everything = sum(map(len, self.verdict)) + self.unusable.total()
+        if not self.draws:
+            why = " or ".join(self.unusable)
+            raise UserError(f"{where}: all of its {everything} samples {why}, so that there is none to measure")
+        for why, count in self.unusable.items():
+            note(f"{where}: {count} of {everything} samples {why} and are left out")
         draws = Draws.joined(self.draws, len(self.problems))
         verdict, step = np.concatenate(self.verdict), np.concatenate(self.step)
         line, digest = np.concatenate(self.line), np.concatenate(self.digest)
@@ -123,9 +142,9 @@ class _Collector:
         if self.request.verified:
             lack, fix = "have no text to verify", "leave out problems=, or take a score of the tool with ?score=NAME"
         if not len(kept):
-            raise UserError(f"{where}: all of its {len(verdict)} samples {lack}; {fix}")
+            raise UserError(f"{where}: all of its {everything} samples {' or '.join([*self.unusable, lack])}; {fix}")
         if missing := len(verdict) - len(kept):
-            note(f"{where}: {missing} of {len(verdict)} samples {lack} and are left out")
+            note(f"{where}: {missing} of {everything} samples {lack} and are left out")
         self._say_repeated(draws.problem[kept], step[kept], digest[kept])
         one, evaluated = self.options.step is not None, evaluated_steps(files[0])
         policies = divided(where, draws.problem[kept], step[kept], one=one, evaluated=evaluated)

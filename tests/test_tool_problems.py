@@ -1,0 +1,65 @@
+"""Which samples of another tool count, and of which problem they are."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlready.core.errors import UserError
+from test_interchange import DATA, Row, alone, lines
+
+
+def of_inspect(path: Path, samples: Sequence[Row], **header: Any) -> str:
+    """An archive of Inspect's with these samples, whose events make them so large that they are read in part."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("header.json", json.dumps({"status": "success", "eval": {}} | header))
+        for at, sample in enumerate(samples):
+            usual = {"id": at % 2, "epoch": at // 2, "input": f"{at % 2} + 1?", "output": {"completion": "2"}}
+            later = {key: sample[key] for key in ("error", "invalidation") if key in sample}
+            whole = usual | {"scores": {"match": {"value": "C"}}} | sample
+            for key in later:
+                del whole[key]
+            archive.writestr(f"samples/{at}.json", json.dumps(whole | {"events": "x" * 20_000} | later))
+    return f"inspect:{path}"
+
+
+def episode(**changes: Any) -> Row:
+    """An episode of prime-rl's; changes of the trace are given as ``trace``."""
+    found: Row = json.loads((DATA / "prime-rl/rollouts/step_1/train/all/traces.jsonl").read_text().splitlines()[0])
+    found["traces"][0] |= changes.pop("trace", {})
+    return found | changes
+
+
+@pytest.mark.parametrize("verified", [False, True])
+def test_samples_that_ended_in_an_error_are_left_out_and_counted(
+    verified: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = {"scores": {}, "error": {"message": "the server went away"}}
+    source = of_inspect(tmp_path / "log.eval", [{}, {}, failed, failed, {}, {}])
+    assert len(alone(source, problems_named=verified).draws.problem) == 4
+    assert "2 of 6 samples ended in an error and are left out" in capsys.readouterr().err
+    wrong = failed | {"scores": {"match": {"value": "I"}}}
+    scored = of_inspect(tmp_path / "scored.eval", [{}, wrong], eval={"config": {"score_on_error": True}})
+    assert len(alone(scored, problems_named=verified).draws.problem) == 1
+    error = {"type": "ProviderError", "message": "503"}
+    rows = [episode(), episode(ok=False), episode(trace={"ok": False}), episode(trace={"errors": [error]}), episode()]
+    file = lines(tmp_path / "traces.jsonl", rows)
+    assert len(alone(f"prime-rl:{file}", problems_named=verified).draws.problem) == 2
+    assert "3 of 5 samples ended in an error and are left out" in capsys.readouterr().err
+    lines(file, [episode(ok=False)])
+    with pytest.raises(UserError, match="all of its 1 samples ended in an error"):
+        alone(f"prime-rl:{file}", problems_named=verified)
+
+
+def test_samples_of_inspect_that_are_invalidated_are_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    invalid = {"invalidation": {"author": "me", "reason": "contaminated"}}
+    source = of_inspect(tmp_path / "log.eval", [{}, {}, {}, invalid], invalidated=True)
+    assert len(alone(source).draws.problem) == 3
+    assert "1 of 4 samples are invalidated and are left out" in capsys.readouterr().err
