@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rlready.core.errors import UserError
-from test_interchange import DATA, Row, alone, lines
+from test_interchange import DATA, Row, alone, counts, lines, ranked, trl
 
 
 def of_inspect(path: Path, samples: Sequence[Row], **header: Any) -> str:
@@ -63,3 +63,51 @@ def test_samples_of_inspect_that_are_invalidated_are_left_out(
     source = of_inspect(tmp_path / "log.eval", [{}, {}, {}, invalid], invalidated=True)
     assert len(alone(source).draws.problem) == 3
     assert "1 of 4 samples are invalidated and are left out" in capsys.readouterr().err
+
+
+def rows_of_verl(truths: Sequence[str], outcomes: Sequence[str]) -> list[Row]:
+    """Rows of groups that all ask the same, with these ground truths and outcomes."""
+    return [
+        {"input": "Find x.", "output": f"{at} {n}", "gts": truth, "score": float(right), "step": 0}
+        | {"uid": f"g{at}_{n}_0"}
+        for at, (truth, rights) in enumerate(zip(truths, outcomes, strict=True))
+        for n, right in enumerate(rights)
+    ]
+
+
+def test_problems_of_one_prompt_and_several_ground_truths_are_different_ones(tmp_path: Path) -> None:
+    """Groups that share both are of one problem."""
+    found = {"Find x. [1]": "0111", "Find x. [2]": "00"}
+    rows = rows_of_verl(["1", "2", "1"], ["01", "00", "11"])
+    assert counts(alone(f"verl:{lines(tmp_path / '0.jsonl', rows)}")) == found
+    assert counts(alone(f"verl:{tmp_path / '0.jsonl'}?n=1")) == {"Find x.": "0111"}
+    assert counts(alone(f"verl:{lines(tmp_path / '1.jsonl', rows_of_verl(['1', '1'], ['01', '11']))}")) == {
+        "Find x.": "0111"
+    }
+    skyrl = [
+        {"input_prompt": row["input"], "output_response": row["output"], "score": row["score"]}
+        | {"env_extras": {"reward_spec": {"ground_truth": row["gts"]}}}
+        for row in rows
+    ]
+    assert counts(alone(f"skyrl:{lines(tmp_path / 'geo.jsonl', skyrl)}")) == found
+    cells = [(row["input"], row["output"], row["score"]) for row in rows]
+    trl(tmp_path / "grpo", 1, cells, answer=[row["gts"] for row in rows])
+    assert counts(alone(f"trl:{tmp_path / 'grpo'}")) == found
+    trl(tmp_path / "found", 1, cells, answer=[row["output"] for row in rows])  # what completions say is no ground truth
+    assert counts(alone(f"trl:{tmp_path / 'found'}")) == {"Find x.": "010011"}
+
+
+def test_a_prompt_of_several_problems_is_matched_with_none(tmp_path: Path) -> None:
+    rows = rows_of_verl(["1", "2"], ["01", "00"]) + [
+        row | {"input": "Find y.", "uid": f"y{row['uid']}"} for row in rows_of_verl(["1"], ["01"])
+    ]
+    problems = [{"id": name, "prompt": f"Find {name}.", "answer": "1"} for name in "xy"]
+    lines(tmp_path / "0.jsonl", rows)
+    source, named = f"verl:{tmp_path / '0.jsonl'}?score=score", str(lines(tmp_path / "problems.jsonl", problems))
+    assert ranked(tmp_path / "run", source, problems=named).problems == ["y"]
+
+
+def test_two_environments_of_prime_rl_have_no_problem_in_common(tmp_path: Path) -> None:
+    rows = [episode(env={"id": name, "name": name}) for name in ("math", "math", "science")]
+    assert alone(f"prime-rl:{lines(tmp_path / 'a.jsonl', rows)}").problem_ids == ["sum-0 [math]", "sum-0 [science]"]
+    assert alone(f"prime-rl:{lines(tmp_path / 'b.jsonl', rows[:2])}").problem_ids == ["sum-0"]

@@ -1,10 +1,11 @@
 """prime-rl's rollouts, ``OUTPUT/rollouts/step_N/{train,eval}/{all,effective}/traces.jsonl``, as verifiers writes them.
 
-A line is an episode: ``task`` (``key`` or ``hash`` names the problem) and ``traces``, of which one agent has one, with
-``rewards`` ({name: {score, weight}}, null where scoring has failed), ``stop_condition`` and ``nodes``, the messages
-with ``token_ids``, ``mask`` (sampled by the model) and the ``logprobs`` of sampled tokens.  ``ok`` is false, or there
-are ``errors``, where either ended in an error, as of a server.  ``effective`` holds those of ``all`` that were learned
-from and is not read beside it.  ``OUTPUT`` is the folder of one run: ``output_dir`` holds a folder for each.
+A line is an episode: ``env``, ``task`` (``key`` or ``hash`` names the problem in its environment) and ``traces``, of
+which one agent has one, with ``rewards`` ({name: {score, weight}}, null where scoring has failed), ``stop_condition``
+and ``nodes``, the messages with ``token_ids``, ``mask`` (sampled by the model) and the ``logprobs`` of sampled tokens.
+``ok`` is false, or there are ``errors``, where either ended in an error, as of a server.  ``effective`` holds those of
+``all`` that were learned from and is not read beside it.  ``OUTPUT`` is the folder of one run: ``output_dir`` holds a
+folder for each.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ def read(request: Request) -> Iterator[Batch]:
             sampled = [_sampled(trace) for trace in traces]
             columns: dict[str, Column] = {
                 "problem_id": [_problem(row, line, place) for line, row in zip(lines, rows, strict=True)],
+                "variant": [_environment(row) for row in rows],
                 "prompt": [_prompt(row) for row in rows],
                 "step": [_step(file)] * len(rows),
                 "text": [said([nodes[-1].get("message")]) if nodes else None for nodes in sampled],
@@ -88,6 +90,12 @@ def _problem(episode: dict[str, Any], line: int, place: Callable[[int], str]) ->
     if not isinstance(found, str | int):
         raise UserError(f"{place(line)}: no task.key and no task.hash, which verifiers writes")
     return str(found)
+
+
+def _environment(episode: dict[str, Any]) -> str | None:
+    """The environment of an episode, each of which numbers its tasks."""
+    found = episode.get("env")
+    return (found.get("name") or found.get("id")) if isinstance(found, dict) else None
 
 
 def _prompt(episode: dict[str, Any]) -> str | None:

@@ -3,8 +3,8 @@
 A reader gives batches whose columns are those of a table of samples: ``problem_id``, ``text``, ``score``, ``step``
 and, where the tool stores them, ``finish_reason``, ``truncated``, ``tokens`` and ``logprobs``; where the problem is not
 its prompt, also ``prompt``, a text that holds what was asked.  ``unusable`` says why a row is no sample of the policy,
-as `FAILED`, and is None for the others.  A score is a number, and None or NaN where the sample was not scored;
-`verdicts` says what a score means.
+as `FAILED`, and is None for the others.  ``variant`` is what problems with one id differ in: a ground truth, or an
+environment.  A score is a number, and None or NaN where the sample was not scored; `verdicts` says what a score means.
 """
 
 from __future__ import annotations

@@ -41,12 +41,19 @@ def read(request: Request) -> Iterator[Batch]:
                 raise UserError(f"{file}:{line}: no text 'input_prompt', which SkyRL writes")
         columns: dict[str, list[Any]] = {
             "problem_id": [row["input_prompt"] for row in rows],
+            "variant": [_ground_truth(row.get("env_extras")) for row in rows],
             "text": [_text(row.get("output_response")) for row in rows],
             "step": [step] * len(rows),
             "score": [number(row.get("score")) for row in rows],
             "finish_reason": [row.get("stop_reason") for row in rows],
         }
         yield Batch(Origin(str(file), "line"), np.array(lines, dtype=np.int64), columns, [score])
+
+
+def _ground_truth(extras: Any) -> Any:
+    """The ground truth of ``env_extras``, which tells problems of one prompt apart; None where there is none."""
+    found = extras.get("reward_spec") if isinstance(extras, dict) else None
+    return found.get("ground_truth") if isinstance(found, dict) else None
 
 
 def _text(response: Any) -> str | None:

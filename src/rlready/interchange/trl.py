@@ -1,7 +1,8 @@
 """TRL's completions: ``OUTPUT_DIR/completions/completions_00010.parquet``, written with ``log_completions=True``.
 
 A row has ``step``, ``prompt`` and ``completion`` (texts or lists of turns), a column of numbers named after each
-reward function, further columns, and ``advantage``.  It has no ids: the prompt is the problem.  A file holds the last
+reward function, further columns, and ``advantage``.  It has no ids: the prompt is the problem, with the ground truth
+where one of `TRUTHS` is logged, as problems about images may have the same text.  A file holds the last
 batch that was generated when it was written, so that rows repeat in the next file where several steps learn from one
 batch, and those files are left out.  An evaluation writes into the same files, behind rows of training if it is smaller
 than a batch; ``trainer_state.json`` says at which steps there was one.  Equal rows in which no problem has two
@@ -11,6 +12,7 @@ different responses are kept, as evaluations of different policies that are sure
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 COLUMNS = ("step", "prompt", "completion", "advantage")
+TRUTHS = ("ground_truth", "solution", "answer")  # columns, of which the first that is there counts
 STATE = "trainer_state.json"
 
 
@@ -58,7 +61,7 @@ def evaluated_steps(completions: Path) -> Evaluated:
 def read(request: Request) -> Iterator[Batch]:
     before: list[pa.RecordBatch] = []
     first: list[str] = []
-    repeated, score = 0, ""
+    repeated, score, truth = 0, "", None
     for file in files_of(request.path):
         if file != request.path and not request.options.wants(step_of(file) or 0):
             continue
@@ -75,7 +78,8 @@ def read(request: Request) -> Iterator[Batch]:
         score = score or choose_score(request, rewards)
         if score and score not in rewards and not request.verified:
             raise UserError(f"{file}: no reward {score!r}; {nearest(score, rewards)}")
-        names = [name for name in dict.fromkeys((*COLUMNS, score)) if name in table.schema.names]
+        truth = _truth(table) if truth is None else truth
+        names = [name for name in dict.fromkeys((*COLUMNS, score, truth)) if name in table.schema.names]
         rows = [batch for batch, _ in table.batches(names)]
         bare = [batch.drop_columns(["step"]) if "step" in names else batch for batch in rows]
         if len(bare) == len(before) and all(map(_equal, bare, before)) and _differ(bare):
@@ -88,11 +92,29 @@ def read(request: Request) -> Iterator[Batch]:
                 columns["step"] = batch.column("step")
             if score in names:
                 columns["score"] = batch.column(score)
+            if truth in names:
+                columns["variant"] = batch.column(truth)
             lines = np.arange(done + 1, done + len(batch) + 1)
             done += len(batch)
             yield Batch(Origin(str(file), "row"), lines, columns, score_first(score, rewards))
     if repeated:
         note(f"{request.text}: {repeated} files repeat the rows of the one before and are left out")
+
+
+def _truth(table: ParquetTable) -> str:
+    """The column with the ground truth of each problem, "" if there is none.
+
+    A column in which some prompt has a value once only, as one of what was found in each completion, is none.
+    """
+    name = next((name for name in TRUTHS if name in table.schema.names), "")
+    if not name:
+        return ""
+    pairs = Counter(
+        (str(prompt), str(truth))
+        for batch, _ in table.batches(["prompt", name])
+        for prompt, truth in zip(batch.column("prompt").to_pylist(), batch.column(name).to_pylist(), strict=True)
+    )
+    return name if min(pairs.values(), default=0) > 1 else ""
 
 
 def _differ(rows: list[pa.RecordBatch]) -> bool:

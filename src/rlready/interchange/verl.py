@@ -2,7 +2,8 @@
 
 A row has ``input``, ``output``, ``gts``, ``score``, ``step``, whatever the reward function returned besides (often
 ``acc``), and from verl 0.9 on ``uid``, which is ``{group}_{session}_{output}``.  The group is a random name that is new
-in every step, so that it only says which rows are of one prompt: the problem is the input of the group's first row.
+in every step, so that it only says which rows are of one prompt: the problem is the input of the group's first row,
+with ``gts``, as problems about images may have the same text.
 Where a session has several outputs, as in an agent's loop, its last one is the response, and it has the score.
 """
 
@@ -60,6 +61,7 @@ def read(request: Request) -> Iterator[Batch]:
             kept = _last_outputs(part)
             columns: dict[str, list[Any]] = {
                 "problem_id": [problems[_group(row)] for _, row in kept],
+                "variant": [row.get("gts") for _, row in kept],
                 "text": [row.get("output") for _, row in kept],
                 "step": [row.get("step", step) for _, row in kept],
                 "score": [number(row.get(score)) for _, row in kept],

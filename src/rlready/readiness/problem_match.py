@@ -144,9 +144,9 @@ def matched(where: str, stored: Stored, prompts: Prompts) -> Stored:
             f"(first {stored.asked[trusted[0]].place}), so that their ids are trusted"
         )
     names = {name: prompts.ids[questions[name]] for name in others if name in questions}
-    names = {name: found for name, found in names.items() if found}
-    unique = len({*names.values()}) == len(names)
-    return stored.renamed(names) if unique and not {*names.values()} & {*stored.problem_ids} else stored
+    times = Counter(names.values())
+    names = {name: found for name, found in names.items() if found and times[found] == 1}
+    return stored if {*names.values()} & {*stored.problem_ids} else stored.renamed(names)
 
 
 def _refuse_others(

@@ -4,9 +4,9 @@ The samples of one step are those of one policy.  A folder with several steps st
 have problems in common (`tool_policies.py`); ``step=`` chooses one step, or a range that is taken as one checkpoint.
 
 The task verifies the texts if problems are named.  The tool's own scores are taken if none are, if ``score=`` or
-``threshold=`` asks for them.  A sample that ended in an error, without a score, or without a text to verify, is left out,
-and so is a problem that then has fewer samples than most have, as one whose group was cut by a crash.  All are counted
-and said.
+``threshold=`` asks for them.  A sample that ended in an error, that has no score or no text to verify is left out, and
+so is a problem that then has fewer samples than most have, as one whose group was cut by a crash.  All are counted and
+said.
 
 Shapes: N = samples, P = problems.
 """
@@ -38,6 +38,7 @@ from rlready.tasks.strictjson import Refused
 from rlready.tasks.table import Origin, id_of
 
 MOST_STEPS = 10**15
+HALF = 32  # bits of a number that holds two
 PRIME = 1_000_003  # which mixes numbers with digests of texts
 
 
@@ -58,7 +59,9 @@ class _Collector:
     def __init__(self, request: Request, *, problems_named: bool) -> None:
         self.request, self.options = request, request.options
         self.problems_named = problems_named
-        self.problems: dict[str, int] = {}
+        self.names: dict[str, int] = {}  # ids, and variants of their problems
+        self.variants: dict[str, int] = {}
+        self.problems: dict[int, int] = {}  # by id and variant, in one number
         self.asked: dict[int, Asked] = {}  # by problem
         self.draws: list[Draws] = []
         self.verdict: list[NDArray[np.int8]] = []
@@ -74,7 +77,7 @@ class _Collector:
         step = batch.map("step", _step, np.int64)
         batch = batch.take(np.flatnonzero(self._wanted(step))) if self.options.step else batch
         step = step[self._wanted(step)]
-        problem = batch.map("problem_id", self._problem, np.int64)
+        problem = self._problems(batch)
         chosen = (problem >= 0) & self._usable(batch, problem >= 0)
         if not chosen.all():
             kept = np.flatnonzero(chosen)
@@ -107,14 +110,36 @@ class _Collector:
         low, high = self.options.step or (0, MOST_STEPS)
         return (low <= step) & (step <= high)
 
-    def _problem(self, value: Any) -> int:
-        """The index of a problem; -1 after the first n."""
+    def _problems(self, batch: Batch) -> Ints:
+        """(N,) the index of each problem; -1 after the first n."""
+        name = batch.map("problem_id", self._name, np.int64)
+        variant = batch.map("variant", lambda value: self.variants.setdefault(str(value), len(self.variants)), np.int64)
+        both, first, code = np.unique(name << HALF | variant, return_index=True, return_inverse=True)
+        made = np.empty(len(first), dtype=np.int64)
+        order = np.argsort(first)  # that of their appearance
+        made[order] = list(map(self._problem, both[order].tolist()))
+        return made[code]
+
+    def _name(self, value: Any) -> int:
         name = id_of(value, "the problem")
         if name is None:
             raise Refused("a sample without its problem")
-        if self.options.n is not None and len(self.problems) == self.options.n and name not in self.problems:
+        return self.names.setdefault(name, len(self.names))
+
+    def _problem(self, both: int) -> int:
+        if self.options.n is not None and len(self.problems) == self.options.n and both not in self.problems:
             return -1
-        return self.problems.setdefault(name, len(self.problems))
+        return self.problems.setdefault(both, len(self.problems))
+
+    def _ids(self) -> tuple[list[str], dict[int, str]]:
+        """(the id of each problem, what was asked in those whose id alone does not tell them apart)."""
+        names, variants = list(self.names), list(self.variants)
+        if len(variants) == 1:
+            return names, {}
+        pairs = [(both >> HALF, both & ((1 << HALF) - 1)) for both in self.problems]
+        often = Counter(name for name, _ in pairs)
+        ids = [f"{names[name]} [{variants[v]}]" if often[name] > 1 else names[name] for name, v in pairs]
+        return ids, {at: names[name] for at, (name, _) in enumerate(pairs) if often[name] > 1}
 
     def _note_asked(self, batch: Batch, problem: Ints) -> None:
         """Keep what the first sample of each problem asks, to compare it with the named problems."""
@@ -150,13 +175,16 @@ class _Collector:
         policies = divided(where, draws.problem[kept], step[kept], one=one, evaluated=evaluated)
         if len(policies) > 1 and self.options.model:
             raise UserError(f"{where}: model= is one checkpoint, but this is read as {len(policies)}; choose by ?step=")
+        ids, shared = self._ids()
+        for code, text in shared.items():
+            self.asked.setdefault(code, Asked(text, where))
         found = {}
         for policy in policies:
             rows = kept[policy.rows]
             stepped = len(policies) > 1 or (self.options.step is not None and not self.options.name)
             name = policy.name(self.options.name or str(self.request.path), stepped=stepped)
             found[name] = replace(
-                self._stored(files, draws, rows, line, digest),
+                self._stored(files, ids, draws, rows, line, digest),
                 responses=policy.span,
                 saved=_saved(files[0], policy.last),
             )
@@ -179,9 +207,11 @@ class _Collector:
             if (other := steps.setdefault(mine, each)) != each:
                 note(f"{where}: the steps {other} and {each} have the same responses: one seems to be a copy")
 
-    def _stored(self, files: Sequence[Path], draws: Draws, rows: Ints, line: Ints, digest: Ints) -> Stored:
-        """The samples ``rows`` as those of one checkpoint."""
-        names, o = list(self.problems), self.options
+    def _stored(
+        self, files: Sequence[Path], names: Sequence[str], draws: Draws, rows: Ints, line: Ints, digest: Ints
+    ) -> Stored:
+        """The samples ``rows`` as those of one checkpoint; ``names`` are the ids of all problems."""
+        o = self.options
         there, problem = np.unique(draws.problem[rows], return_inverse=True)
         ids = [names[code] for code in there]
         pending = []
