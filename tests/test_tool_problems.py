@@ -111,3 +111,50 @@ def test_two_environments_of_prime_rl_have_no_problem_in_common(tmp_path: Path) 
     rows = [episode(env={"id": name, "name": name}) for name in ("math", "math", "science")]
     assert alone(f"prime-rl:{lines(tmp_path / 'a.jsonl', rows)}").problem_ids == ["sum-0 [math]", "sum-0 [science]"]
     assert alone(f"prime-rl:{lines(tmp_path / 'b.jsonl', rows[:2])}").problem_ids == ["sum-0"]
+
+
+def of_lm_eval(path: Path, prompts: Sequence[str], **more: Any) -> str:
+    """Samples of documents that were asked these prompts."""
+    rows = [
+        {"doc_id": at, "doc": {}, "arguments": {"gen_args_0": {"arg_0": prompt}}, "resps": [["4"]], "metrics": ["acc"]}
+        | {"acc": at % 2}
+        | more
+        for at, prompt in enumerate(prompts)
+    ]
+    return f"lm-eval:{lines(path, rows)}"
+
+
+def test_sources_that_ask_different_things_under_one_id_are_not_ranked(tmp_path: Path) -> None:
+    """A template or examples around a question are no other question, nor is another text of the same document."""
+    sums = of_lm_eval(tmp_path / "a.jsonl", ["What is 1 + 4?", "What is 2 + 4?"])
+    shots = of_lm_eval(tmp_path / "b.jsonl", ["Q: 9?\nA: 9\nQ: What is 1 + 4? A:", "Q: What is 2 +  4? A:"])
+    assert ranked(tmp_path / "alike", sums, shots).problems == ["0", "1"]
+    products = of_lm_eval(tmp_path / "c.jsonl", ["What is 1 + 4?", "What is 2 times 4?", "What is 3 times 4?"])
+    message = (
+        r"c\.jsonl: 1 of 2 ids are of other problems in \S*a\.jsonl: '1' asks 'What is 2 times 4\?' \(\S*c\.jsonl:2\) "
+        r"here and 'What is 2 \+ 4\?' \(\S*a\.jsonl:2\) there; rank samples"
+    )
+    with pytest.raises(UserError, match=message):
+        ranked(tmp_path / "unlike", sums, products)
+    named = str(lines(tmp_path / "problems.jsonl", [{"prompt": f"What is {i} + 4?", "answer": "5"} for i in (1, 2)]))
+    assert ranked(tmp_path / "named", sums, products.replace("c.jsonl", "c.jsonl?n=1"), problems=named).problems
+    first, second = (of_lm_eval(tmp_path / f"{p}.jsonl", [f"{p}: {{}}"], doc_hash="d0") for p in ("Question", "Q"))
+    assert ranked(tmp_path / "document", first, second).problems == ["0"]
+    geometry = [f"verl:{lines(tmp_path / f'v{truth}' / '0.jsonl', rows_of_verl([truth], ['01']))}" for truth in "12"]
+    with pytest.raises(UserError, match=r"asks 'Find x\.', with the ground truth '2'"):
+        ranked(tmp_path / "truths", *geometry)
+
+
+def test_files_of_several_tasks_are_not_proposed_as_checkpoints(tmp_path: Path) -> None:
+    for name in ("sums_2026-11-28T10-00-00.1", "sums_2026-11-29T10-00-00.1"):
+        of_lm_eval(tmp_path / "dates" / f"samples_{name}.jsonl", ["1 + 4?"])
+    with pytest.raises(UserError, match=r"or each that is of a checkpoint: rlready readiness lm-eval:\S+ lm-eval:\S+$"):
+        alone(f"lm-eval:{tmp_path / 'dates'}")
+    of_lm_eval(tmp_path / "dates" / "samples_products_2026-11-28T10-00-00.1.jsonl", ["1 * 4?"])
+    with pytest.raises(UserError, match=r"name one of the files, as in rlready readiness lm-eval:\S+$"):
+        alone(f"lm-eval:{tmp_path / 'dates'}")
+    (tmp_path / "logs").mkdir()
+    for name in ("2026-11-28T10-00-00_sums_a1", "2026-11-29T10-00-00_sums_b2"):
+        of_inspect(tmp_path / "logs" / f"{name}.eval", [{}])
+    with pytest.raises(UserError, match="or each that is of a checkpoint"):
+        alone(f"inspect:{tmp_path / 'logs'}")

@@ -71,7 +71,7 @@ def read(request: Request) -> Iterator[Batch]:
                 f"{request.text}: every document is there for each filter ({names}); choose one, as in "
                 f"?filter={next(iter(filters))}"
             )
-        columns: dict[str, list[Any]] = {"problem_id": [], "prompt": [], "text": [], "score": []}
+        columns: dict[str, list[Any]] = {"problem_id": [], "prompt": [], "document": [], "text": [], "score": []}
         numbers = []
         for line, row, several in zip(lines, rows, responses, strict=True):
             if chosen and str(row.get("filter")) != chosen:
@@ -80,6 +80,7 @@ def read(request: Request) -> Iterator[Batch]:
             for response in several:
                 columns["problem_id"].append(row["doc_id"])
                 columns["prompt"].append(prompt)
+                columns["document"].append(row.get("doc_hash"))
                 columns["text"].append(response)
                 columns["score"].append(row.get(score))
                 numbers.append(line)

@@ -3,8 +3,9 @@
 A reader gives batches whose columns are those of a table of samples: ``problem_id``, ``text``, ``score``, ``step``
 and, where the tool stores them, ``finish_reason``, ``truncated``, ``tokens`` and ``logprobs``; where the problem is not
 its prompt, also ``prompt``, a text that holds what was asked.  ``unusable`` says why a row is no sample of the policy,
-as `FAILED`, and is None for the others.  ``variant`` is what problems with one id differ in: a ground truth, or an
-environment.  A score is a number, and None or NaN where the sample was not scored; `verdicts` says what a score means.
+as `FAILED`, and is None for the others.  ``document`` is a digest of the problem without its template, and ``variant``
+what problems with one id differ in: a ground truth, or an environment.  A score is a number, and None or NaN where the
+sample was not scored; `verdicts` says what a score means.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from rlready.tasks.strictjson import Refused
 from rlready.tasks.turns import asked_in
 
 STEP = re.compile(r"(?:^|_)(?:step_?)?([0-9]{1,15})$")  # at the end of the name of a file or folder
+DATE = r"\d{4}-\d\d-\d\dT[^_]*"
+DATED = re.compile(rf"{DATE}_(.+)_[^_]+|(.+)_{DATE}")  # Inspect's DATE_TASK_ID, or TASK_DATE, in the name of a file
 UNSCORED = -1
 FAILED = "ended in an error"
 SHOWN = 8  # sources in a command
@@ -108,12 +111,12 @@ class Format:
 
 
 def only_file(request: Request, files: Sequence[Path], what: str) -> Path:
-    """The file; UserError if there are several, which hold ``what``."""
+    """The file; UserError if there are several, which hold ``what``, with the command for files of one task."""
     if len(files) > 1:
-        raise UserError(
-            f"{request.text}: holds {what}; name one of the files, or each that is of a checkpoint: "
-            f"{request.each(files)}"
-        )
+        dated = [DATED.fullmatch(file.stem) for file in files]
+        alike = all(dated) and len({each[1] or each[2] for each in dated if each}) == 1
+        fix = f"or each that is of a checkpoint: {request.each(files)}" if alike else f"as in {request.each(files[:1])}"
+        raise UserError(f"{request.text}: holds {what}; name one of the files, {fix}")
     return files[0]
 
 

@@ -22,7 +22,7 @@ from rlready.core.result import RESULT, Record, TaskRecord, first_error
 from rlready.models.heldout_loss import HeldOut
 from rlready.predict.run_cost import Effort
 from rlready.readiness.adaptive_sampling import Counts
-from rlready.readiness.conditions import UNLIMITED
+from rlready.readiness.conditions import UNLIMITED, difference
 from rlready.readiness.next_step import UNKNOWN_MODEL, rl_command
 from rlready.readiness.part import Part
 from rlready.readiness.result import ReadinessResult
@@ -173,7 +173,7 @@ def _refuse_unlike(runs: Sequence[Measured]) -> None:
             earlier, before = stated.setdefault(key, (run.folder, value))
             if before != value and UNLIMITED not in (before, value):
                 raise UserError(
-                    f"{earlier} and {run.folder} have samples of different {key}: {before} and {value}; measure all "
+                    f"{earlier} and {run.folder} have samples {difference(key, before, value)}; measure all "
                     "checkpoints alike"
                 )
         for part in run.parts:

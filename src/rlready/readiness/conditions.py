@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # columns that say how the samples of a problem were drawn or, filter, what of them was verified
 LENGTHS = ("thinking_budget", "max_answer_tokens", "max_tokens", "max_new_tokens")
 COLUMNS = (*LENGTHS, "temperature", "top_p", "top_k", "min_p", "num_waits", "end_think_bias", "setting", "filter")
+JUDGED = "correct"  # by which score a sample is correct
+VERIFIED = "the verifier of problems="
 CHOSEN = ("thinking_budget", "filter")  # options of a table that keep some of its rows
 OF_MODELS = ("temperature", "thinking_budget")  # settings that a table may state of its samples too
 UNLIMITED = "None"  # a null thinking budget: of samples without one, or of a model that does not think
@@ -38,16 +40,28 @@ def drawn_alike(config: ReadinessConfig, models: Sequence[str], tables: Mapping[
     """
     _refuse_same_samples(tables)
     found = {key: (model, plain(getattr(config, key))) for model in models[:1] for key in OF_MODELS}
+    if models and any(JUDGED in table.conditions for table in tables.values()):
+        found[JUDGED] = models[0], VERIFIED
     for name, table in tables.items():
         for column, value in table.conditions.items():
             first, there = found.setdefault(column, (name, value))
             if there != value and (value != UNLIMITED or first in tables):
-                fix = f"keep alike ones with {column}= behind each table" if column in CHOSEN else "draw alike ones"
                 raise UserError(
-                    f"{first} and {name} hold samples of different {column}, {there} and {value}, and cannot be ranked "
-                    f"against each other; {fix}"
+                    f"{first} and {name} hold samples {difference(column, there, value)}, and cannot be ranked against "
+                    f"each other; {_fix(column)}"
                 )
     return {column: value for column, (_, value) in found.items()}
+
+
+def difference(column: str, one: str, other: str) -> str:
+    """In what samples of two values of a condition differ."""
+    return f"judged by {one} and by {other}" if column == JUDGED else f"of different {column}, {one} and {other}"
+
+
+def _fix(column: str) -> str:
+    if column == JUDGED:
+        return "choose the same score= and threshold= for all, or name problems= alone, which verifies all texts"
+    return f"keep alike ones with {column}= behind each table" if column in CHOSEN else "draw alike ones"
 
 
 def _refuse_same_samples(tables: Mapping[str, Stored]) -> None:

@@ -54,10 +54,16 @@ class Pending:
 
 
 class Asked(NamedTuple):
-    """What was asked: the text that holds the prompt, and the file and line of its first sample."""
+    """What was asked: the text that holds the prompt, and the file and line of its first sample.
+
+    ``truth`` is the ground truth, which problems of one text may differ in, and ``document`` a digest of the problem
+    without its template; "" where it is not known.
+    """
 
     text: str
     place: str
+    truth: str = ""
+    document: str = ""
 
 
 @dataclass(frozen=True)

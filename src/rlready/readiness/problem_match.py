@@ -1,5 +1,7 @@
 """Which of the named problems the samples of another tool are of: by their ids, or by the prompts that were asked.
 
+If no problems are named, two sources are compared by ids, and refused if they have asked different things under one.
+
 Ids come first.  As tools count documents from 0 or from 1, an id may be that of another problem, whose answer would
 then judge the response.  The prompts show it: samples whose question is the prompt of another problem are refused.
 
@@ -18,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from rlready.core.errors import UserError
 from rlready.core.progress import note
 from rlready.core.records import Problem
-from rlready.readiness.offline_samples import Stored
+from rlready.readiness.offline_samples import Asked, Stored
 from rlready.tasks.turns import asked_in
 
 PIECE = 16  # characters of a text by which it is looked up
@@ -167,6 +169,36 @@ def _refuse_others(
             f"{name!r} asks {prompts.own[name][-SHOWN:]!r}; give the problems the ids of the samples, or none, to "
             "match prompts"
         )
+
+
+def refuse_unlike_questions(tables: Mapping[str, Stored]) -> None:
+    """UserError for two checkpoints that were asked different things under one id."""
+    first: dict[str, tuple[str, Asked]] = {}
+    for checkpoint, stored in tables.items():
+        there = [(name, stored.asked[name]) for name in stored.problem_ids if name in stored.asked]
+        unlike = [name for name, asked in there if not _alike(first.setdefault(name, (checkpoint, asked))[1], asked)]
+        if unlike:
+            other, before = first[unlike[0]]
+            here, earlier = map(_shown, (stored.asked[unlike[0]], before))
+            raise UserError(
+                f"{checkpoint}: {len(unlike)} of {len(there)} ids are of other problems in {other}: "
+                f"{unlike[0][:SHOWN]!r} asks {here} here and {earlier} there; rank samples of the same problems, or "
+                "name these with problems="
+            )
+
+
+def _alike(one: Asked, other: Asked) -> bool:
+    """Whether two sources may have asked the same: a template, or examples, may stand around the question."""
+    if one is other or (one.document and one.document == other.document):
+        return True
+    short, long = sorted((_bare(one.text), _bare(other.text)), key=len)
+    inside = any(_apart(long, at, len(short)) for at in _places(short, long)) if short else True
+    return inside and (not (one.truth and other.truth) or one.truth == other.truth)
+
+
+def _shown(asked: Asked) -> str:
+    truth = f", with the ground truth {asked.truth[:SHOWN]!r}" if asked.truth else ""
+    return f"{_bare(asked.text)[-SHOWN:]!r}{truth} ({asked.place})"
 
 
 def _bare(text: str) -> str:

@@ -12,7 +12,7 @@ from rlready.interchange.formats import is_tool_source, parse_tool_source, recog
 from rlready.models.hub import refuse_twice
 from rlready.readiness.offline_reader import is_table, parse_table_source, read_samples
 from rlready.readiness.offline_samples import Stored
-from rlready.readiness.problem_match import Prompts, matched
+from rlready.readiness.problem_match import Prompts, matched, refuse_unlike_questions
 from rlready.readiness.tool_samples import read_tool_samples
 from rlready.runs.checkpoint_order import in_training_order, order_warnings
 from rlready.tasks.files import TABLES
@@ -106,4 +106,7 @@ def on_shared_problems(
     if len(shared) < most:
         note(f"readiness: measured on the {len(shared)} problems that all have, of up to {most}")
     kept = [problem for problem in problems if problem.id in shared]
-    return {name: stored.only(shared) for name, stored in found.items()}, kept
+    found = {name: stored.only(shared) for name, stored in found.items()}
+    if not problems:
+        refuse_unlike_questions(found)
+    return found, kept

@@ -29,6 +29,7 @@ from rlready.core.progress import note
 from rlready.interchange.formats import open_tool, parse_tool_source
 from rlready.interchange.rollouts import UNSCORED, Request, verdicts
 from rlready.interchange.trl import evaluated_steps
+from rlready.readiness.conditions import JUDGED, VERIFIED
 from rlready.readiness.offline_samples import Asked, Pending, Stored, TableOptions
 from rlready.readiness.passk import Ints
 from rlready.readiness.sample_stats import FACTS, Draws
@@ -36,8 +37,10 @@ from rlready.readiness.tool_policies import by_step, divided
 from rlready.tasks.columns import Batch
 from rlready.tasks.strictjson import Refused
 from rlready.tasks.table import Origin, id_of
+from rlready.tasks.turns import asked_in
 
 MOST_STEPS = 10**15
+MOST_ASKED = 100_000  # problems whose texts are compared with those of other sources
 HALF = 32  # bits of a number that holds two
 PRIME = 1_000_003  # which mixes numbers with digests of texts
 
@@ -69,6 +72,7 @@ class _Collector:
         self.line: list[Ints] = []
         self.digest: list[Ints] = []  # of texts
         self.texts: list[str | None] = []  # if they are to be verified
+        self.score = ""  # that is the verdict
         self.unusable = Counter[str]()  # by the reason
         self.total = 0
 
@@ -84,14 +88,14 @@ class _Collector:
             batch, problem, step = batch.take(kept), problem[kept], step[kept]
         if not len(batch):
             return
-        if self.problems_named:
-            self._note_asked(batch, problem)
+        self._note_asked(batch, problem)
         texts = [text if isinstance(text, str) else None for text in batch.values("text", np.arange(len(batch)))]
         if self.request.verified:
             self.texts += texts
             verdict = np.array([UNSCORED if text is None else 0 for text in texts], dtype=np.int8)
         else:
             verdict = verdicts(batch, self.options)
+            self.score = batch.named[0]
         facts = replace(batch, columns={name: batch.columns[name] for name in FACTS if name in batch.columns})
         self.draws.append(Draws.of_batch(facts, 0, problem, verdict == 1))
         self.verdict.append(verdict)
@@ -131,22 +135,29 @@ class _Collector:
             return -1
         return self.problems.setdefault(both, len(self.problems))
 
-    def _ids(self) -> tuple[list[str], dict[int, str]]:
-        """(the id of each problem, what was asked in those whose id alone does not tell them apart)."""
+    def _ids(self) -> list[str]:
+        """The id of each problem, with its variant where the id alone does not tell problems apart."""
         names, variants = list(self.names), list(self.variants)
         if len(variants) == 1:
-            return names, {}
+            return names
         pairs = [(both >> HALF, both & ((1 << HALF) - 1)) for both in self.problems]
         often = Counter(name for name, _ in pairs)
-        ids = [f"{names[name]} [{variants[v]}]" if often[name] > 1 else names[name] for name, v in pairs]
-        return ids, {at: names[name] for at, (name, _) in enumerate(pairs) if often[name] > 1}
+        return [f"{names[name]} [{variants[v]}]" if often[name] > 1 else names[name] for name, v in pairs]
 
     def _note_asked(self, batch: Batch, problem: Ints) -> None:
-        """Keep what the first sample of each problem asks, to compare it with the named problems."""
+        """Keep what the first sample of each problem asks, to compare it with named problems or other sources."""
+        if len(self.asked) >= MOST_ASKED and not self.problems_named:
+            return
         codes, rows = np.unique(problem, return_index=True)
-        for code, line, text in zip(codes.tolist(), batch.lines[rows], batch.values("prompt", rows), strict=True):
+        columns = (batch.values(name, rows) for name in ("prompt", "problem_id", "variant", "document"))
+        for code, row, text, name, variant, document in zip(codes.tolist(), rows, *columns, strict=True):
+            if code in self.asked:
+                continue
+            place = batch.origin.place(int(batch.lines[row]))
             if isinstance(text, str):
-                self.asked.setdefault(code, Asked(text, batch.origin.place(int(line))))
+                self.asked[code] = Asked(text, place, document=str(document or ""))
+            elif variant is not None:  # the prompt is the id
+                self.asked[code] = Asked(asked_in(id_of(name, "the problem") or ""), place, truth=str(variant))
 
     def checkpoints(self, files: Sequence[Path]) -> dict[str, Stored]:
         where = self.request.text
@@ -175,10 +186,7 @@ class _Collector:
         policies = divided(where, draws.problem[kept], step[kept], one=one, evaluated=evaluated)
         if len(policies) > 1 and self.options.model:
             raise UserError(f"{where}: model= is one checkpoint, but this is read as {len(policies)}; choose by ?step=")
-        ids, shared = self._ids()
-        for code, text in shared.items():
-            self.asked.setdefault(code, Asked(text, where))
-        found = {}
+        ids, found = self._ids(), {}
         for policy in policies:
             rows = kept[policy.rows]
             stepped = len(policies) > 1 or (self.options.step is not None and not self.options.name)
@@ -207,6 +215,12 @@ class _Collector:
             if (other := steps.setdefault(mine, each)) != each:
                 note(f"{where}: the steps {other} and {each} have the same responses: one seems to be a copy")
 
+    def _conditions(self) -> dict[str, str]:
+        """Which filter and which score the outcomes are of."""
+        o = self.options
+        score = f"the score {self.score}" + (f" from {o.threshold:g} on" if o.threshold is not None else "")
+        return ({"filter": o.filter} if o.filter else {}) | {JUDGED: VERIFIED if self.request.verified else score}
+
     def _stored(
         self, files: Sequence[Path], names: Sequence[str], draws: Draws, rows: Ints, line: Ints, digest: Ints
     ) -> Stored:
@@ -230,7 +244,7 @@ class _Collector:
             draws=replace(draws.take(rows), problems=len(ids), problem=problem.astype(np.int64)),
             order=np.arange(len(rows)),
             pending=pending,
-            conditions={"filter": o.filter} if o.filter else {},
+            conditions=self._conditions(),
             copied=bool((digest[rows] == first[problem]).all()) and len(rows) > len(ids),
             responses="",
             asked={names[code]: self.asked[code] for code in there.tolist() if code in self.asked},
