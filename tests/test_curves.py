@@ -84,10 +84,36 @@ def test_last_and_best_of_a_log_and_of_a_table(tmp_path: Path) -> None:
     ]
     assert outcomes(tmp_path, {"curve": "run.csv", "outcome": "best"}) == [(0.7, "best outcome of ./run.csv")]
     assert outcomes(tmp_path, {"curve": "run.csv"})[0][0] == 0.2
-    for step in (9, 10):
-        state(tmp_path / "out" / f"checkpoint-{step}", reward=[step / 10])
+    for step, rewards in ((9, [0.9]), (10, [0.9, 1.0])):
+        state(tmp_path / "out" / f"checkpoint-{step}", reward=rewards)
     assert outcomes(tmp_path, {"curve": "out"})[0][0] == 1.0
     assert run.name in outcomes(tmp_path, {"curve": "grpo/trainer_state.json"})[0][1]
+
+
+def test_the_log_that_goes_furthest_is_read_and_two_runs_in_one_folder_are_refused(tmp_path: Path) -> None:
+    """A run that goes on from a checkpoint leaves the log of its first part in the output folder itself."""
+
+    def saved(place: str, *rewards: float, **more: float) -> None:
+        history = [{"step": 10 * (i + 1), "eval_reward": reward, **more} for i, reward in enumerate(rewards)]
+        (tmp_path / place).mkdir(parents=True, exist_ok=True)
+        content = {"log_history": history, "global_step": history[-1]["step"], "max_steps": 40}
+        (tmp_path / place / "trainer_state.json").write_text(json.dumps(content))
+
+    saved("grpo", 0.1, 0.2, eval_loss=float("nan"))
+    saved("grpo/checkpoint-20", 0.1, 0.2)
+    saved("grpo/checkpoint-40", 0.1, 0.2, 0.3, 0.6)
+    assert outcomes(tmp_path, {"curve": "grpo"}) == [
+        (0.6, "last eval_reward of ./grpo/checkpoint-40/trainer_state.json")
+    ]
+    saved("grpo", 0.1, 0.4)
+    message = (
+        r"grpo has the logs of two runs, checkpoint-40/trainer_state\.json and trainer_state\.json: at step 20 "
+        r"eval_reward is 0\.2 and 0\.4; name one of the files"
+    )
+    with pytest.raises(UserError, match=message):
+        outcomes(tmp_path, {"curve": "grpo"})
+    (tmp_path / "grpo" / "trainer_state.json").write_text("{")
+    assert outcomes(tmp_path, {"curve": "grpo"})[0][0] == 0.6
 
 
 def prime_rl(file: Path, *lines: tuple[int, int, dict[str, float]]) -> str:

@@ -52,11 +52,10 @@ LOOSE = 0.1  # standard error of the asymptote as a share of the rise, above whi
 def curve_files(path: Path, place: str) -> list[Path]:
     """The file of a curve, or all logs of verl; UserError, which begins with ``place``, for none and for several runs.
 
-    Of TRL's output folder it is that of the last checkpoint, if the folder itself has none.
+    Of TRL's output folder it is the log that goes furthest, of the folder itself or of a checkpoint.
     """
     if path.is_dir():
-        saved = sorted(path.glob(f"checkpoint-*/{STATE}"), key=lambda file: step_of(str(file.parent)) or 0)
-        state = next((file for file in (path / STATE, *reversed(saved)) if file.is_file()), None)
+        state = _newest_state(path, place)
         logs = sorted(path.glob(LOGS))
         of_verl = next(filter(verl_log.is_log, logs), None)
         runs = [file for file in (state, of_verl, *prime_rl_log.logs_in(path)) if file]
@@ -73,6 +72,45 @@ def curve_files(path: Path, place: str) -> list[Path]:
     if not path.is_file():
         raise UserError(f"{place}: no such file: {path}")
     return [path]
+
+
+def _newest_state(output: Path, place: str) -> Path | None:
+    """The log of the largest step in an output folder; UserError, which begins with ``place``, if others contradict it.
+
+    A run that goes on from a checkpoint leaves an older log in the folder itself; another run leaves other values.
+    """
+    saved = sorted(output.glob(f"checkpoint-*/{STATE}"), key=lambda file: step_of(str(file.parent)) or 0, reverse=True)
+    files = [file for file in (output / STATE, *saved) if file.is_file()]
+    if len(files) < 2:
+        return next(iter(files), None)
+    logs = {file: _history(file) for file in files}
+    newest = max(files, key=lambda file: logs[file][0])
+    for other, (_, values) in logs.items():
+        mine = logs[newest][1]
+        unlike = [key for key, value in values.items() if mine.get(key, value) != value]
+        if unlike:
+            (step, name), names = min(unlike), " and ".join(str(file.relative_to(output)) for file in (newest, other))
+            raise UserError(
+                f"{place}: {output} has the logs of two runs, {names}: at step {step:g} {name} is "
+                f"{mine[min(unlike)]:g} and {values[min(unlike)]:g}; name one of the files"
+            )
+    return newest
+
+
+def _history(file: Path) -> tuple[float, dict[tuple[float, str], float]]:
+    """(the last step, the numbers by step and name) of a trainer's log; (-1, {}) for one that cannot be read."""
+    try:
+        state = json.loads(file.read_text(encoding="utf-8"))
+        values = {
+            (float(line["step"]), name): value
+            for line in state["log_history"]
+            for name, text in line.items()
+            if name not in NO_METRICS and is_number(value := number_of(text))
+        }
+        done = number_of(state.get("global_step"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return -1, {}
+    return done if is_number(done) else max((step for step, _ in values), default=-1), values
 
 
 @dataclass(frozen=True)
