@@ -395,7 +395,7 @@ def test_samples_of_lm_eval(tmp_path: Path) -> None:
         read(f"lm-eval:{LM_EVAL}")
     stored = alone(f"lm-eval:{LM_EVAL}?filter=strict-match")
     assert stored.problem_ids == ["0", "1", "2"]
-    assert stored.conditions == {"filter": "strict-match", "correct": "the score exact_match"}
+    assert (stored.conditions["filter"], stored.conditions["correct"]) == ("strict-match", "the score exact_match")
     assert len(stored.draws.problem) == 3
     several = DATA / "lm-eval" / "samples_sums4.jsonl"
     with pytest.raises(UserError, match=r"sums4\.jsonl:1: 4 responses, but exact_match is one number for all"):

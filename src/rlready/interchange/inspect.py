@@ -25,7 +25,17 @@ from pydantic_core import from_json
 from rlready.core.errors import UserError
 from rlready.core.progress import note
 from rlready.interchange.lines import LogReader
-from rlready.interchange.rollouts import FAILED, Format, Request, asked, choose_score, only_file, said, score_first
+from rlready.interchange.rollouts import (
+    FAILED,
+    Format,
+    Request,
+    asked,
+    choose_score,
+    drawn_with,
+    only_file,
+    said,
+    score_first,
+)
 from rlready.tasks.columns import Batch
 from rlready.tasks.files import LEAST, TIMES
 from rlready.tasks.table import Origin
@@ -67,8 +77,8 @@ def is_log(file: Path) -> bool:
 
 def read(request: Request) -> Iterator[Batch]:
     file = only_file(request, files_of(request.path), "several logs")
-    score, others, done = "", list[str](), 0
-    for some in _together(map(_row, _samples(file))):
+    score, others, header, done = "", list[str](), dict[str, Any](), 0
+    for some in _together(map(_row, _samples(file, header))):
         if not others and (others := list({name: 0 for row in some for name in row.scores})):
             score = choose_score(request, others)
         columns: dict[str, list[Any]] = {
@@ -78,11 +88,11 @@ def read(request: Request) -> Iterator[Batch]:
             "score": [row.scores.get(score) for row in some],
             "finish_reason": [row.finish_reason for row in some],
             "unusable": [row.unusable for row in some],
+            "settings": [_settings(header)] * len(some),
         }
         lines = np.arange(done + 1, done + len(some) + 1)
         done += len(some)
-        names = score_first(score, others)
-        yield Batch(Origin(str(file), "sample"), lines, columns, names)
+        yield Batch(Origin(str(file), "sample"), lines, columns, score_first(score, others))
 
 
 class _Row(NamedTuple):
@@ -118,9 +128,9 @@ def _together(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
         yield some
 
 
-def _samples(file: Path) -> Iterator[dict[str, Any]]:
-    """The samples of a log, one at a time; UserError for a file that is no log of Inspect."""
-    found = _from_archive(file) if zipfile.is_zipfile(file) else _from_json(file)
+def _samples(file: Path, header: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The samples of a log; ``header`` gets what stands before them.  UserError for a file that is no log of Inspect."""
+    found = _from_archive(file, header) if zipfile.is_zipfile(file) else _from_json(file, header)
     seen = set[tuple[str, str]]()
     for sample in found:
         if not isinstance(sample, dict) or "id" not in sample or "epoch" not in sample:
@@ -138,11 +148,11 @@ def _say_unfinished(file: Path, status: object) -> None:
         note(f"{file}: this evaluation ended with the status {status!r}, so that samples may be missing")
 
 
-def _from_archive(file: Path) -> Iterator[Any]:
+def _from_archive(file: Path, header: dict[str, Any]) -> Iterator[Any]:
     try:
         with file.open("rb") as content, zipfile.ZipFile(content) as archive:
             headed = HEADER in archive.namelist()  # a crash leaves none
-            header = json.loads(_entry(content, archive.getinfo(HEADER))) if headed else {}
+            header |= json.loads(_entry(content, archive.getinfo(HEADER))) if headed else {}
             _say_unfinished(file, header.get("status", "unfinished"))
             whole = bool(header.get("invalidated") or _config(header).get("score_on_error"))
             left = max(LEAST, TIMES * file.stat().st_size)
@@ -159,9 +169,15 @@ def _from_archive(file: Path) -> Iterator[Any]:
         raise UserError(f"{file}: not a log that can be read ({str(error)[:100]})") from None
 
 
-def _config(header: dict[str, Any]) -> dict[str, Any]:
-    """The settings of an evaluation."""
-    return (header.get("eval") or {}).get("config") or {}
+def _config(header: dict[str, Any], of: str = "eval", name: str = "config") -> dict[str, Any]:
+    """Settings of an evaluation, without those that are null."""
+    found = (header.get(of) or {}).get(name) or {}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _settings(header: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """How the responses were drawn: as the model was set, unless the task's plan says otherwise."""
+    return drawn_with(_config(header, name="model_generate_config") | _config(header, of="plan"))
 
 
 def _entry(content: IO[bytes], entry: zipfile.ZipInfo) -> str:
@@ -196,7 +212,7 @@ def _unpacked(packed: bytes, entry: zipfile.ZipInfo) -> bytes:
 def _beginning(file: Path, text: str, *, whole: bool) -> dict[str, Any]:
     """The members of a sample up to those that are needed; events, which are the bulk of it, come later.
 
-    Behind them stand errors, of samples without scores, and where ``whole`` says so, also of others.
+    Behind these stand errors, of samples without scores and, if ``whole``, of others.
     """
     if len(text) < SMALL:
         with suppress(ValueError):  # the other parser accepts more, and says more of what it does not
@@ -209,11 +225,13 @@ def _beginning(file: Path, text: str, *, whole: bool) -> dict[str, Any]:
     return found
 
 
-def _from_json(file: Path) -> Iterator[Any]:
+def _from_json(file: Path, header: dict[str, Any]) -> Iterator[Any]:
     with file.open(encoding="utf-8") as content:
         for key, value in LogReader(file, content).members(["samples"]):
             if key == "samples":
                 yield value
+            elif key in ("eval", "plan"):
+                header[key] = value
             elif key == "status":
                 _say_unfinished(file, value)
 

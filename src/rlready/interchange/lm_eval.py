@@ -21,6 +21,7 @@ from rlready.interchange.rollouts import (
     Request,
     asked,
     choose_score,
+    drawn_with,
     numeric,
     only_file,
     refuse_several,
@@ -30,6 +31,7 @@ from rlready.tasks.columns import Batch
 from rlready.tasks.table import Origin
 
 NOT_METRICS = ("doc_id",)
+COLUMNS = ("problem_id", "prompt", "document", "settings", "text", "score")
 
 
 def files_of(path: Path) -> list[Path]:
@@ -43,6 +45,7 @@ def read(request: Request) -> Iterator[Batch]:
     file = only_file(request, files_of(request.path), "the samples of several tasks or dates")
     score, others, filters = "", list[str](), dict[str, None]()
     seen: dict[str, set[str]] = {}  # documents by filter
+    before, settings = dict[str, Any](), drawn_with({})
     chosen = request.options.filter
     for lines, rows in read_objects(file):
         if "doc_id" not in rows[0] or "resps" not in rows[0]:
@@ -50,14 +53,7 @@ def read(request: Request) -> Iterator[Batch]:
         if not score:
             stated = rows[0].get("metrics")
             others = stated if isinstance(stated, list) else numeric(rows[0], NOT_METRICS)
-        for line, row in zip(lines, rows, strict=True):
-            document, same = str(row.get("doc_id")), seen.setdefault(str(row.get("filter")), set())
-            if document in same:
-                raise UserError(
-                    f"{file}:{line}: document {document[:80]} is there again, which lm-eval writes once: give the "
-                    "samples of each checkpoint a file of their own"
-                )
-            same.add(document)
+        _refuse_again(file, lines, rows, seen)
         responses = [responses_of(row.get("resps")) for row in rows]
         if not request.verified:  # before a metric or a filter is asked for, which would not help
             _refuse_several(file, lines, responses, next(iter(others), "a metric"))
@@ -71,22 +67,37 @@ def read(request: Request) -> Iterator[Batch]:
                 f"{request.text}: every document is there for each filter ({names}); choose one, as in "
                 f"?filter={next(iter(filters))}"
             )
-        columns: dict[str, list[Any]] = {"problem_id": [], "prompt": [], "document": [], "text": [], "score": []}
+        columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
         numbers = []
         for line, row, several in zip(lines, rows, responses, strict=True):
             if chosen and str(row.get("filter")) != chosen:
                 continue
             prompt = _prompt_of(row)
+            if (stated := _settings_of(row)) != before:  # mostly those of the row before
+                before, settings = stated, drawn_with(stated)
             for response in several:
                 columns["problem_id"].append(row["doc_id"])
                 columns["prompt"].append(prompt)
                 columns["document"].append(row.get("doc_hash"))
+                columns["settings"].append(settings)
                 columns["text"].append(response)
                 columns["score"].append(row.get(score))
                 numbers.append(line)
         yield Batch(Origin(str(file), "line"), np.array(numbers, dtype=np.int64), columns, score_first(score, others))
     if chosen and chosen not in filters:
         raise UserError(f"{request.text}: no row has filter = {chosen}; {nearest(chosen, list(filters))}")
+
+
+def _refuse_again(file: Path, lines: list[int], rows: list[dict[str, Any]], seen: dict[str, set[str]]) -> None:
+    """UserError for a document that was ``seen`` before with the same filter."""
+    for line, row in zip(lines, rows, strict=True):
+        document, same = str(row.get("doc_id")), seen.setdefault(str(row.get("filter")), set())
+        if document in same:
+            raise UserError(
+                f"{file}:{line}: document {document[:80]} is there again, which lm-eval writes once: give the "
+                "samples of each checkpoint a file of their own"
+            )
+        same.add(document)
 
 
 def _refuse_several(file: Path, lines: list[int], responses: list[list[str | None]], score: str) -> None:
@@ -106,6 +117,14 @@ def _prompt_of(row: dict[str, Any]) -> str:
     doc = row.get("doc")
     texts = doc.values() if isinstance(doc, dict) else [doc]
     return "\n".join(text for text in texts if isinstance(text, str))
+
+
+def _settings_of(row: dict[str, Any]) -> dict[str, Any]:
+    """How the response was drawn: the object of the first request in ``arguments``, behind its prompt."""
+    requests = row.get("arguments")
+    first = next(iter(requests.values() if isinstance(requests, dict) else requests or ()), None)
+    parts = first.values() if isinstance(first, dict) else first if isinstance(first, list) else ()
+    return next((part for part in parts if isinstance(part, dict)), {})
 
 
 def responses_of(value: Any) -> list[str | None]:

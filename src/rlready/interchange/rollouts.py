@@ -5,7 +5,7 @@ and, where the tool stores them, ``finish_reason``, ``truncated``, ``tokens`` an
 its prompt, also ``prompt``, a text that holds what was asked.  ``unusable`` says why a row is no sample of the policy,
 as `FAILED`, and is None for the others.  ``document`` is a digest of the problem without its template, and ``variant``
 what problems with one id differ in: a ground truth, or an environment.  A score is a number, and None or NaN where the
-sample was not scored; `verdicts` says what a score means.
+sample was not scored; `verdicts` says what a score means.  ``settings`` are those of `drawn_with`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ STEP = re.compile(r"(?:^|_)(?:step_?)?([0-9]{1,15})$")  # at the end of the name
 DATE = r"\d{4}-\d\d-\d\dT[^_]*"
 DATED = re.compile(rf"{DATE}_(.+)_[^_]+|(.+)_{DATE}")  # Inspect's DATE_TASK_ID, or TASK_DATE, in the name of a file
 UNSCORED = -1
+SETTINGS = ("temperature", "do_sample", "top_p", "top_k", "max_tokens", "max_gen_toks", "until")  # of sampling
 FAILED = "ended in an error"
 SHOWN = 8  # sources in a command
 
@@ -163,6 +164,12 @@ def verdicts(batch: Batch, options: ToolOptions) -> NDArray[np.int8]:
         )
 
     return batch.map("score", verdict, np.int8)
+
+
+def drawn_with(settings: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """The names and values of a tool's settings of sampling that decide how samples turn out."""
+    found = ((name, settings.get(name)) for name in SETTINGS)
+    return tuple((n, ", ".join(map(repr, v)) if isinstance(v, list) else v) for n, v in found if v is not None)
 
 
 def refuse_several(place: str, count: int, score: str) -> None:

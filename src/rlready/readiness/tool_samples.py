@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from rlready.core.progress import note
 from rlready.interchange.formats import open_tool, parse_tool_source
 from rlready.interchange.rollouts import UNSCORED, Request, verdicts
 from rlready.interchange.trl import evaluated_steps
-from rlready.readiness.conditions import JUDGED, VERIFIED
+from rlready.readiness.conditions import JUDGED, VERIFIED, plain
 from rlready.readiness.offline_samples import Asked, Pending, Stored, TableOptions
 from rlready.readiness.passk import Ints
 from rlready.readiness.sample_stats import FACTS, Draws
@@ -73,6 +74,7 @@ class _Collector:
         self.digest: list[Ints] = []  # of texts
         self.texts: list[str | None] = []  # if they are to be verified
         self.score = ""  # that is the verdict
+        self.settings: dict[str, set[str]] = {}  # how samples were drawn, where that is stored
         self.unusable = Counter[str]()  # by the reason
         self.total = 0
 
@@ -89,6 +91,8 @@ class _Collector:
         if not len(batch):
             return
         self._note_asked(batch, problem)
+        for name, value in chain.from_iterable(filter(None, batch.distinct("settings")[1])):
+            self.settings.setdefault(name, set()).add(plain(value))
         texts = [text if isinstance(text, str) else None for text in batch.values("text", np.arange(len(batch)))]
         if self.request.verified:
             self.texts += texts
@@ -216,10 +220,12 @@ class _Collector:
                 note(f"{where}: the steps {other} and {each} have the same responses: one seems to be a copy")
 
     def _conditions(self) -> dict[str, str]:
-        """Which filter and which score the outcomes are of."""
+        """How the samples were drawn, and which filter and which score the outcomes are of."""
         o = self.options
         score = f"the score {self.score}" + (f" from {o.threshold:g} on" if o.threshold is not None else "")
-        return ({"filter": o.filter} if o.filter else {}) | {JUDGED: VERIFIED if self.request.verified else score}
+        drawn = {name: " and ".join(sorted(values)) for name, values in self.settings.items()}
+        filtered = {"filter": o.filter} if o.filter else {}
+        return drawn | filtered | {JUDGED: VERIFIED if self.request.verified else score}
 
     def _stored(
         self, files: Sequence[Path], names: Sequence[str], draws: Draws, rows: Ints, line: Ints, digest: Ints
