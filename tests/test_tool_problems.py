@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from rlready.core.errors import UserError
@@ -158,3 +160,32 @@ def test_files_of_several_tasks_are_not_proposed_as_checkpoints(tmp_path: Path) 
         of_inspect(tmp_path / "logs" / f"{name}.eval", [{}])
     with pytest.raises(UserError, match="or each that is of a checkpoint"):
         alone(f"inspect:{tmp_path / 'logs'}")
+
+
+def test_a_log_likelihood_of_a_single_request_is_no_two_responses(tmp_path: Path) -> None:
+    rows = [
+        {"doc_id": at, "doc": {}, "arguments": {"gen_args_0": {"arg_0": f"text {at}", "arg_1": " word"}}}
+        | {"resps": [[["-3.5", str(bool(acc))]]], "metrics": ["perplexity", "acc"], "perplexity": -3.5, "acc": acc}
+        for at, acc in enumerate([1.0, 0.0])
+    ]
+    source = f"lm-eval:{lines(tmp_path / 'samples_lambada.jsonl', rows)}"
+    assert counts(alone(source)) == {"0": "1", "1": "0"}  # by acc
+    with pytest.raises(UserError, match="all of its 2 samples have no text to verify; leave out problems="):
+        alone(source, problems_named=True)
+    said = [{**row, "resps": [["3.5", "True"]], "arguments": {}} for row in rows]
+    assert len(alone(f"lm-eval:{lines(tmp_path / 'said.jsonl', said)}", problems_named=True).pending) == 4
+
+
+def test_a_metric_whose_name_has_marks_of_options_is_chosen(tmp_path: Path) -> None:
+    metrics = {"pass@k:k=1&n=1": 1.0, "100%": 0.0}
+    rows = [{"doc": {"id": "0", "query": "?"}, "model_response": {"text": ["4"]}, "metric": metrics}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "details_a.parquet")
+    source = f"lighteval:{tmp_path / 'details_a.parquet'}"
+    with pytest.raises(UserError, match=r"say which is the verdict, as in \?score=(\S+)$") as caught:
+        alone(source)
+    hint = str(caught.value).rpartition(" ")[2]
+    assert counts(alone(source + hint)) == {"0": "1"}
+    assert counts(alone(f"{source}?score=100%")) == {"0": "0"}
+    message = r"'pass@k:k=1'; did you mean pass@k:k=1%26n=1\? \(%26 stands for & in an option\)"
+    with pytest.raises(UserError, match=message):
+        alone(f"{source}?score=pass@k:k=1&n=1")

@@ -129,7 +129,7 @@ def _together(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
 
 
 def _samples(file: Path, header: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The samples of a log; ``header`` gets what stands before them.  UserError for a file that is no log of Inspect."""
+    """The samples of a log; ``header`` gets what stands before them.  UserError for a file that is no such log."""
     found = _from_archive(file, header) if zipfile.is_zipfile(file) else _from_json(file, header)
     seen = set[tuple[str, str]]()
     for sample in found:

@@ -31,6 +31,8 @@ from rlready.tasks.columns import Batch
 from rlready.tasks.table import Origin
 
 NOT_METRICS = ("doc_id",)
+NO_VERDICTS = ("perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte")  # metrics of likelihood alone
+LIKELIHOOD = 2  # a log-likelihood, and whether it is that of the greedy continuation
 COLUMNS = ("problem_id", "prompt", "document", "settings", "text", "score")
 
 
@@ -53,6 +55,7 @@ def read(request: Request) -> Iterator[Batch]:
         if not score:
             stated = rows[0].get("metrics")
             others = stated if isinstance(stated, list) else numeric(rows[0], NOT_METRICS)
+            others = [name for name in others if name not in NO_VERDICTS]
         _refuse_again(file, lines, rows, seen)
         responses = [responses_of(row.get("resps")) for row in rows]
         if not request.verified:  # before a metric or a filter is asked for, which would not help
@@ -132,9 +135,19 @@ def responses_of(value: Any) -> list[str | None]:
     while isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
         value = value[0]
     items = value if isinstance(value, list) and value else [value]
-    if not all(isinstance(item, str) for item in items):
+    if not all(isinstance(item, str) for item in items) or _is_likelihood(items):
         return [None]
     return list(items)
+
+
+def _is_likelihood(items: list[str]) -> bool:
+    """Whether these are no two responses, but what a single request of a log-likelihood gives."""
+    if len(items) != LIKELIHOOD or items[1] not in ("True", "False"):
+        return False
+    try:
+        return float(items[0]) <= 0
+    except ValueError:
+        return False
 
 
 LM_EVAL = Format(

@@ -25,6 +25,7 @@ from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.models.chat import CLOSE, KEYS, OPEN
 from rlready.tasks.columns import Batch
+from rlready.tasks.source import escaped
 from rlready.tasks.strictjson import Refused
 from rlready.tasks.turns import asked_in
 
@@ -128,12 +129,17 @@ def choose_score(request: Request, names: Sequence[str], usual: str = "") -> str
     """
     wanted, where = request.options.score, request.text
     if wanted and wanted not in names:
-        raise UserError(f"{where}: no reward or metric {wanted!r}; {nearest(wanted, names)}")
+        written = " (%26 stands for & in an option)" if any("&" in name for name in names) else ""
+        raise UserError(
+            f"{where}: no reward or metric {wanted!r}; {nearest(wanted, list(map(escaped, names)))}{written}"
+        )
     if not wanted and not names and not request.verified:
         raise UserError(f"{where}: its samples have no score; name the problems that verify them with problems=")
     if wanted or len(names) < 2 or usual in names or request.verified:
         return wanted or (usual if usual in names else next(iter(names), ""))
-    raise UserError(f"{where}: has the scores {', '.join(names)}; say which is the verdict, as in ?score={names[0]}")
+    raise UserError(
+        f"{where}: has the scores {', '.join(names)}; say which is the verdict, as in ?score={escaped(names[0])}"
+    )
 
 
 def score_first(score: str, names: Sequence[str]) -> list[str]:

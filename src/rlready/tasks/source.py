@@ -1,7 +1,7 @@
 """Source strings, ``KIND[:PATH][?key=value&key=value]``: a kind, a path and typed options.
 
 The options of a kind are a dataclass; a default instance of it defines which keys exist and their types.  Values are
-whole numbers, numbers, ranges such as ``6-8``, 0 or 1, or words; there are no percent escapes.
+whole numbers, numbers, ranges such as ``6-8``, 0 or 1, or words, in which %26 stands for & and %25 for %.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from urllib.parse import unquote
 
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
@@ -88,7 +89,7 @@ def options_of(text: str, query: str) -> dict[str, str]:
         key, equals, value = word.partition("=")
         if not equals or key in options:
             raise UserError(f"{text}: {word!r} " + ("is given twice" if equals else "is not key=value"))
-        options[key] = value
+        options[key] = unquote(value)
     return options
 
 
@@ -163,4 +164,9 @@ def _written(value: object) -> str:
         return "-".join(map(str, dict.fromkeys(value)))
     if isinstance(value, bool):
         return str(int(value))
-    return "none" if value is None else str(value)
+    return "none" if value is None else escaped(str(value))
+
+
+def escaped(value: str) -> str:
+    """A value as it is written in a source string."""
+    return value.replace("%", "%25").replace("&", "%26")
