@@ -176,6 +176,10 @@ def test_logs_of_prime_rl_without_an_outcome(lines: list[Any], message: str, tmp
             ":2: the outcome is best reward, but .* it is last",
         ),
         ([{"curve": "grpo"}, {"outcome": 0.5}], ":2: the outcome is a number, but in .* it is last reward"),
+        (
+            [{"curve": "grpo"}, {"curve": "./grpo"}],
+            ":2: c1 has the curve .*, which is that of c0 in .*:1: name",
+        ),
         ([{"curve": "bad.csv"}], "step and outcome must be numbers"),
         ([{"curve": "twice.csv"}], "step 1 is given twice"),
         ([{"curve": "start.csv"}], r"start\.csv has only the evaluation before training"),

@@ -81,6 +81,7 @@ def find_runs(words: Sequence[str]) -> Found:
     refuse_unlike_content([*runs, *(run for outcome in listed for run in outcome.runs)])
     outcomes = listed + _from_folders(folders["rl"], folders["evaluate"])
     _refuse_unlike_curves(listed)
+    _refuse_shared_curves(listed)
     _say_left_out(listed)
     for family in dict.fromkeys(outcome.family for outcome in listed):
         refuse_unlike_conditions(run for outcome in listed if outcome.family == family for run in outcome.runs)
@@ -138,6 +139,19 @@ def _refuse_unlike_curves(outcomes: Sequence[Outcome]) -> None:
             raise UserError(
                 f"{outcome.where}: the outcome is {other or 'a number'}, but in {first[outcome.family].where} it is "
                 f"{one or 'a number'}; take the same of all, or give them two families"
+            )
+
+
+def _refuse_shared_curves(outcomes: Sequence[Outcome]) -> None:
+    """UserError for one curve that is the outcome of two checkpoints of a family."""
+    first: dict[tuple[str, tuple[Path, ...]], Outcome] = {}
+    for outcome in (each for each in outcomes if each.curve_files):
+        files = tuple(file.resolve() for file in outcome.curve_files)
+        before = first.setdefault((outcome.family, files), outcome)
+        if before.checkpoint != outcome.checkpoint:
+            raise UserError(
+                f"{outcome.where}: {outcome.checkpoint} has the curve {files[0]}, which is that of {before.checkpoint} "
+                f"in {before.where}: name the curve of the run that started from it"
             )
 
 
