@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rlready.models.llama.kernels import call, serves
+from rlready.models.log_softmax import log_softmax
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -59,7 +60,7 @@ def draw(
         logprobs_B, at_B = logits_BV.new_empty(len(logits_BV)), torch.from_numpy(uniforms_B)
         call("draw", *logits_BV.shape, logits_BV.contiguous(), temperature, at_B, tokens_B, logprobs_B)
         return tokens_B, logprobs_B
-    logp_BV = torch.log_softmax(logits_BV.float() / (temperature or 1.0), dim=-1)
+    logp_BV = log_softmax(logits_BV.float() / (temperature or 1.0))
     allowed_BV = logp_BV.clone() if banned or bias else logp_BV
     if bias:
         allowed_BV[:, bias[0]] += torch.from_numpy(bias[1]).to(allowed_BV)

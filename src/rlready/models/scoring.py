@@ -20,6 +20,7 @@ from rlready.core.stopping import heed_stop
 from rlready.models.batch import Example
 from rlready.models.gpu_softmax import chosen_logprobs, logits_gradient
 from rlready.models.llama.fused import at_least_float
+from rlready.models.log_softmax import log_softmax
 
 CHUNK_ELEMENTS = 1 << 24  # logits of a chunk: 64 MiB in fp32
 KEPT_ELEMENTS = 1 << 28  # probabilities kept for the backward pass: 1 GiB
@@ -88,7 +89,7 @@ class _Chosen(torch.autograd.Function):
             ctx.mark_non_differentiable(entropy_N)
             return chosen_N, entropy_N
         wide_NV = at_least_float(logits_NV)
-        logp_NV = torch.log_softmax(wide_NV if temperature == 1 else wide_NV / temperature, dim=-1)
+        logp_NV = log_softmax(wide_NV if temperature == 1 else wide_NV / temperature)
         p_NV = logp_NV.exp()
         ctx.save_for_backward(p_NV, targets_N)
         entropy_N = -torch.linalg.vecdot(p_NV, logp_NV)
