@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rlready.core.errors import UserError
+from rlready.tasks.source import escaped, options_of
 from test_interchange import DATA, Row, alone, counts, lines, ranked, trl
 
 
@@ -189,3 +190,10 @@ def test_a_metric_whose_name_has_marks_of_options_is_chosen(tmp_path: Path) -> N
     message = r"'pass@k:k=1'; did you mean pass@k:k=1%26n=1\? \(%26 stands for & in an option\)"
     with pytest.raises(UserError, match=message):
         alone(f"{source}?score=pass@k:k=1&n=1")
+
+
+@pytest.mark.parametrize("value", ["pass@k:k=1&n=1", "100%", "%26", "%2526", "a%20b"])
+def test_a_value_is_read_as_it_was_written(value: str) -> None:
+    """Only & and % are escaped, so that other percent signs in paths and names stay."""
+    assert options_of("source", f"key={escaped(value)}") == {"key": value}
+    assert options_of("source", "key=a%20b") == {"key": "a%20b"}

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
-from urllib.parse import unquote
 
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
@@ -89,7 +88,7 @@ def options_of(text: str, query: str) -> dict[str, str]:
         key, equals, value = word.partition("=")
         if not equals or key in options:
             raise UserError(f"{text}: {word!r} " + ("is given twice" if equals else "is not key=value"))
-        options[key] = unquote(value)
+        options[key] = value.replace("%26", "&").replace("%25", "%")
     return options
 
 
@@ -168,5 +167,5 @@ def _written(value: object) -> str:
 
 
 def escaped(value: str) -> str:
-    """A value as it is written in a source string."""
+    """A value as it is written in a source string; `options_of` undoes this."""
     return value.replace("%", "%25").replace("&", "%26")
