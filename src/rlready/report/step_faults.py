@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from rlready.core.errors import UserError
 from rlready.core.records import Problem, SampleRow
+from rlready.models.chat import CLOSE
 from rlready.tasks import TASKS, open_task
 from rlready.tasks.protocol import Fault, Task
 from rlready.tasks.source import parse_source
-
-CLOSE = "</think>"  # behind the thoughts that the built-in tasks are sampled with
 
 
 def problems_with_steps(source: str) -> dict[str, tuple[Task, Problem]]:

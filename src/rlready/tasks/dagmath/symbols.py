@@ -69,12 +69,8 @@ class _Reader:
 
     def __init__(self, text: str, keys: dict[str, str]) -> None:
         found = [*re.finditer(r"\S+", text)]
-        self.tokens, self.ends, self.keys, self.at = (
-            [each[0] for each in found],
-            [each.end() for each in found],
-            keys,
-            0,
-        )
+        self.tokens, self.ends = [each[0] for each in found], [each.end() for each in found]
+        self.keys, self.at = keys, 0
 
     def passages(self) -> Iterator[Passage]:
         while self.at < len(self.tokens):
