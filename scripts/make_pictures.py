@@ -1,6 +1,7 @@
 """Draw the pictures of docs/pictures again, from the folder of a demo: ``python scripts/make_pictures.py runs/demo``.
 
-Needs the extra ``browser`` (``make .venv/.browser``) and Chromium.  The demo gives the same numbers each time on one kind of processor.
+Needs the extra ``browser`` (``make .venv/.browser``) and Chromium.  The demo gives the same numbers each time on one
+kind of processor.
 """
 
 from __future__ import annotations
