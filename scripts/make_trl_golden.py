@@ -4,7 +4,7 @@
 
 For every case in tests/trl_case.py, with and without a KL penalty: TRL's advantages, and for the first update (on
 policy) and the second (off policy, partly clipped) its loss and the gradient of one weight matrix, to which every token
-contributes.
+contributes.  TRL computes in float64, so that the numbers do not depend on how one processor rounds.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import torch
 import trl
 
 from test_trl_golden import GOLDEN, KLS, MATRIX
@@ -36,12 +37,13 @@ def main() -> None:
                 start = written_lm(0.0)
                 save_pair(Path(folder), start, written_lm(1.0))
                 groups = written_rollouts(start, case.rewards)
-                found[f"{name}, kl={kl}"] = figures(trl_steps(Path(folder), groups, case, updates=2, kl=kl))
+                steps = trl_steps(Path(folder), groups, case, updates=2, kl=kl, dtype=torch.float64)
+                found[f"{name}, kl={kl}"] = figures(steps)
     with tempfile.TemporaryDirectory() as folder:
         start = written_lm(0.0)
         save_pair(Path(folder), start, written_lm(1.0))
         groups = written_rollouts(start, CASES["grpo"].rewards, forced=False)
-        found["rloo"] = figures(trl_rloo(Path(folder), groups))
+        found["rloo"] = figures(trl_rloo(Path(folder), groups, torch.float64))
     GOLDEN.write_text(json.dumps(found, indent=0).replace(",\n", ", ") + "\n")
 
 

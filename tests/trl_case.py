@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -128,7 +129,11 @@ def written_lm(phase: float) -> LM:
 
 
 def written_rollouts(lm: LM, rewards: Sequence[Sequence[float]], *, forced: bool = True) -> list[Group]:
-    """Groups whose tokens and forced places are a formula, with the model's own log-probabilities."""
+    """Groups whose tokens and forced places are a formula, with the model's own log-probabilities.
+
+    Those are computed in float64, so that they do not depend on how one processor rounds.
+    """
+    model = copy.deepcopy(lm.model).double()
     groups = []
     for at, row_rewards in enumerate(rewards):
         prompt = [1, *(3 + (7 * at + 5 * i) % 40 for i in range(3 + at))]
@@ -140,7 +145,7 @@ def written_rollouts(lm: LM, rewards: Sequence[Sequence[float]], *, forced: bool
             old = np.zeros(size, dtype=np.float32)
             with torch.no_grad():
                 row = Example(prompt, tokens.tolist(), mask, old, old)
-                old[mask.astype(bool)] = token_logprobs(lm.model, [row], TEMPERATURE)[0].numpy()
+                old[mask.astype(bool)] = token_logprobs(model, [row], TEMPERATURE)[0].numpy()
             samples.append(Sample(f"p{at}", i, tokens, mask, old, 0, 0, correct=reward > 0, reward=reward))
         groups.append(Group(Problem(f"p{at}", "", ""), prompt, samples))
     return groups

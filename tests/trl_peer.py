@@ -41,9 +41,12 @@ class Watch(TrainerCallback):
         self.seen.see(model)
 
 
-def watched(trainer: Any, seen: Steps) -> Steps:
-    """Train; the loss of a step is the sum over its accumulation steps of what TRL's ``training_step`` returns."""
+def watched(trainer: Any, seen: Steps, dtype: torch.dtype = torch.float32) -> Steps:
+    """Train in this precision; the loss of a step is the sum of its accumulation steps' ``training_step``."""
     micro: list[float] = []
+    for model in (trainer.model, getattr(trainer, "ref_model", None)):
+        if model is not None:
+            model.to(dtype)
     inner = trainer.training_step
 
     def training_step(*args: Any, **kwargs: Any) -> torch.Tensor:
@@ -95,7 +98,9 @@ def _shape(folder: Path, groups: list[Group], parts: int, updates: int) -> dict[
     }
 
 
-def trl_steps(folder: Path, groups: list[Group], case: Case, *, updates: int, kl: float) -> Steps:
+def trl_steps(
+    folder: Path, groups: list[Group], case: Case, *, updates: int, kl: float, dtype: torch.dtype = torch.float32
+) -> Steps:
     """TRL's own GRPO steps on our rollouts."""
     settings = PLAIN | {"learning_rate": case.lr} | case.theirs
     shape = _shape(folder, groups, settings["gradient_accumulation_steps"], updates)
@@ -115,12 +120,12 @@ def trl_steps(folder: Path, groups: list[Group], case: Case, *, updates: int, kl
         trainer.use_vllm, trainer._last_loaded_step = True, 0
     if kl:
         trainer.ref_model.load_state_dict(load(str(folder / "reference")).model.state_dict())
-    watched(trainer, seen)
+    watched(trainer, seen, dtype)
     seen.advantages = list(trainer._logs["advantages"])
     return seen
 
 
-def trl_rloo(folder: Path, groups: list[Group]) -> Steps:
+def trl_rloo(folder: Path, groups: list[Group], dtype: torch.dtype = torch.float32) -> Steps:
     """TRL's own first RLOO step on our rollouts, which must be without forced tokens: it knows no mask."""
     deal, texts = Deal(groups), {g.problem.id: [s.reward for s in g.samples] for g in groups}
 
@@ -142,6 +147,6 @@ def trl_rloo(folder: Path, groups: list[Group]) -> Steps:
         processing_class=load(str(folder / "start")).tokenizer,
         callbacks=[Watch(seen)],
     )
-    watched(trainer, seen)
+    watched(trainer, seen, dtype)
     seen.advantages = list(trainer._logs["advantages"])
     return seen
