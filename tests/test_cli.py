@@ -90,16 +90,22 @@ def test_help_is_instant_and_imports_nothing_heavy() -> None:
         "assert os.environ['OMP_WAIT_POLICY'] == 'PASSIVE'\n"
         "sys.exit(code)"
     )
+    libraries, _ = _cpu_seconds("import pydantic, typer.main")
     for words in ("'rl', '--help'", "'--help'"):
-        _help_costs_little(code.replace("'rl', '--help'", words), "rewards")
+        seconds, shown = _cpu_seconds(code.replace("'rl', '--help'", words))
+        assert seconds < 3.5 * libraries  # no fixed time: processors differ by a factor of four
+        assert "rewards" in shown
 
 
-def _help_costs_little(code: str, shows: str) -> None:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
-    assert shows in done.stdout
+def _cpu_seconds(code: str) -> tuple[float, str]:
+    """The least CPU time of three runs of a program, and what it printed."""
+    took = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return min(took), done.stdout
 
 
 def read(*words: str) -> Typed:
