@@ -1,9 +1,10 @@
 """A pool of processes that compare formulas with sympy (``mathworker.py``): one per core, started when needed.
 
-A question may take one second of CPU time in two tries, the second in a fresh process; the limit is on CPU time so that
-the load of the machine does not change the result.  If a process is lost for another reason (killed, out of
-memory, stopped), the question is sent to a new process.  A question that is answered in neither try is undecided: it
-counts as unequal, but that is not cached longer than for one batch (``in_parallel``), in which it may stand often.
+A question may take two seconds of CPU time in two tries, the second in a fresh process; the limit is on CPU time so
+that the load of the machine does not change the result, and is far above what an answer to a textbook question needs.
+If a process is lost for another reason (killed, out of memory, stopped), the question is sent to a new process.  A
+question that is answered in neither try is undecided: it counts as unequal, but that is not cached longer than for one
+batch (``in_parallel``), in which it may stand often.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from rlready.core.progress import note, warn
 from rlready.core.stopping import in_threads
 from rlready.tasks.child import QUIET, Child
 
-SECONDS = (0.3, 0.7)  # of CPU time for the first try and the second
+SECONDS = (0.3, 1.7)  # of CPU time for the first try and the second
 PATIENCE = 60.0  # seconds of wall time after which the process counts as lost
 START = 120.0
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
