@@ -158,6 +158,10 @@ def test_the_checker_compares_the_mathematics_not_the_text() -> None:
         f"try c needs b locked back  {right.replace('a: 5', 'a: 6')}": "a: 6",
         f"a: 5  given b: 0 so {right[5:]}": "given b: 0 so b= 0 * a = 0 * 5 b: 0",
         "a: 5 b: x": "b: x",
+        right.replace("c= a + b", "l: 3 c= a + b"): "l: 3",
+        right.replace("b= 0 * a", "b= 0 * * a"): "b= 0 * * a = 0 * 5 b: 0",
+        right.replace("b: 0", "l: 0"): "b= 0 * a = 0 * 5 l: 0",
+        "a: 5 wait b= 0": "wait",
         "a: 5": "",
     }.items():
         found = first_fault(to_meta(dag, letters), text)

@@ -19,7 +19,8 @@ from rlready.tasks import open_task
 from test_report import evaluate_result
 from test_viewer import HOSTILE
 
-MODELS, SETTINGS = ("runs/sft/checkpoints/step-2", "runs/rl/checkpoints/step-9"), ("64", "unconstrained")
+MODELS = ("runs/sft/checkpoints/step-2", "runs/rl/checkpoints/step-9", "runs/rl/checkpoints/step-20")
+SETTINGS = ("64", "unconstrained")
 Opened = Callable[..., Page]
 
 
@@ -172,6 +173,37 @@ def test_the_first_wrong_step_is_said_and_marked(open_page: Opened, tmp_path: Pa
     marked = page.evaluate("[...CSS.highlights.get('fault')].map((range) => range.toString()).join('')")
     assert marked.endswith("99")
     assert marked in wrong
+
+
+def test_of_a_wrong_sample_its_answer_and_what_cut_it_off_are_said(open_page: Opened, tmp_path: Path) -> None:
+    texts = ["b: 1 </think> b: 7", "b: 1", f"b </think> {'so ' * 40} \\boxed{{12}}"]
+    tokens, cut = [{"answer_tokens": 2}, {"answer_tokens": 0}, {"answer_tokens": 50}], {1: {"finish": "length"}}
+    rows = [
+        sample("p0", n, correct=False, text=text, truncated=n == 0, **tokens[n], **cut.get(n, {}))
+        for n, text in enumerate(texts)
+    ]
+    page = open_page(run_of(tmp_path / "run", [rows]))
+    for answer, limit in (
+        ("Its answer: b: 7", "thought cut off by the budget"),
+        ("It gives no answer.", "cut off at its limit of tokens"),
+        ("Its answer: 12", "tokens"),
+    ):
+        expect(page.locator("#detail")).to_contain_text(answer)
+        expect(page.locator("#detail .about")).to_contain_text(limit)
+        page.keyboard.press("j")
+
+
+def test_the_next_checkpoint_is_compared_first_and_no_filter_is_a_dead_end(open_page: Opened, tmp_path: Path) -> None:
+    rows = [[sample("p0", 0, text=f"{m} says")] for m in range(3)]
+    page = open_page(run_of(tmp_path / "run", rows))
+    page.keyboard.press("j")
+    for others in (["1 says", "2 says"], ["1 says", "0 says"], ["1 says"]):
+        page.keyboard.press("c")
+        expect(page.locator("#detail .response")).to_have_text(others)
+    page.get_by_label("Search").fill("nowhere")
+    page.get_by_role("button", name="Clear all filters").click()
+    expect(page.locator("#count")).to_have_text("3 samples")
+    expect(page.locator("#detail .response")).to_have_count(1)
 
 
 def test_of_one_checkpoint_the_next_budget_is_compared(open_page: Opened, tmp_path: Path) -> None:

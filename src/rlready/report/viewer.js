@@ -201,7 +201,8 @@
     current = sample;
     if (open) document.body.classList.add("reading");
     if (sample < 0) {
-      detail.replaceChildren(make("p", { class: "empty" }, "No sample fits these filters."));
+      detail.replaceChildren(make("p", { class: "empty" }, "No sample fits these filters."),
+        make("button", { type: "button", click: clear }, "Clear all filters"));
       return;
     }
     const at = view.indexOf(sample), other = partner(sample, beside);
@@ -217,6 +218,12 @@
     } catch (error) {
       fail(error);
     }
+  };
+
+  const clear = () => {
+    $("filters").reset();
+    refilter().then(remember);
+    list.focus();
   };
 
   // ---- the address: a sample and filters
@@ -260,7 +267,8 @@
   const column = (sample, texts, same) => {
     const facts = [`${texts.thinking_tokens ? `${number(texts.thinking_tokens)} thinking and ` : ""}${
       number(texts.answer_tokens)} answer tokens`];
-    if (texts.finish !== "stop") facts.push(texts.finish === "length" ? "ended by its limit" : "reopened its thought");
+    if (texts.finish !== "stop") facts.push(texts.finish === "length" ? "cut off at its limit of tokens" : "reopened its thought");
+    else if (has(sample, "truncated")) facts.push("thought cut off by the budget");
     if (texts.strict !== null && has(sample, "correct")) facts.push(texts.strict ? "every step correct" : "not every step correct");
     if (texts.reward !== null && texts.reward !== Number(has(sample, "correct"))) facts.push(`reward ${round(texts.reward)}`);
     if (texts.credit !== null) facts.push(`advantage ${signed(texts.credit)}`);
@@ -269,14 +277,18 @@
         make("a", { href: link(sample), class: "permalink" }, "link")),
       make("p", { class: "about" }, outcome(sample), ...badges(sample), facts.join(" · ")),
       same ? null : titled("Problem", texts.prompt),
-      texts.fault && faultOf(texts),
+      texts.said !== null && said(texts),
+      texts.fault && faultOf(sample, texts),
       response(texts, LONGEST));
   };
 
   const shortened = (text) => (text.length > 60 ? `${text.slice(0, 59)}…` : text);
-  const faultOf = (texts) => {
+  const said = (texts) => make("p", { class: "note" }, ...(texts.said
+    ? ["Its answer: ", make("q", { dir: "auto" }, texts.said)] : ["It gives no answer."]));
+  const faultOf = (sample, texts) => {
     const [begin, end, reason] = texts.fault, step = shortened(responseOf(texts).slice(begin, end).trim());
-    return make("p", { class: "note" }, step ? "First wrong step: " : "The thought ends too early: ",
+    return make("p", { class: "note" }, step ? "First wrong step: "
+      : `The thought ${has(sample, "truncated") ? "is cut off" : "ends"} too early: `,
       step && make("q", { class: "fault" }, step), `${step && ", "}${reason}.`);
   };
 
@@ -343,6 +355,7 @@
     allowDifferent();
     show(current, { open: true });
     if (filtered) refilter().then(remember);
+    list.focus();
   };
   const allowDifferent = () => { // the outcomes of a comparison can be chosen while there is one; else it is said why not
     const group = $("comparison"), alone = index.conditions.length < 2;
@@ -423,12 +436,11 @@
     const next = view.slice(view.indexOf(current) + 1).find((sample) => !has(sample, "correct"));
     if (next !== undefined) show(next, { open: true });
   };
-  const nextComparison = () => { // the other checkpoints at this budget; of one checkpoint its other budgets
+  const nextComparison = () => { // those behind this checkpoint at this budget, then those before it; of one its budgets
     if (current < 0) return;
-    const mine = index.conditions[index.condition[current]];
-    const others = [...new Set(ofProblem(current).map((each) => index.condition[each]))]
-      .filter((condition) => condition !== index.condition[current]);
-    const same = others.filter((condition) => index.conditions[condition][1] === mine[1]);
+    const own = index.condition[current], all = [...new Set(ofProblem(current).map((each) => index.condition[each]))];
+    const at = all.indexOf(own), others = [...all.slice(at + 1), ...all.slice(0, at)];
+    const same = others.filter((condition) => index.conditions[condition][1] === index.conditions[own][1]);
     const near = same.length ? same : others;
     compare([...near, -1][near.indexOf(beside) + 1] ?? -1);
   };

@@ -21,15 +21,20 @@ import numpy as np
 from jinja2 import Template
 from pydantic import Field
 
+from rlready.core.records import SampleRow
 from rlready.core.result import Record, Result
 from rlready.core.text import visible, with_system
+from rlready.models.chat import CLOSE
+from rlready.models.one_line import one_line
 from rlready.report.stored_samples import StoredSample, StoredSamples
 from rlready.report.token_texts import Piece
 from rlready.runs.files import write_folder, write_text
+from rlready.tasks.answers.extract import marked
 
 VIEWER, FILES = "samples.html", "samples_files"
 PARTS = ("page.css", "credit.css", "viewer.css", "viewer.js", "viewer.html")
 CHUNK = 500_000  # characters of text in a file, about
+SAID = 80  # characters of an answer that are shown on its own
 # the bits of a sample in the index, in the order in which viewer.js names them
 FLAGS = ("correct", "truncated", "extended", "flipped", "informative", "undecided", "run_on")
 
@@ -62,7 +67,8 @@ class SampleText(Record):
     """What the page shows of one sample; ``prompt`` and ``answer`` are places in the texts of the file.
 
     A piece of the ``response`` is ``[text]``, ``[text, null]`` if it was forced, or ``[text, credit]``.  The ``fault``
-    is the first wrong step: where it begins and ends in the response, in UTF-16 units, and why it is wrong.
+    is the first wrong step: where it begins and ends in the response, in UTF-16 units, and why it is wrong.  ``said``
+    is the answer of a wrong response: empty if there is none, None if the response is correct, or long without a mark.
     """
 
     prompt: int
@@ -75,6 +81,7 @@ class SampleText(Record):
     credit: float | None
     strict: bool | None
     fault: tuple[int, int, str] | None
+    said: str | None
 
 
 class Texts(Record):
@@ -177,9 +184,21 @@ def _files(samples: Sequence[StoredSample]) -> Iterator[Texts]:
                 credit=sample.credit,
                 strict=row.get("strict"),
                 fault=_fault(sample),
+                said=_said(row),
             )
         )
     yield Texts(prompts=list(prompts), answers=list(answers), samples=found)
+
+
+def _said(row: SampleRow) -> str | None:
+    """Of a wrong response the text after its thought if that is short, otherwise what it marks as its answer."""
+    if row["correct"] or not row["answer_tokens"]:
+        return None if row["correct"] else ""
+    _, closed, after = row["text"].partition(CLOSE)
+    answer: str | None = (after if closed else row["text"]).strip()
+    if answer is not None and len(answer) > SAID:
+        answer = marked(row["text"])
+    return None if answer is None else visible(one_line(answer, SAID))
 
 
 def _fault(sample: StoredSample) -> tuple[int, int, str] | None:

@@ -57,3 +57,11 @@ class Slip:
 
 
 Passage = Step | Attempt | Analysis | Slip
+
+
+class Unreadable(ValueError):
+    """Text that is no passage; ``end`` is where the next one may begin, in characters."""
+
+    def __init__(self, why: str, end: int) -> None:
+        super().__init__(why)
+        self.end = end

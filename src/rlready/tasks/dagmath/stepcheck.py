@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from rlready.tasks.dagmath.expression import substitute
 from rlready.tasks.dagmath.graph import Dag, Expr, evaluate, references
-from rlready.tasks.dagmath.passage import Analysis, Attempt, Passage, Slip, Step
+from rlready.tasks.dagmath.passage import Analysis, Attempt, Passage, Slip, Step, Unreadable
 from rlready.tasks.dagmath.render import Rendering
 
 
@@ -78,8 +78,8 @@ def check_steps(text: str, dag: Dag, letters: dict[str, str], rendering: Renderi
                 begin = passage.end
             if isinstance(passage, Step):
                 known.add(passage.key)
-    except ValueError as error:
-        return StepCheck(steps + 1, str(error), begin, len(text))
+    except Unreadable as error:
+        return StepCheck(steps + 1, str(error), begin, error.end)
     unsolved = [k for k in dag.asked if k not in known]
     missing = f"{letters[unsolved[0]]} was asked for but not solved" if unsolved else None
     return StepCheck(steps, missing, len(text), len(text))

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 
 from rlready.tasks.dagmath.expression import expression_text, parse_expression, split_at_equals, worked_chain
 from rlready.tasks.dagmath.graph import Dag, Expr, references
-from rlready.tasks.dagmath.passage import Analysis, Attempt, Passage, Slip, Step
+from rlready.tasks.dagmath.passage import Analysis, Attempt, Passage, Slip, Step, Unreadable
 
 
 class Symbols:
@@ -65,7 +65,7 @@ class Symbols:
 
 
 class _Reader:
-    """Parses the passages of a text token by token; ValueError at a token that fits none."""
+    """Parses the passages of a text token by token; Unreadable at a token that fits none."""
 
     def __init__(self, text: str, keys: dict[str, str]) -> None:
         found = [*re.finditer(r"\S+", text)]
@@ -73,6 +73,12 @@ class _Reader:
         self.keys, self.at = keys, 0
 
     def passages(self) -> Iterator[Passage]:
+        try:
+            yield from self._passages()
+        except ValueError as error:
+            raise Unreadable(str(error), self._resumes()) from None
+
+    def _passages(self) -> Iterator[Passage]:
         while self.at < len(self.tokens):
             if self._next("try"):
                 yield self._attempt()
@@ -124,6 +130,14 @@ class _Reader:
         value = self._number()
         return Step(key, tuple(chain), value, name, " ".join(self.tokens[start : self.at]), self.ends[self.at - 1])
 
+    def _resumes(self) -> int:
+        """Where the next passage may begin behind what cannot be read: the end of the text before it."""
+        begins = (i for i in range(max(self.at, 1), len(self.tokens)) if self._may_begin(self.tokens[i]))
+        return self.ends[next(begins, len(self.tokens)) - 1] if self.tokens else 0
+
+    def _may_begin(self, token: str) -> bool:
+        return token in ("try", "wait", "given") or (token[-1] in "=:" and token[:-1] in self.keys)
+
     def _next(self, token: str) -> bool:
         """Whether the next token is ``token``; if so, it is consumed."""
         found = self.at < len(self.tokens) and self.tokens[self.at] == token
@@ -136,6 +150,8 @@ class _Reader:
 
     def _head(self, marks: str) -> str:
         token = self.tokens[self.at] if self.at < len(self.tokens) else " "
+        if re.fullmatch(r"\w+[=:]", token) and token[:-1] not in self.keys:
+            raise ValueError(f"{token[:-1]!r} is not in the problem")
         if token[:-1] not in self.keys or token[-1] not in marks:
             raise ValueError(f"expected a step {self._found()}")
         self.at += 1

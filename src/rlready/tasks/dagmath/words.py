@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rlready.tasks.dagmath.expression import expression_text, parse_expression, split_at_equals, worked_chain
 from rlready.tasks.dagmath.graph import Dag, Expr, references
-from rlready.tasks.dagmath.passage import Analysis, Attempt, Passage, Step
+from rlready.tasks.dagmath.passage import Analysis, Attempt, Passage, Step, Unreadable
 
 LONGEST_LINE = 2000  # characters; correct steps are far shorter, and parsing stays fast
 LINE = re.compile(r"Let (\w+) be the number of ([^.]+)\. (?:It equals ([^.]+)\. )?(.+)")
@@ -70,22 +70,10 @@ class Words:
             line, end = written.strip(), end + len(written)
             if not line:
                 continue
-            found = LINE.fullmatch(line) if len(line) <= LONGEST_LINE else None
-            if not found:
-                raise ValueError(f"not a step: {line[:60]!r}")
-            letter, name, restated, rest = found.groups()
-            key = keys[letter] = _named(name, named)
-            if restated:
-                yield Analysis(key, restated=_condition(restated, named), end=end)
-            if (locked := LOCKED.fullmatch(rest)) and locked[3] == letter and not restated:
-                yield Attempt(key, tuple(_term(term, named) for term in AND.split(locked[1])), end)
-            elif (value := VALUE.fullmatch(rest)) and value[1] == letter:
-                *chain, last = (parse_expression(part, keys) for part in split_at_equals(value[2].split()))
-                if not isinstance(last, int):
-                    raise ValueError(f"the step of {letter} does not end in a number")
-                yield Step(key, tuple(chain), last, letter, line, end)
-            else:
-                raise ValueError(f"not a step: {line[:60]!r}")
+            try:
+                yield from _passages(line, named, keys, end)
+            except ValueError as error:
+                raise Unreadable(str(error), end) from None
 
     def _opening(self, dag: Dag, key: str, letters: dict[str, str]) -> str:
         return f"Let {letters[key]} be the number of {self._name(dag, key)}."
@@ -109,6 +97,26 @@ class Words:
 
 def _listed(terms: Sequence[str]) -> str:
     return f"{', '.join(terms[:-1])} and {terms[-1]}" if len(terms) > 1 else terms[0]
+
+
+def _passages(line: str, named: Mapping[str, str], keys: dict[str, str], end: int) -> Iterator[Passage]:
+    """The passages of one line, which ends at ``end``; its letter is added to ``keys``.  ValueError if it is none."""
+    found = LINE.fullmatch(line) if len(line) <= LONGEST_LINE else None
+    if not found:
+        raise ValueError(f"not a step: {line[:60]!r}")
+    letter, name, restated, rest = found.groups()
+    key = keys[letter] = _named(name, named)
+    if restated:
+        yield Analysis(key, restated=_condition(restated, named), end=end)
+    if (locked := LOCKED.fullmatch(rest)) and locked[3] == letter and not restated:
+        yield Attempt(key, tuple(_term(term, named) for term in AND.split(locked[1])), end)
+    elif (value := VALUE.fullmatch(rest)) and value[1] == letter:
+        *chain, last = (parse_expression(part, keys) for part in split_at_equals(value[2].split()))
+        if not isinstance(last, int):
+            raise ValueError(f"the step of {letter} does not end in a number")
+        yield Step(key, tuple(chain), last, letter, line, end)
+    else:
+        raise ValueError(f"not a step: {line[:60]!r}")
 
 
 def _named(name: str, named: Mapping[str, str]) -> str:
