@@ -91,7 +91,7 @@ def test_the_first_screen_says_what_it_would_cost_to_know_more(tmp_path: Path) -
     result, shown = predicted(tmp_path / "few", outcomes(tmp_path / "few", 2, 0.1, cost=5400))
     assert "To learn how far pass@64 can be trusted takes at least 5 SFT recipes, each with an RL run." in shown
     result, _ = predicted(tmp_path / "all", outcomes(tmp_path / "all", 9, 0.1, cost=5400))
-    assert "each with an RL run (1.5 h of GPU or CPU time): they would show" in result.families[0].to_know_more
+    assert "each with an RL run (one took 1.5 h of GPU or CPU time): they would show" in result.families[0].to_know_more
     weak = [replace(s, spearman=rho(0.2, -0.5, 9)) for s in result.families[0].scores]
     assert (
         to_know_more(9, weak, "pass@64", "")

@@ -207,7 +207,7 @@ def test_readiness_measures_and_resumes(tmp_path: Path, embedded_copy: str) -> N
         thinking_budget=64,
     )
     result = readiness(config, tmp_path / "whole")
-    assert "; pass@4 on 6 problems cannot rule out " in result.headline
+    assert "; on 6 problems " in result.headline
     first, second = result.checkpoints
     assert first.pass_at_k == second.pass_at_k
     assert first.heldout_loss == second.heldout_loss
@@ -324,8 +324,8 @@ def test_the_demo_says_that_a_form_of_answer_is_unlearned_only_where_it_was_meas
 @pytest.mark.parametrize(
     ("low", "said"),
     [
-        (0.01, "RL raised test accuracy from 40 % to 60 % sampled, 55 % to 66 % greedy."),
-        (-0.01, "RL raised test accuracy from 40 % to 60 % sampled, greedy not significantly."),
+        (0.01, "RL raised sampled accuracy from 40 % to 60 %, greedy from 55 % to 66 %."),
+        (-0.01, "RL raised sampled accuracy from 40 % to 60 %; greedy 55 % to 66 %, not significantly."),
     ],
 )
 def test_the_headline_of_the_demo_claims_a_greedy_gain_only_if_it_is_significant(low: float, said: str) -> None:

@@ -229,10 +229,10 @@ def _headline(gain: Estimate, greedy_gain: Estimate, before: ModelScores, after:
         said = f"RL did not change test accuracy significantly: {start} % before, {end} % after"
         return f"{said}, greedy {first} % and {last} %."
     verb = "raised" if gain.value > 0 else "lowered"
-    said = f"RL {verb} test accuracy from {start} % to {end} % sampled"
+    said = f"RL {verb} sampled accuracy from {start} % to {end} %"
     if greedy_gain.value * gain.value <= 0 or greedy_gain.low <= 0 <= greedy_gain.high:
-        return f"{said}, greedy not significantly."
-    return f"{said}, {first} % to {last} % greedy."
+        return f"{said}; greedy {first} % to {last} %, not significantly."
+    return f"{said}, greedy from {first} % to {last} %."
 
 
 def _copy_examples(out: Path, names: Mapping[str, str]) -> None:

@@ -123,7 +123,7 @@ def to_know_more(recipes: int, scores: Sequence[Score], by: str, cost: str) -> s
 
     ``cost`` is that of a run of RL, "" if it is unknown or said elsewhere.
     """
-    each = "each with an RL run" + (f" ({cost})" if cost else "")
+    each = "each with an RL run" + (f" (one took {cost})" if cost else "")
     if not scores:
         known = recipes >= LEAST  # and equal outcomes
         return (

@@ -164,7 +164,7 @@ def _next_action(ranking: Ranking, scored: Sequence[object], left: int | None, c
     if not scored or ranking.nothing_solved:
         return next_action(ranking)
     if left is None:
-        return "No checkpoint is left that is worth a try: go on with the best outcome."
+        return "Every checkpoint worth a try has an outcome: keep the model that RL made best."
     taken = f"; an earlier run took {cost}" if cost else ""
     first = f"the first by {ranking.by} that has no outcome yet"
     return f"To look for a better start of RL, run it from {ranking.labels[left]}, {first}{taken}."

@@ -89,10 +89,15 @@ def _numbers(run: RunFolder) -> Iterator[Number]:
         case DemoResult():
             sft, rl = (result.short[model] for model in ("sft", "rl"))
             yield Number(f"Gain of {rl} over {sft}{_at_budget(result)}", DIFFERENCE, result.rl_minus_sft)
-            tokens = TOKENS.show(result.sft.thinking_tokens.value)
-            yield Number(f"Thinking tokens of {rl}", TOKENS, result.rl.thinking_tokens, f"{sft}: {tokens}")
             if result.greedy_rl_minus_sft:
                 yield Number(f"Greedy gain of {rl} over {sft}", DIFFERENCE, result.greedy_rl_minus_sft)
+            before, after = result.sft.strict_accuracy, result.rl.strict_accuracy
+            if before and after:
+                yield Number(
+                    f"Answer and every step correct, {rl}", PERCENT, after, f"{sft}: {brief_percent(before)} %"
+                )
+            tokens = TOKENS.show(result.sft.thinking_tokens.value)
+            yield Number(f"Thinking tokens of {rl}", TOKENS, result.rl.thinking_tokens, f"{sft}: {tokens}")
         case PredictResult() if result.families:
             yield from _outcome_numbers(result)
         case ReadinessResult() | PredictResult():
@@ -167,7 +172,7 @@ def _ranking_numbers(result: Ranked, seconds_each: float | None) -> Iterator[Num
         yield from _unsolved_numbers(result)
         return
     value = _pass_at(chosen).get(by)
-    yield Number(f"{by} of {short[chosen.name]}", PERCENT, value or shown_value(chosen, by))
+    yield Number(f"{by} of {short[chosen.name]}", PERCENT, value or shown_value(chosen, by), _explained(by))
     other = rival(rows)
     if other and other.behind:
         first = min(rows, key=lambda c: c.rank)
@@ -180,6 +185,12 @@ def _ranking_numbers(result: Ranked, seconds_each: float | None) -> Iterator[Num
         yield Number("Truncated samples", PERCENT, chosen.truncated or math.nan)
     else:
         yield Number(f"Probability that its {by} is the best", PERCENT, chosen.p_best)
+
+
+def _explained(by: str) -> str:
+    """What the figure that ranks is, in words."""
+    k = by.removeprefix("pass@")
+    return f"problems of which at least one of {k} samples is correct" if k not in (by, "1") else ""
 
 
 def _more_problems(varies: str, more: int | None, seconds_each: float | None = None) -> Number:
@@ -224,9 +235,15 @@ def _outcome_numbers(result: PredictResult) -> Iterator[Number]:
         return
     by_seed = ", ".join(map(points.number, score.regret_by_sft_seed.values()))
     note = f"of {tried}" + (f"; by SFT seed: {by_seed}" if by_seed else "")
-    yield Number(f"Lost by following {result.ranked_by}", points, score.regret, note)
+    for lost in (ranked[0].outcome.value - p.outcome.value for p in ranked if _is_pick(result, p.label)):
+        note += f"; the pick by the rule below lost {points.number(max(0.0, lost))}"
+    yield Number(f"Lost by the highest {result.ranked_by}", points, score.regret, note)
     label = f"Rank correlation of {result.ranked_by} with outcomes"
     yield Number(label, TWO_DIGITS, score.spearman, family.to_know_more)
+
+
+def _is_pick(result: PredictResult, label: str) -> bool:
+    return any(c.chosen and c.label == label for c in result.checkpoints)
 
 
 def _meaning(result: PredictResult, outcome: Estimate) -> str:
@@ -246,7 +263,7 @@ def _at_budget(result: EvaluateResult | DemoResult) -> str:
     return (
         f" within {budget:,} tokens"
         if isinstance(result, EvaluateResult) and result.response_limits
-        else f" at budget {budget:,}"
+        else f" at {budget:,} thinking tokens"
     )
 
 
