@@ -202,8 +202,9 @@ def test_figures_with_the_same_kind_of_interval_are_one_group_and_none_is_left_o
     result = filled(pipeline / "demo")
     (ready,) = [f for f in result.items[6].facts if f.name.endswith("readiness")]
     n = len(read_json(pipeline / "demo" / "readiness" / "result.json")["problems"])
-    (alike,) = [places for _, places in ready.groups if places[0].group == f"95 % bootstrap interval over {n} problems"]
-    line = f"{len(alike)} figures with a 95 % bootstrap interval over {n} problems: "
+    kind_of_interval = f"95 % Bayesian bootstrap interval over {n} problems"
+    (alike,) = [places for _, places in ready.groups if places[0].group == kind_of_interval]
+    line = f"{len(alike)} figures with a {kind_of_interval}: "
     assert 10 < len(alike) < len(ready.evidence)
     assert ready.text.startswith(f"{len(ready.evidence)} figures")
     assert sum(len(places) for _, places in ready.groups) == len(ready.evidence)
@@ -588,7 +589,7 @@ def test_the_repetitions_of_a_recipe_are_its_seeds(runs: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "varies", "kind"),
     [
-        ("best.accuracy", "problems", "95 % bootstrap interval"),
+        ("best.accuracy", "problems", "95 % Bayesian bootstrap interval"),
         ("starts[0].outcome", "seeds", "95 % Student's t interval"),
         ("checkpoints[1].behind", "problems", "simultaneous 95 % interval (Bonferroni)"),
     ],

@@ -104,6 +104,15 @@ def test_a_long_source_widens_no_phone(open_page: Opened, tmp_path: Path) -> Non
     assert too_wide(page) <= 0
 
 
+def test_on_a_phone_the_next_sample_is_a_button_away(open_page: Opened, viewer: Path) -> None:
+    page = open_page(viewer, size=PHONE)
+    page.locator("[role=option]").first.click()
+    page.get_by_role("button", name="Next sample").click()
+    expect(page.locator("#detail .response")).to_have_text("0 64 says 01")
+    page.get_by_role("button", name="← List").click()
+    expect(page.locator("[aria-selected=true]")).to_be_visible()
+
+
 def test_filters_and_search_find_what_they_say(open_page: Opened, viewer: Path) -> None:
     page = open_page(viewer)
     count = page.locator("#count")

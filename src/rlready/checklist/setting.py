@@ -120,7 +120,8 @@ def optimiser(runs: Runs) -> list[Fact]:
         named = {name: value for name in OPTIMISER if (value := entry.setting(name)) is not None}
         parts.append(f"{entry.folder}: {', '.join(f'{name}={_typed(value)}' for name, value in named.items())}")
         evidence += [entry.of_record(f"config.{name}", value) for name, value in named.items()]
-    text = f"AdamW with betas {BETAS[0]} and {BETAS[1]} and epsilon {EPSILON:g}; {'; '.join(first(parts))}."
+    constants = f"Betas {BETAS[0]} and {BETAS[1]} and epsilon {EPSILON:g} are constants of this version, not settings"
+    text = f"AdamW. {'; '.join(first(parts))}. {constants}."
     return [Fact(name="Optimiser", text=text, evidence=evidence)] if parts else []
 
 

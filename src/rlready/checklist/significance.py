@@ -15,7 +15,7 @@ from rlready.core.cells import counted
 from rlready.core.records import Estimate
 from rlready.core.result import TaskRecord
 
-BOOTSTRAP, STUDENT = "95 % bootstrap interval", "95 % Student's t interval"  # see core/stats.py
+BOOTSTRAP, STUDENT = "95 % Bayesian bootstrap interval", "95 % Student's t interval"  # see core/stats.py
 SIMULTANEOUS = "simultaneous 95 % interval (Bonferroni)"
 CORRECTED = ("behind", "loss_rise", "best.gain", "closest.lead")  # keys of figures that are of several comparisons
 PAIRED = (

@@ -250,6 +250,7 @@
     const columns = [column(sample, texts, same), against && column(other, against, same)];
     return [
       make("button", { type: "button", class: "back", click: () => document.body.classList.remove("reading") }, "← List"),
+      make("button", { type: "button", class: "back", click: () => move(1) }, "Next sample"),
       make("div", { class: "problem" }, make("h2", {}, make("bdi", {}, problemOf(sample))),
         make("button", { type: "button", click: () => moveProblem(-1) }, "Previous problem"),
         make("button", { type: "button", click: () => moveProblem(1) }, "Next problem")),
