@@ -878,6 +878,10 @@ def test_numbered_folders_are_in_order_and_of_one_run() -> None:
     assert set(runs_of(trl).values()) == {"out"}
     verl = [f"r/global_step_{n}/actor/huggingface" for n in (20, 3)]
     assert in_training_order(verl) == verl[::-1]
+    skyrl = [f"skyrl:eval/global_step_{step}_evals/gsm8k.jsonl" for step in (10, 2)]
+    assert in_training_order(skyrl) == skyrl[::-1]
+    assert list(labels(skyrl).values()) == ["global_step_10_evals", "global_step_2_evals"]
+    assert set(runs_of(["a/step-2/x.txt", "a/rows.jsonl"]).values()) == {None}
     assert list(labels(verl).values()) == ["global_step_20", "global_step_3"]
     assert order_warnings([*given, *trl, *verl[:1]]) == [
         "r: globalstep and step count different things, so the order of training is not known"

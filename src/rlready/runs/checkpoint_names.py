@@ -2,8 +2,9 @@
 
 ``RUN/checkpoints/step-40`` (rlready), ``RUN/checkpoint-40`` (Transformers, TRL), ``RUN/step_40`` (open-instruct),
 ``RUN/global_step_40/actor/huggingface`` (verl), ``RUN/epoch-3``, ``RUN/epoch-3-step-40``, ``RUN/iter_0000040``
-(Megatron), ``RUN/ba40`` (Composer), ``RUN/step40-tokens4B`` (OLMo), ``RUN/hf_step_40``, ``RUN/checkpoints/40``, and
-``RUN/steps-1-40``, of samples of several steps, of which the last counts.
+(Megatron), ``RUN/ba40`` (Composer), ``RUN/step40-tokens4B`` (OLMo), ``RUN/hf_step_40``, ``RUN/checkpoints/40``,
+``RUN/global_step_40_evals/NAME.jsonl`` (SkyRL's samples), and ``RUN/steps-1-40``, of samples of several steps, of which
+the last counts.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import PurePath
 NUMBERED = re.compile(
     r"(?:hf[-_])?(?:(?:ep|epoch)[-_=]?\d+[-_])?"  # of an epoch and a step, the step counts
     r"(global_?step|step|checkpoint|ckpt|epoch|ep|iter|ba|model(?=[-_]))(?:s-\d+)?[-_=]?(\d+)"
-    r"(?:[-_](?:hf|merged|tokens\d+[a-z]?))?",
+    r"(?:[-_](?:hf|merged|evals|tokens\d+[a-z]?))?",
     re.IGNORECASE,
 )
 FINAL = re.compile(r"(?:final|last)(?:[-_]\w+)?|\w+[-_](?:final|last)|merged", re.IGNORECASE)
@@ -40,7 +41,7 @@ def numbered(name: str, *, bare: bool = False) -> Numbered | None:
     ``bare``: whether a bare number counts as one in any folder.
     """
     path = PurePath(name)
-    while path.name in INSIDE:
+    while path.name in INSIDE or (path.suffix == ".jsonl" and NUMBERED.fullmatch(path.parent.name)):
         path = path.parent
     if path.name.isdecimal() and (bare or path.parent.name == PARENT):
         return Numbered(str(path), str(path.parent), "", int(path.name))
