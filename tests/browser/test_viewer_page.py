@@ -182,6 +182,9 @@ def test_the_first_wrong_step_is_said_and_marked(open_page: Opened, tmp_path: Pa
     marked = page.evaluate("[...CSS.highlights.get('fault')].map((range) => range.toString()).join('')")
     assert marked.endswith("99")
     assert marked in wrong
+    rows[0][0] |= {"truncated": True, "text": f"{wrong.rpartition(':')[0]} </think> {problem.answer}"}
+    page = open_page(run_of(tmp_path / "cut", rows, source))
+    expect(page.locator("#detail")).to_contain_text("Cut off at this step: ")
 
 
 def test_of_a_wrong_sample_its_answer_and_what_cut_it_off_are_said(open_page: Opened, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ tokens; the one that ends the turn is no part of the answer.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,11 @@ import numpy as np
 from rlready.core.errors import UserError
 from rlready.interchange.lines import read_objects
 from rlready.interchange.rollouts import Format, Request, choose_score, number, only_file, step_of
+from rlready.tasks.answers.ownpart import LAST_TOKEN
 from rlready.tasks.columns import Batch
 from rlready.tasks.table import Origin
 
 SUMMARY = "aggregated_results.jsonl"
-END = re.compile(r"(?:<\|[\w ]{1,40}\|>|</s>|<eos>|<end_of_turn>)\s*\Z")
 
 
 def files_of(path: Path) -> list[Path]:
@@ -57,7 +56,7 @@ def _ground_truth(extras: Any) -> Any:
 
 
 def _text(response: Any) -> str | None:
-    return END.sub("", response) if isinstance(response, str) else None
+    return LAST_TOKEN.sub("", response) if isinstance(response, str) else None
 
 
 SKYRL = Format(

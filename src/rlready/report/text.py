@@ -33,10 +33,11 @@ def safe(text: str) -> Markup:
 
 
 def unbroken(text: str) -> Markup:
-    """``text`` without line breaks at the hyphens of short words: names of checkpoints stay whole."""
+    """``text`` without line breaks at the hyphens of short words and before %: names and figures stay whole."""
     whole = Markup('<span class="whole">{}</span>')
+    words = text.replace(" %", "\u00a0%").split(" ")
     return Markup(" ").join(
-        whole.format(safe(word)) if "-" in word and len(word) <= SHORT else safe(word) for word in text.split(" ")
+        whole.format(safe(word)) if "-" in word and len(word) <= SHORT else safe(word) for word in words
     )
 
 

@@ -288,7 +288,8 @@
     ? ["Its answer: ", make("q", { dir: "auto" }, texts.said)] : ["It gives no answer."]));
   const faultOf = (sample, texts) => {
     const [begin, end, reason] = texts.fault, step = shortened(responseOf(texts).slice(begin, end).trim());
-    return make("p", { class: "note" }, step ? "First wrong step: "
+    const last = end >= responseOf(texts).split("</think>")[0].trimEnd().length;
+    return make("p", { class: "note" }, step ? (last && has(sample, "truncated") ? "Cut off at this step: " : "First wrong step: ")
       : `The thought ${has(sample, "truncated") ? "is cut off" : "ends"} too early: `,
       step && make("q", { class: "fault" }, step), `${step && ", "}${reason}.`);
   };

@@ -30,6 +30,7 @@ from rlready.report.stored_samples import StoredSample, StoredSamples
 from rlready.report.token_texts import Piece
 from rlready.runs.files import write_folder, write_text
 from rlready.tasks.answers.extract import marked
+from rlready.tasks.answers.ownpart import LAST_TOKEN
 
 VIEWER, FILES = "samples.html", "samples_files"
 PARTS = ("page.css", "credit.css", "viewer.css", "viewer.js", "viewer.html")
@@ -195,7 +196,7 @@ def _said(row: SampleRow) -> str | None:
     if row["correct"] or not row["answer_tokens"]:
         return None if row["correct"] else ""
     _, closed, after = row["text"].partition(CLOSE)
-    answer: str | None = (after if closed else row["text"]).strip()
+    answer: str | None = LAST_TOKEN.sub("", after if closed else row["text"]).strip()
     if answer is not None and len(answer) > SAID:
         answer = marked(row["text"])
     return None if answer is None else visible(one_line(answer, SAID))

@@ -13,6 +13,7 @@ THOUGHTS = (
     ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
 )
 MARKS = frozenset(opener[0] for opener, _ in THOUGHTS)
+LAST_TOKEN = re.compile(r"(?:<\|[\w ]{1,40}\|>|</s>|<eos>|<end_of_turn>)\s*\Z")  # which ends a turn
 TEMPLATE = re.compile(
     r"<\|(?:im_start|start_header_id|start)\|>\s*(?:user|system)"
     r"|<\|(?:user|im_end|eot_id|eom_id|end|return|endoftext|end_of_text)\|>"
