@@ -347,11 +347,11 @@ def test_overwrite_names_what_is_not_of_the_run(fake: Fake, capfd: Any, name: st
 
 
 def test_half_of_an_overwritten_run_is_not_continued(fake: Fake, capfd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed while the old run was being deleted: neither the old nor the new run finds its remains."""
+    """Killed while the old run was being moved aside: neither the old nor the new run finds its remains."""
     fake.ends = KeyboardInterrupt()
     rlready("sft seed=1 --out run", capfd)
     with monkeypatch.context() as patch:
-        patch.setattr("rlready.runs.overwrite.remove", lambda path: 1 / 0)
+        patch.setattr("rlready.runs.overwrite.rename", lambda *_: 1 / 0)
         assert rlready("sft seed=2 --out run --overwrite", capfd)[0] == 1
     assert Path("run/log.jsonl").exists()
     assert read_json(Path("run/record.json"))["status"] == "overwritten"
@@ -514,7 +514,7 @@ def test_a_sweep_that_was_begun_in_its_own_folder_renames_paths_of_jobs_only(tmp
 
 def test_the_name_of_a_run_folder_has_no_line_break(tmp_path: Path) -> None:
     with (
-        pytest.raises(UserError, match="holds a control character: choose another --out"),
+        pytest.raises(UserError, match="holds a control character or is not UTF-8: choose another --out"),
         Run(tmp_path / "a\nb", "sft", SFTConfig()),
     ):
         pass
@@ -591,3 +591,46 @@ def test_data_that_changes_while_it_is_read_is_refused(fake: Fake) -> None:
         rows.write_text("12")
         with pytest.raises(UserError, match=r"rows\.jsonl changed while sft was reading: start again"):
             run.note_data(id="rows", path=rows, role="sft")
+
+
+def test_a_run_that_is_refused_after_it_has_claimed_its_folder_gives_back_what_was_there(
+    fake: Fake, capfd: Any
+) -> None:
+    """What only shows with the model, such as a context that is too short; after a minute of work the new run stays."""
+    assert rlready("sft seed=1 --out run", capfd)[0] == 0
+    Path("run/checkpoints/step-1").mkdir(parents=True)
+    before = content(Path("run"))
+    fake.ends = UserError("the prompt is longer than the context")
+    code, says = rlready("sft seed=2 --out run --overwrite", capfd)
+    assert (code, says) == (2, "rlready: the prompt is longer than the context")
+    assert content(Path("run")) == before
+    assert Path("run/checkpoints/step-1").is_dir()
+    assert not list(Path("run").glob("*.tmp-*"))
+    fake.ends = KeyboardInterrupt()
+    assert rlready("sft seed=2 --out run --overwrite", capfd)[0] == 130
+    assert read_json(Path("run/record.json"))["config"]["seed"] == 2
+    assert not list(Path("run").glob("*.tmp-*"))
+
+
+def test_what_was_overwritten_is_deleted_once_a_minute_of_work_is_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Run(tmp_path, "sft", SFTConfig()) as run:
+        run.claim()
+        run.write_result(Done(headline="first"))
+
+    def refused_at_last() -> None:
+        token = invocation.set(Invocation("rlready sft", overwrite=True))
+        with Run(tmp_path, "sft", SFTConfig()) as run:
+            invocation.reset(token)
+            run.claim()
+            assert list(tmp_path.glob("overwritten.tmp-*"))
+            run.write_result(Done(headline="second"))
+            raise UserError("no more")
+
+    for settled, kept in ((60.0, "first"), (0.0, "second")):
+        monkeypatch.setattr("rlready.runs.overwrite.SETTLED", settled)
+        with pytest.raises(UserError, match="no more"):
+            refused_at_last()
+        assert read_json(tmp_path / "result.json")["headline"] == kept
+        assert not list(tmp_path.glob("*.tmp-*"))

@@ -23,7 +23,7 @@ from rlready.runs.record import CONFIG, DONE, OVERWRITTEN, RECORD, RUNNING, RunR
 RUNS = Path("runs")
 MOST = 20_000  # folders in which runs are looked for
 MODEL = ("config.json", "adapter_config.json")  # one of these stands beside the weights
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # or a byte that is not UTF-8
 WITHOUT_RUNS = ("checkpoints", "state")  # folders of a run in which no run is
 PAGE = "report.html"
 START = {RECORD, CONFIG, lock.NAME, PAGE}  # what may be there before a run has done any work
@@ -135,7 +135,7 @@ def refuse_foreign_files(out: Path) -> None:
     UserError, too, for a name with a control character, such as a line break, which no list of paths can hold.
     """
     if CONTROL.search(str(out)):
-        raise UserError(f"--out: {str(out)!r} holds a control character: choose another --out")
+        raise UserError(f"--out: {str(out)!r} holds a control character or is not UTF-8: choose another --out")
     if out.is_symlink() and not out.exists():
         raise UserError(
             f"--out {out} is a symbolic link to {os.readlink(out)}, which is not there: choose another --out"

@@ -1,12 +1,19 @@
-"""What ``--overwrite`` deletes: all that the run in a folder has written, and nothing else."""
+"""What ``--overwrite`` deletes: all that the run in a folder has written, and nothing else.
+
+It is moved aside first, and put back if the new run is refused for its inputs, some of which only show when a model is
+loaded or the first response is verified.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 import shlex
+import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from os import rename
 from pathlib import Path, PurePath
 
 from rlready.core.errors import UserError
@@ -14,8 +21,8 @@ from rlready.core.result import RESULT
 from rlready.core.settings import Config
 from rlready.runs import lock
 from rlready.runs.checksums import BASE, CARD, CHECKSUMS, LINE
-from rlready.runs.files import LEFTOVER, plain, remove
-from rlready.runs.folders import START, read_record
+from rlready.runs.files import LEFTOVER, os_errors_named, plain, remove
+from rlready.runs.folders import START, nothing_done, read_record
 from rlready.runs.lineage import models_behind, models_of_runs
 from rlready.runs.log import DRAWN, LOG
 from rlready.runs.record import DONE, OVERWRITTEN, RECORD, Note, RunRecord
@@ -38,13 +45,59 @@ WRITES = {
 EVERY = START | {RESULT, "samples.html", "samples_files"}
 DEPTH_OF_JOBS = {"demo": 1, "sweep": 2}  # of folders
 DEEPEST = 3  # folders below an input in which links are looked for
+SETTLED = 60.0  # seconds of work after which a refused run is not given up for the one that it overwrites
 CHECKPOINT = re.compile(rf"step-\d+|{LEFTOVER.pattern}")
 
 
-def empty_folder(out: Path, configs: Sequence[Config], command: str = "", noted: Sequence[Note] = ()) -> None:
-    """Delete what is in a folder, all of it of a run that is overwritten or has done nothing.
+class Replaced:
+    """What the run in a folder has written, moved into a temporary folder there; its record says that first.
 
-    The record says so first and is deleted last, so that a kill in between leaves no run that seems whole.  UserError
+    A kill leaves no run that seems whole, and what was moved is deleted with other temporary files.
+    """
+
+    def __init__(self, out: Path, record: RunRecord) -> None:
+        self._out, self._aside, self._since = out, out / f"overwritten.tmp-{os.getpid()}", time.monotonic()
+        remove(self._aside)
+        with os_errors_named(out):
+            self._aside.mkdir()
+            shutil.copy2(out / RECORD, self._aside)
+        record.status = OVERWRITTEN
+        record.save(out)
+        self._move(out, self._aside)
+
+    def settle(self) -> bool:
+        """Delete it if the new run has worked for long enough to be kept, whatever happens; whether it has."""
+        settled = time.monotonic() - self._since >= SETTLED
+        if settled:
+            self.delete()
+        return settled
+
+    def delete(self) -> None:
+        remove(self._aside)
+
+    def put_back(self) -> None:
+        """Delete what the new run has written, and make the folder what it was; the record comes last."""
+        for path in self._out.iterdir():
+            if path.name not in (lock.NAME, RECORD, self._aside.name):
+                remove(path)
+        self._move(self._aside, self._out)
+        with os_errors_named(self._out):
+            rename(self._aside / RECORD, self._out / RECORD)
+        self.delete()
+
+    def _move(self, source: Path, to: Path) -> None:
+        with os_errors_named(to):
+            for path in list(source.iterdir()):
+                if path.name not in (lock.NAME, RECORD, self._aside.name):
+                    rename(path, to / path.name)
+
+
+def empty_folder(
+    out: Path, configs: Sequence[Config], command: str = "", noted: Sequence[Note] = ()
+) -> Replaced | None:
+    """Empty a folder: what a run has done there is moved aside, and deleted where it has done nothing.
+
+    UserError
     if an input that ``configs``, ``command`` or ``noted`` name would be deleted, a model that it was made from or that
     a run named there has read, or anything else that the run in the folder has not written.
     """
@@ -65,11 +118,12 @@ def empty_folder(out: Path, configs: Sequence[Config], command: str = "", noted:
                 f"{out} cannot be overwritten: it also holds {', '.join(others[:3])}{more}, not written by its run of "
                 f"{old.verb}: move that elsewhere, or choose another --out"
             )
-        old.status = OVERWRITTEN
-        old.save(out)
+        if not nothing_done(out):
+            return Replaced(out, old)
     for path in out.iterdir():
         if path.name not in (lock.NAME, RECORD):
             remove(path)
+    return None
 
 
 def foreign_entries(folder: Path, record: RunRecord) -> Iterator[Path]:
@@ -88,7 +142,8 @@ def foreign_entries(folder: Path, record: RunRecord) -> Iterator[Path]:
     if record.verb == "sweep":
         yield from folder.glob("export/*/outputs")
     for file in folder.glob(f"*/**/{RECORD}"):
-        if not _is_job(file.parent, folder, record.verb):
+        left = LEFTOVER.fullmatch(file.relative_to(folder).parts[0])  # of a run that was killed while it overwrote
+        if not left and not _is_job(file.parent, folder, record.verb):
             yield file.parent
 
 

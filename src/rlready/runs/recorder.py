@@ -25,8 +25,20 @@ from rlready.runs.invocation import Invocation
 from rlready.runs.licences import Source, output_licence
 from rlready.runs.lineage import base_folder
 from rlready.runs.lock import refuse_moved
+from rlready.runs.overwrite import Replaced
 from rlready.runs.provenance import content_digest
-from rlready.runs.record import DEFAULT, RUNNING, Attempt, DataNote, ModelNote, Note, Overlap, RunRecord, directory_of
+from rlready.runs.record import (
+    CODE_OF,
+    DEFAULT,
+    RUNNING,
+    Attempt,
+    DataNote,
+    ModelNote,
+    Note,
+    Overlap,
+    RunRecord,
+    directory_of,
+)
 from rlready.runs.stated_licence import NOT_STATED, Stated, licence_of, licence_of_model, licence_on_hub
 
 BASE = "base of the adapter"  # the role of a model
@@ -41,10 +53,14 @@ class Recorder:
 
     Of several processes of a run (torchrun), rank 0 alone hashes and writes.
 
-    ``_attempt`` is the last attempt of the record.
+    ``finished``: the folder holds the result of this very run.  ``_attempt`` is the last attempt of the record,
+    ``_inside`` the run of which this one is a job, and ``_replaced`` what stood in the folder if it can be put back.
     """
 
     record: RunRecord
+    finished = False
+    _inside: Recorder | None = None
+    _replaced: Replaced | None = None
     _claimed = False
     _attempt: Attempt
     _meter: EnergyMeter | None = None
@@ -100,6 +116,11 @@ class Recorder:
         if text not in self.record.warnings:
             self.record.warnings.append(text)
             self._save()
+
+    def _note_code(self, setting: str, path: str, file: Path) -> None:
+        """Record the code that a setting names, such as a verifier; if it changes, the run is refused as for data."""
+        if not self.finished:
+            self.note_data(id=path, role=f"{CODE_OF}{setting}", path=file)
 
     def note_data(
         self,
@@ -210,6 +231,11 @@ class Recorder:
         yield
         self.record.files |= checksums(self.out, path)
         self._save()
+        run: Recorder | None = self
+        while run:  # and those that this one is a job of
+            if run._replaced and run._replaced.settle():
+                run._replaced = None
+            run = run._inside
 
     def write_result(self, result: Result) -> None:
         """Store the verb's result; the folder must have been claimed."""

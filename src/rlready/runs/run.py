@@ -49,7 +49,7 @@ from rlready.runs.lock import HeldFolder
 from rlready.runs.log import DRAWN, LOG, sync_log
 from rlready.runs.moved import rename_paths
 from rlready.runs.overwrite import empty_folder
-from rlready.runs.record import CODE_OF, CONFIG, DONE, EDITED, PRESET, RunRecord, is_edited
+from rlready.runs.record import CONFIG, DONE, EDITED, PRESET, RunRecord, is_edited
 from rlready.runs.recorder import Recorder, now
 from rlready.runs.results import checked
 
@@ -60,12 +60,8 @@ _running: ContextVar[Run | None] = ContextVar("running", default=None)
 
 
 class Run(Recorder):
-    """One verb in one folder, from entering to leaving the ``with`` block.
+    """One verb in one folder, from entering to leaving the ``with`` block."""
 
-    ``finished``: the folder holds the result of this very run.
-    """
-
-    finished = False
     _earlier: RunRecord | None = None  # of the attempts before
     _lengthened: Sequence[str] = ()  # settings with which it goes on for longer, in words
 
@@ -139,7 +135,13 @@ class Run(Recorder):
                 note(f"{self.out}: finished {self.record.end}{other}; nothing computed again")
             return
         try:
+            if self._replaced and isinstance(error, UserError):
+                self._replaced.put_back()
+                note(f"{self.out}: the run that was there is left as it was")
+                return
             self._end(error)
+            if self._replaced:
+                self._replaced.delete()
         finally:
             self._held.release()
         if isinstance(error, (UserError, KeyboardInterrupt)):
@@ -179,7 +181,7 @@ class Run(Recorder):
             old = read_record(self.out)
             if old and old.part_of and not self._called.part_of:
                 raise UserError(f"{self.out} cannot be overwritten: it is part of a run of {old.part_of}")
-            empty_folder(self.out, (self.config, *jobs), self._called.command, self.record.notes)
+            self._replaced = empty_folder(self.out, (self.config, *jobs), self._called.command, self.record.notes)
             if old:
                 self.record.overwritten = old.all_attempts
             if self._called.command and not self._inside:
@@ -238,11 +240,6 @@ class Run(Recorder):
         self.record.config = plain(resolved)
         self.record.origins |= dict.fromkeys(preset, PRESET)
         return resolved
-
-    def _note_code(self, setting: str, path: str, file: Path) -> None:
-        """Record the code that a setting names, such as a verifier; if it changes, the run is refused as for data."""
-        if not self.finished:
-            self.note_data(id=path, role=f"{CODE_OF}{setting}", path=file)
 
     def _accepted(self, earlier: RunRecord) -> RunRecord:
         """The record of a run that this one continues; UserError if it has another verb or settings, or if one of its
