@@ -607,6 +607,12 @@ def test_a_lead_within_its_interval_is_not_one(models: str, said: str) -> None:
     free = {"b": scores(0, Estimate(-0.01, -0.1, 0.08, 40)).scores["b"]}
     also = "Use b with a budget of 64 tokens; without one it is about as accurate"
     assert next_action(setting, budgets, pair, names, free) == f"{also}. {more}"
+    free = {"b": scores(0, Estimate(0.4, 0.2, 0.6, 40)).scores["b"]}
+    better = "Use b without a budget: it is 40 points more accurate than with 64 tokens"
+    assert next_action(setting, budgets, pair, names, free) == f"{better}. {more}"
+    ahead = [scores(16, Estimate(0.4, 0.2, 0.6, 40)), budgets[-1]]
+    said = next_action(setting, ahead, pair, names, {})
+    assert said.startswith("Use b with a budget of 16 tokens, where it is more accurate than with 64. ")
     worse = {"b": scores(0, Estimate(-0.2, -0.3, -0.1, 40)).scores["b"]}
     assert next_action(setting, budgets, pair, names, worse) == next_action(setting, budgets, pair, names, {})
     limited = replace(setting, limit=64)

@@ -61,13 +61,21 @@ def next_action(
     enough = _enough(budgets, model)
     if pair is None and len(budgets) == 1:
         return ""
-    limit = "a limit" if setting.limit else "a budget"
+    limit, largest = "a limit" if setting.limit else "a budget", budgets[-1].budget
     said = f"Use {short[model]}" + ("" if enough is None else f" with {limit} of {enough:,} tokens")
-    if enough != budgets[-1].budget:
-        said += f", where it is about as accurate as with {budgets[-1].budget:,}"
+    if enough != largest:
+        change = next(row.scores[model].change for row in budgets if row.budget == enough)
+        better = change is not None and _moved(change) > 0
+        said += f", where it is {'more accurate than' if better else 'about as accurate as'} with {largest:,}"
     free = unconstrained.get(model)
-    if enough is not None and free and free.change and _as_accurate(free.change):
-        said += "; without one it is about as accurate"
+    if enough is not None and free and free.change:
+        if _moved(free.change) > 0:
+            points = decimal(100 * free.change.value, decimals(free.change, 100))
+            said = (
+                f"Use {short[model]} without {limit}: it is {points} points more accurate than with {largest:,} tokens"
+            )
+        elif _moved(free.change) == 0:
+            said += "; without one it is about as accurate"
     if pair is None or pair.significant:
         return f"{said}."
     return f"{said}. {to_separate(short[pair.best], short[pair.rival], pair.lead, pair.more_problems)}"
@@ -79,12 +87,12 @@ def _enough(budgets: Sequence[BudgetScores], model: str) -> int | None:
         change = row.scores[model].change
         if change is None:
             return row.budget
-        if _as_accurate(change):
+        if _moved(change) >= 0:
             return row.budget
     return budgets[-1].budget
 
 
-def _as_accurate(change: Estimate) -> bool:
-    """Whether a change of accuracy is a loss of at most one standard error."""
+def _moved(change: Estimate) -> int:
+    """The sign of a change of accuracy, 0 for one of at most one standard error."""
     loss = Estimate(-change.value, -change.high, -change.low, change.n)
-    return loss.value <= standard_error(loss, 1)
+    return int(change.value > standard_error(change, 1)) - int(loss.value > standard_error(loss, 1))
