@@ -734,6 +734,10 @@ def test_show_credit_reads_texts_and_samples(
     assert "://" not in Path(shown["page"]).read_text()
     assert main(["show", "--credit", str(tuned), text]) == 0
     assert "sum " in capsys.readouterr().out
+    assert main(["show", "--credit", str(tuned), text, "--out", str(tmp_path / "o")]) == 0  # its own page is replaced
+    capsys.readouterr()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/credit.html").write_text("my notes")
     binary = tmp_path / "binary.txt"
     binary.write_bytes(b"\xff\xfe a")
     for words, message in (
@@ -744,9 +748,12 @@ def test_show_credit_reads_texts_and_samples(
         ([str(tuned), text, "reference_at=0.02"], "no checkpoint was kept"),
         ([str(tuned), str(binary)], "not UTF-8 text"),
         ([str(tuned), text, "--out", str(rows)], "this is a file"),
+        ([str(tuned), text, "--out", str(tmp_path / "mine")], "is not a page of show --credit; choose another --out"),
+        ([str(tuned), text, "--out", str(tmp_path / "rl")], "is the folder of a run"),
     ):
         assert main(["show", "--credit", *words]) == 2
         assert message in capsys.readouterr().err
+    assert (tmp_path / "mine/credit.html").read_text() == "my notes"
 
 
 def test_settings_of_dense_credit_are_refused_elsewhere(tmp_path: Path) -> None:

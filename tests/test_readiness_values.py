@@ -23,7 +23,7 @@ from rlready.readiness import overfitting
 from rlready.readiness.adaptive_sampling import Counts, plan, waves
 from rlready.readiness.comparison import compare
 from rlready.readiness.group_signal import histogram
-from rlready.readiness.next_step import EASIER, LONGER, next_action, separation
+from rlready.readiness.next_step import EASIER, HARDER, LONGER, next_action, separation
 from rlready.readiness.overfitting import against_minimum, along_runs
 from rlready.readiness.passk import Floats, counts, pass_at_k, pass_at_k_stopped
 from rlready.readiness.ranking import Ranking, comparisons, gap_of_shares, large, listed, rank
@@ -416,6 +416,7 @@ def test_equal_checkpoints_and_unsolved_problems_are_said() -> None:
     assert one.headline() == "Do not start RL: a solved no problem."
     assert none.drops() == one.drops() == []
     assert [next_action(none), next_action(one, 0.5), next_action(none, 0.6)] == [EASIER, EASIER, LONGER]
+    assert next_action(replace(one, pass_1=np.ones(len(one.pass_1)))) == HARDER
     assert [one.checkpoint(0, "a").advice, none.checkpoint(1, "b").next_in_brief] == ["unsolved", "no signal"]
 
 

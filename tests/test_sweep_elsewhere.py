@@ -212,6 +212,10 @@ def test_what_has_not_been_trained_to_its_end_waits(tmp_path: Path, capfd: Any) 
         assert sweep(config, out).waiting == EXPORTS, reason
         assert f"{EXPORTS[0]} waits: " in (said := capfd.readouterr().err)
         assert reason in said
+    problems = tmp_path / "problems.jsonl"
+    problems.write_text('{"prompt": "1 + 1", "answer": "2"}\n')
+    with pytest.raises(UserError, match=r"problems\.jsonl:1: not a row of a table of outcomes; choose another --out"):
+        import_outcome(ImportConfig(export=str(first), outcome="0.61"), problems)
     imported = import_outcome(ImportConfig(export=str(first), outcome="0.61"))
     assert (imported.outcome, imported.text) == (0.61, str(first / "outcome.json"))
     trained(second, 0.1, 0.3, 0.2, steps=2)

@@ -139,14 +139,17 @@ def _family(folder: Path, tool: Tool, settings: RLConfig, found: Outcome, edited
 
 
 def _rows(table: Path) -> list[tuple[str, object]]:
-    """The lines of a table that is there, each with its export; UserError if they are not JSON objects."""
+    """The lines of a table that is there, each with its export; UserError if they have no checkpoint and outcome."""
     if not table.exists():
         return []
     lines = [line for line in text_of(table, "strict").removeprefix("\ufeff").split("\n") if line.strip()]
     found = []
     for number, line in enumerate(lines, start=1):
         try:
-            found.append((line, json.loads(line).get("export")))
+            row = json.loads(line)
+            if not {"checkpoint", "outcome"} <= row.keys():
+                raise ValueError
+            found.append((line, row.get("export")))
         except (ValueError, AttributeError, RecursionError):
             raise UserError(f"{table}:{number}: not a row of a table of outcomes; choose another --out") from None
     return found

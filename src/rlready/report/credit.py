@@ -7,6 +7,7 @@ colour.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -18,9 +19,11 @@ from rlready.core.errors import UserError
 from rlready.core.text import visible
 from rlready.credit.token_credit import TokenCredit
 from rlready.report.text import safe
-from rlready.runs.files import write_text
+from rlready.runs.files import text_of, write_text
+from rlready.runs.record import RECORD
 
 LEVELS = 4
+BEGIN = '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Dense credit</title>'
 BELOW, ABOVE = (223, 215, 208, 202), (153, 117, 75, 33)  # of 256 colours, from weak to strong
 STYLE = """
 .credit { white-space: pre-wrap; line-height: 1.9; }
@@ -69,7 +72,7 @@ def page(readings: Sequence[TokenCredit], about: str) -> str:
         "".join((files(__package__) / name).read_text(encoding="utf-8") for name in ("page.css", "credit.css")) + STYLE
     )
     return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Dense credit</title>'
+        f"{BEGIN}"
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         f"<style>{css}</style></head><body><main><h1>Dense credit</h1><p>{safe(about)}</p>{''.join(body)}</main></body>"
         "</html>\n"
@@ -83,8 +86,12 @@ def _span(piece: str, value: float, unit: float) -> Markup:
 
 
 def write_page(readings: Sequence[TokenCredit], about: str, folder: Path) -> Path:
-    """Raises UserError where ``folder`` is a file."""
+    """Raises UserError where ``folder`` is a file or the folder of a run, or has a page that is none of these."""
     path = folder / "credit.html"
+    if (folder / RECORD).exists():
+        raise UserError(f"{folder} is the folder of a run, which is not to hold other files; choose another --out")
+    if os.path.lexists(path) and not (path.is_file() and text_of(path).startswith(BEGIN)):
+        raise UserError(f"{path} is there, and is not a page of show --credit; choose another --out")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
