@@ -491,17 +491,20 @@ def in_short(stored: Stored, scores: Scores) -> str:
   excludes little; none is significantly above 0.
 - RL from the checkpoint that the tool picks ends above RL from the highest pass@1 in each of three seeds of SFT, by
   {listed(leads)} points; it ends {listed(behind_best(rows))} points below RL from the best start, which only RL itself
-  shows. Three seeds are too few for an interval. The lowest held-out loss picks the same checkpoints as the tool does,
+  shows. Three seeds are too few for an interval, and chance is not excluded: two runs of RL from one checkpoint differ
+  by more than the smallest of the three (next line). The lowest held-out loss picks the same checkpoints as the tool
+does,
   so that here the tool adds nothing to it.
 - A second seed of RL from the same checkpoint changes its end by {100 * repeated(rows):.1f} points (root mean square of
   eight differences); the ends of the recipes lie {100 * spread(rows):.1f} points apart.
+  The recipes of 400 rows take twice the SFT steps of the others, so that what they show is not at equal SFT compute.
 - *instance*: {PRIMARY} is not above pass@1 by more than chance ({shown(others[PRIMARY].gain)}), and less so without
   one odd run (below). In
   {few_end_lower(of_part(stored, INSTANCE))} RL after 250 rows twelve times ends below RL after 1,000 rows three times;
   held-out loss, whose comparison is forced here, has a correlation of {shown(others[LOSS].spearman)}.
 - *trajectory*: the tool picks the checkpoint after four epochs, before the onset of overfitting. RL from there ends
   {" and ".join(shown(each, 100, 1) for each in first)} points above RL from the highest pass@1 and from the last
-  checkpoint, which are one and the same.
+  checkpoint, which are one and the same (intervals over problems, one run of RL each).
 - In [an earlier sweep](../predict/README.md) of other recipes, with 28 steps and a budget of 56 tokens, pass@1 had a
   correlation of 0.76 [0.09, 0.96] with the ends; the two intervals overlap. Here the reward of the first ten steps of
   RL has a correlation of

@@ -167,7 +167,9 @@ it must be whole.
 The changes are counted below Python, by a library that is loaded before the others, so that the writes of torch,
 safetensors and Arrow count too. A kill is planned at each of them, save those that only write on in the same file, and
 nine in ten of those of `sweep` and `demo`, which call the other verbs. Of {stored["planned"]:,} trials that are planned
-{total["trials"]:,} were done, in random order, in {stored["seconds"] / 60:.0f} minutes.
+{total["trials"]:,} were done, in random order, in {stored["seconds"] / 60:.0f} minutes; in most of them a run was
+struck
+several times.
 
 {table([head, *rows])}
 
