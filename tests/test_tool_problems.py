@@ -110,6 +110,18 @@ def test_a_prompt_of_several_problems_is_matched_with_none(tmp_path: Path) -> No
     assert ranked(tmp_path / "run", source, problems=named).problems == ["y"]
 
 
+def test_a_problem_that_is_named_twice_with_one_answer_is_matched_with_the_first(tmp_path: Path) -> None:
+    """With two answers it is not known which one was asked."""
+    lines(tmp_path / "0.jsonl", rows_of_verl(["1"], ["0111"]))
+    source = f"verl:{tmp_path / '0.jsonl'}?score=score"
+    twice = [{"id": name, "prompt": "Find x.", "answer": "1"} for name in "ab"]
+    again = str(lines(tmp_path / "twice.jsonl", twice))
+    assert ranked(tmp_path / "run", source, problems=again).problems == ["a"]
+    other = str(lines(tmp_path / "other.jsonl", [twice[0], twice[1] | {"answer": "2"}]))
+    with pytest.raises(UserError, match="no problem has the id or the prompt"):
+        ranked(tmp_path / "none", source, problems=other)
+
+
 def test_two_environments_of_prime_rl_have_no_problem_in_common(tmp_path: Path) -> None:
     rows = [episode(env={"id": name, "name": name}) for name in ("math", "math", "science")]
     assert alone(f"prime-rl:{lines(tmp_path / 'a.jsonl', rows)}").problem_ids == ["sum-0 [math]", "sum-0 [science]"]

@@ -19,6 +19,7 @@ from rlready.predict.cells import is_number, number_of
 from rlready.runs.files import text_of
 
 LOGS = "log-*.jsonl"
+AT_N = re.compile(r"@\d+\Z")
 ACCURACY = re.compile(r"val-core/.*/(?:acc|reward)/mean@\d+", re.DOTALL)  # reward where a verifier gives no acc
 TEXTS = ("", ".log", ".txt", ".out", ".err")
 PRINTED = re.compile(
@@ -55,6 +56,7 @@ def accuracies(logs: Sequence[Path], metric: str) -> tuple[str, dict[float, floa
 
     UserError for what is no such log, and for accuracies of several names unless ``metric`` is one of them.
     """
+    metric = AT_N.sub("", metric)
     points: dict[float, float] = {}
     names: dict[str, None] = {}
     for log in logs:

@@ -81,14 +81,19 @@ def _apart(whole: str, begin: int, length: int) -> bool:
 
 
 class Prompts:
-    """The prompts of the named problems: ``own`` by id, and ``ids`` by prompt, "" for the prompt of several."""
+    """The prompts of the named problems: ``own`` by id, and ``ids`` by prompt, "" for the prompt of several.
+
+    Of problems with one prompt and one answer, which a file holds twice, the first is meant.
+    """
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.own = {problem.id: _bare(problem.prompt) for problem in problems}
         self.ids: dict[str, str] = {}
-        for name, prompt in self.own.items():
-            if prompt:
-                self.ids[prompt] = "" if prompt in self.ids else name
+        answers: dict[str, str] = {}
+        for problem in problems:
+            if prompt := self.own[problem.id]:
+                again = answers.setdefault(prompt, problem.answer) != problem.answer
+                self.ids[prompt] = "" if again else self.ids.get(prompt, problem.id)
         self.finder = Finder(self.ids)
 
     def agree(self, asked: Mapping[str, str]) -> bool:
