@@ -250,8 +250,8 @@ measured change is {shown(at_length(found, LENGTHS[-1]))}, the slope
 {shown(slopes[-1][1])}. A use of influence that needs whole RL steps, such as a choice of problems, is not supported
 by this page. Between 0.0001 and 0.003 of the norm nothing was measured, and RL of larger models, at learning rates of
 1e-6 to 2e-5, may take steps that are shorter than the longest here. The measured change is that of a fixed set of
-samples, as influence is defined. Whether reward follows
-log-probability is not measured here, and neither is a whole RL run.
+samples, as influence is defined. Whether reward follows log-probability is not measured here, and neither is a whole
+RL run.
 """
 
 

@@ -242,8 +242,7 @@ RL improves accuracy on problems whose templates were never trained on. Most of 
 the policy samples less from the tail of its distribution, which a lower temperature does for SFT as well. What remains
 when each model is sampled at its own best temperature is what RL adds to the checkpoint that it starts from. In three
 of the five seeds that is not the last one of SFT; the last one, and SFT for as many more steps, were not compared. The
-checkpoint is chosen by accuracy alone, so
-thoughts may be longer after RL than before.
+checkpoint is chosen by accuracy alone, so thoughts may be longer after RL than before.
 The page says nothing about larger models, other tasks, or one algorithm against another.
 
 ![RL against SFT at every budget](figure.svg)

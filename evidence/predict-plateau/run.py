@@ -493,8 +493,7 @@ def in_short(stored: Stored, scores: Scores) -> str:
   {listed(leads)} points; it ends {listed(behind_best(rows))} points below RL from the best start, which only RL itself
   shows. Three seeds are too few for an interval, and chance is not excluded: two runs of RL from one checkpoint differ
   by more than the smallest of the three (next line). The lowest held-out loss picks the same checkpoints as the tool
-does,
-  so that here the tool adds nothing to it.
+  does, so that here the tool adds nothing to it.
 - A second seed of RL from the same checkpoint changes its end by {100 * repeated(rows):.1f} points (root mean square of
   eight differences); the ends of the recipes lie {100 * spread(rows):.1f} points apart.
   The recipes of 400 rows take twice the SFT steps of the others, so that what they show is not at equal SFT compute.

@@ -148,7 +148,7 @@ def page(stored: dict[str, Any], total: Counter[str]) -> str:
     soak = [line for line in stored["soak"] if line["step"] in (100, FROM) or not line["step"] % 1000]
     kinds = {**stored["fuzz"]["kinds"], "all": stored["fuzz"]["total"]}
     fuzz = [[kind, *(f"{n[key]:,}" for key in ("tried", "accepted", "refused", *BAD))] for kind, n in kinds.items()]
-    folders = stored["checkpoints"]
+    folders, strikes = stored["checkpoints"], sum(total.get(key, 0) for key in COLUMNS)
     clean = "In the trials of this table, each on a program in which earlier faults were fixed, nothing was found."
     listed = "\n".join(f"- {line}" for line in stored["found"]) or clean
     return f"""# Runs that are killed, and runs that go on for long
@@ -167,9 +167,8 @@ it must be whole.
 The changes are counted below Python, by a library that is loaded before the others, so that the writes of torch,
 safetensors and Arrow count too. A kill is planned at each of them, save those that only write on in the same file, and
 nine in ten of those of `sweep` and `demo`, which call the other verbs. Of {stored["planned"]:,} trials that are planned
-{total["trials"]:,} were done, in random order, in {stored["seconds"] / 60:.0f} minutes; in most of them a run was
-struck
-several times.
+{total["trials"]:,} were done, in random order, in {stored["seconds"] / 60:.0f} minutes. On average a
+run was struck {strikes / total["trials"]:.1f} times in a trial.
 
 {table([head, *rows])}
 
