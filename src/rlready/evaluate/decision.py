@@ -58,15 +58,14 @@ def next_action(
 ) -> str:
     """Which model to use at which budget, and what it would cost to know more; "" without a choice."""
     model = pair.best if pair else next(iter(budgets[-1].scores))
-    enough = _enough(budgets, model)
+    change, enough = _enough(budgets, model)
     if pair is None and len(budgets) == 1:
         return ""
     limit, largest = "a limit" if setting.limit else "a budget", budgets[-1].budget
     said = f"Use {short[model]}" + ("" if enough is None else f" with {limit} of {enough:,} tokens")
     if enough != largest:
-        change = next(row.scores[model].change for row in budgets if row.budget == enough)
-        better = change is not None and _moved(change) > 0
-        said += f", where it is {'more accurate than' if better else 'about as accurate as'} with {largest:,}"
+        how = "more accurate than" if change and _moved(change) > 0 else "about as accurate as"
+        said += f", where it is {how} with {largest:,}"
     free = unconstrained.get(model)
     if enough is not None and free and free.change:
         if _moved(free.change) > 0:
@@ -81,15 +80,13 @@ def next_action(
     return f"{said}. {to_separate(short[pair.best], short[pair.rival], pair.lead, pair.more_problems)}"
 
 
-def _enough(budgets: Sequence[BudgetScores], model: str) -> int | None:
-    """The smallest budget at which a model is at most one standard error less accurate than at the largest."""
-    for row in budgets:
-        change = row.scores[model].change
-        if change is None:
-            return row.budget
-        if _moved(change) >= 0:
-            return row.budget
-    return budgets[-1].budget
+def _enough(budgets: Sequence[BudgetScores], model: str) -> tuple[Estimate | None, int | None]:
+    """The smallest budget at which a model is at most one standard error less accurate than at the largest.
+
+    Before it stands the change of accuracy there, None at the largest.
+    """
+    changes = ((row.scores[model].change, row.budget) for row in budgets)
+    return next((found for found in changes if found[0] is None or _moved(found[0]) >= 0), (None, budgets[-1].budget))
 
 
 def _moved(change: Estimate) -> int:

@@ -124,9 +124,8 @@ class Ranking:
     def rule(self) -> str:
         """The rule in a sentence, to be printed with the result."""
         close = "of those within one standard error of the best, and then of the best pass@1, take the fewest steps"
-        figures = self.by if self.by == "pass@1" else f"{self.by} or pass@1"
-        dominated = f"drop what ranks below it and is significantly worse in {figures}"
-        return f"drop what is {ONSET}; rank by {self.by}; {close}, as further SFT can overfit; {dominated}."
+        worse = f"what ranks below it and is significantly worse in {' or '.join(dict.fromkeys((self.by, 'pass@1')))}"
+        return f"drop what is {ONSET}; rank by {self.by}; {close}, as further SFT can overfit; drop {worse}."
 
     def checkpoint(self, i: int, name: str) -> RankedCheckpoint:
         """The record of one checkpoint's rank."""
@@ -160,8 +159,7 @@ class Ranking:
         if tied:
             n = next(f"{b.n:,} {b.varies}" for b in self.behind if b)
             others = listed(tied) if len(tied) <= HEADED else f"{len(tied)} others"
-            differ = "is not significantly different" if len(tied) == 1 else "are not significantly different"
-            return f"Start RL from {name}; on {n} {others} {differ}."
+            return f"Start RL from {name}; on {n} {others} {'is' if len(tied) == 1 else 'are'} {WORDS['tie']}."
         others = self.labels[self.order[1]] if len(self.order) == 2 else "the others"
         ahead = f", significantly ahead of {others}" if all(b is None or b.low > 0 for b in self.behind) else ""
         return f"Start RL from {name}: {self._best()}{ahead}."

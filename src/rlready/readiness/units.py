@@ -16,6 +16,12 @@ def lead_in_units(by: str, lead: float | Estimate) -> str:
     return f"{percent(lead)} points" if is_share(by) else decimal(lead)
 
 
+def meaning_of(by: str) -> str:
+    """What pass@k at large k is, in words; "" for another predictor."""
+    k = by.removeprefix("pass@")
+    return f"problems of which at least one of {k} samples is correct" if k not in (by, "1") else ""
+
+
 def is_share(by: str) -> bool:
     """Whether a predictor is a share of problems or groups."""
     return by.startswith("pass@") or by == "informative"

@@ -72,8 +72,8 @@ def page(readings: Sequence[TokenCredit], about: str) -> str:
         "".join((files(__package__) / name).read_text(encoding="utf-8") for name in ("page.css", "credit.css")) + STYLE
     )
     return (
-        f"{BEGIN}"
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+        BEGIN
+        + "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         f"<style>{css}</style></head><body><main><h1>Dense credit</h1><p>{safe(about)}</p>{''.join(body)}</main></body>"
         "</html>\n"
     )
@@ -86,7 +86,7 @@ def _span(piece: str, value: float, unit: float) -> Markup:
 
 
 def write_page(readings: Sequence[TokenCredit], about: str, folder: Path) -> Path:
-    """Raises UserError where ``folder`` is a file or the folder of a run, or has a page that is none of these."""
+    """Raises UserError where ``folder`` is a file or the folder of a run, or has another ``credit.html``."""
     path = folder / "credit.html"
     if (folder / RECORD).exists():
         raise UserError(f"{folder} is the folder of a run, which is not to hold other files; choose another --out")

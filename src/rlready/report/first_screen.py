@@ -16,7 +16,7 @@ from rlready.predict.advice import FAMILIES
 from rlready.predict.result import CheckpointPrediction, PredictResult
 from rlready.readiness.ranking import listed
 from rlready.readiness.result import CheckpointReadiness, ReadinessResult, rival
-from rlready.readiness.units import is_share
+from rlready.readiness.units import is_share, meaning_of
 from rlready.report.budget_charts import names_of
 from rlready.report.demo_result import DemoResult
 from rlready.report.figures import (
@@ -172,7 +172,7 @@ def _ranking_numbers(result: Ranked, seconds_each: float | None) -> Iterator[Num
         yield from _unsolved_numbers(result)
         return
     value = _pass_at(chosen).get(by)
-    yield Number(f"{by} of {short[chosen.name]}", PERCENT, value or shown_value(chosen, by), _explained(by))
+    yield Number(f"{by} of {short[chosen.name]}", PERCENT, value or shown_value(chosen, by), meaning_of(by))
     other = rival(rows)
     if other and other.behind:
         first = min(rows, key=lambda c: c.rank)
@@ -185,12 +185,6 @@ def _ranking_numbers(result: Ranked, seconds_each: float | None) -> Iterator[Num
         yield Number("Truncated samples", PERCENT, chosen.truncated or math.nan)
     else:
         yield Number(f"Probability that its {by} is the best", PERCENT, chosen.p_best)
-
-
-def _explained(by: str) -> str:
-    """What the figure that ranks is, in words."""
-    k = by.removeprefix("pass@")
-    return f"problems of which at least one of {k} samples is correct" if k not in (by, "1") else ""
 
 
 def _more_problems(varies: str, more: int | None, seconds_each: float | None = None) -> Number:
@@ -235,15 +229,12 @@ def _outcome_numbers(result: PredictResult) -> Iterator[Number]:
         return
     by_seed = ", ".join(map(points.number, score.regret_by_sft_seed.values()))
     note = f"of {tried}" + (f"; by SFT seed: {by_seed}" if by_seed else "")
-    for lost in (ranked[0].outcome.value - p.outcome.value for p in ranked if _is_pick(result, p.label)):
-        note += f"; the pick by the rule below lost {points.number(max(0.0, lost))}"
+    picks = {c.label for c in result.checkpoints if c.chosen}
+    for lost in (ranked[0].outcome.value - p.outcome.value for p in ranked if p.label in picks):
+        note += f"; the pick by the rule below lost {points.number(lost)}"
     yield Number(f"Lost by the highest {result.ranked_by}", points, score.regret, note)
     label = f"Rank correlation of {result.ranked_by} with outcomes"
     yield Number(label, TWO_DIGITS, score.spearman, family.to_know_more)
-
-
-def _is_pick(result: PredictResult, label: str) -> bool:
-    return any(c.chosen and c.label == label for c in result.checkpoints)
 
 
 def _meaning(result: PredictResult, outcome: Estimate) -> str:

@@ -193,13 +193,14 @@ def _files(samples: Sequence[StoredSample]) -> Iterator[Texts]:
 
 def _said(row: SampleRow) -> str | None:
     """Of a wrong response the text after its thought if that is short, otherwise what it marks as its answer."""
-    if row["correct"] or not row["answer_tokens"]:
-        return None if row["correct"] else ""
+    if row["correct"]:
+        return None
+    if not row["answer_tokens"]:
+        return ""
     _, closed, after = row["text"].partition(CLOSE)
-    answer: str | None = LAST_TOKEN.sub("", after if closed else row["text"]).strip()
-    if answer is not None and len(answer) > SAID:
-        answer = marked(row["text"])
-    return None if answer is None else visible(one_line(answer, SAID))
+    answer = LAST_TOKEN.sub("", after if closed else row["text"]).strip()
+    said = answer if len(answer) <= SAID else marked(row["text"])
+    return None if said is None else visible(one_line(said, SAID))
 
 
 def _fault(sample: StoredSample) -> tuple[int, int, str] | None:

@@ -97,9 +97,8 @@ def empty_folder(
 ) -> Replaced | None:
     """Empty a folder: what a run has done there is moved aside, and deleted where it has done nothing.
 
-    UserError
-    if an input that ``configs``, ``command`` or ``noted`` name would be deleted, a model that it was made from or that
-    a run named there has read, or anything else that the run in the folder has not written.
+    UserError if an input that ``configs``, ``command`` or ``noted`` name would be deleted, a model that it was made
+    from or that a run named there has read, or anything else that the run in the folder has not written.
     """
     held = next(
         (file.parent for file in out.rglob(lock.NAME) if file.parent != out and lock.is_locked(file.parent)), None
