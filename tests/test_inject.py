@@ -35,7 +35,7 @@ from rlready.inject.calculator import (
     write_calculation,
 )
 from rlready.inject.diff import BEFORE
-from rlready.inject.errors import Contradiction, Unfit
+from rlready.inject.errors import Contradiction, Doubtful, Unfit
 from rlready.inject.operations import computations
 from rlready.inject.permute import COPIES, chains, premises
 from rlready.inject.prose import solution
@@ -405,16 +405,20 @@ def test_calculations_one_operation_at_a_time(text: str, chain: list[str]) -> No
     assert [write_calculation(calc) for calc in reductions(read_annotation(text).calc)] == chain
 
 
+UNREAD = ("10^2", "5!", "√16", "3²", "1e3 + 1", "2**3", "½ * 94", "٤٧", "sqrt(16)")
+
+
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        ("She makes 14*3+5=$<<14*3+5=48>>48.", "step 5: <<14*3+5=48>> is wrong"),
-        ("She makes 14*3+5=$<<14*3+5=47>>48.", "step 5: <<14*3+5=47>> is followed by 48"),
+        ("She makes 14*3+5=$<<14*3+5=48>>48.", "an annotation is wrong"),
+        ("She makes 14*3+5=$<<14*3+5=47>>48.", "an annotation is followed by another number than its result"),
     ],
 )
 def test_a_contradiction_names_its_step(line: str, why: str) -> None:
-    with pytest.raises(Contradiction, match=why.replace("*", r"\*").replace("+", r"\+")):
+    with pytest.raises(Doubtful, match=why) as doubt:
         prose("\n".join([*LINES[:4], line]))
+    assert doubt.value.step == 5
 
 
 @pytest.mark.parametrize(
@@ -430,6 +434,9 @@ def test_a_contradiction_names_its_step(line: str, why: str) -> None:
         ("She makes 14*3=40+5=42+5=<<42+5=47>>47.", "equation .* does not hold"),
         ("She makes 14*3+6=$<<14*3+5=47>>47.", "equation .* does not hold"),
         ("14 x 3 + 6 = $<<14*3+5=47>>47.", "equation .* does not hold"),
+        *((f"She makes {unread}=<<14*3+5=47>>47.", "a sign that is not read") for unread in UNREAD),
+        (f"She thinks that 10^2=1000.\n{BAKER}", "a sign that is not read"),
+        (f"{BAKER} So 10^2=1000.", "a sign that is not read"),
         (f"I already know how many rolls she bakes (84).\n{BAKER}", "already"),
         (f'{BAKER}"', "quotation mark"),
         (f"{LINES[0]}   {LINES[1]}", "run of spaces"),
@@ -819,7 +826,9 @@ def refusal(rows: str, folder: Path, **options: object) -> str:
 
 def test_bad_input_is_one_clear_line(tmp_path: Path) -> None:
     wrong = gsm8k(tmp_path / "w.jsonl", BAKER, BAKER.replace("84/3=28>>28", "84/3=29>>29"))
-    assert f"{tmp_path / 'w.jsonl'}:2: step 2: <<84/3=29>> is wrong" in refusal(wrong, tmp_path)
+    without = inject(InjectConfig(rows=wrong), tmp_path / "without")
+    assert (without.rows_in, without.rows_out) == (2, 1)
+    assert without.doubtful == [f"{tmp_path / 'w.jsonl'}:2, step 2: an annotation is wrong"]
     good = gsm8k(tmp_path / "g.jsonl", BAKER)
     for p in (-0.1, 1.5):
         assert re.search("^p (must|= nan)", refusal(good, tmp_path, p=p))

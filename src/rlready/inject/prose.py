@@ -16,13 +16,16 @@ from fractions import Fraction
 from itertools import pairwise
 
 from rlready.inject.calculator import ANNOTATION, IN_PROSE, Annotation, arithmetic, evaluate, read_annotation, states
-from rlready.inject.errors import Contradiction, Doubtful, Unfit
+from rlready.inject.errors import Doubtful, Unfit
 from rlready.inject.quantities import has_stranger
 from rlready.tasks.answers.quantity import numbers
 
 LONGEST = 3_000  # characters of a question or a solution, about twice those of GSM8K: some patterns take quadratic time
 RESULT = re.compile(r"\s*[$€£¢]?\s*(-?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|-?\.[0-9]+)")
 GOES_ON = re.compile(r"\s*(?:[-+*/xX×÷(%^0-9]|and |cents?\b)")  # after a number that is not all of a result
+UNREAD = re.compile(  # powers, roots, factorials, exponents, fractions that are one sign, digits of other scripts
+    r"\*\*|[\^√∛∜½⅓⅔¼¾⅕-⅞⁰¹²³⁴-⁹]|[0-9)] *! *$|[0-9][eE][-+]?[0-9]|(?![0-9])\d|\b(?:sqrt|log|ln|mod)\b *[(0-9]"
+)
 UNKNOWN = re.compile(r"[xX]\s*(?:[-+)]|$)")  # the x of 4x + 12
 PER_CENT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(?:%|per\s?cent)")
 WORD = re.compile(r"[a-z]+")
@@ -100,7 +103,7 @@ def said(text: str) -> set[Fraction]:
 
 
 def solution(question: str, thinking: str, answer: Fraction | None) -> list[ProseStep]:
-    """The steps of an annotated solution; Unfit or Contradiction says why there are none."""
+    """The steps of an annotated solution; Unfit says why there are none."""
     if max(len(question), len(thinking)) > LONGEST:
         raise Unfit(f"its question or its solution is longer than {LONGEST:,} characters")
     if not ENGLISH.search(question):
@@ -163,8 +166,9 @@ def _calculations(block: list[str], step: int) -> tuple[Annotation, ...]:
                 raise Unfit(str(error)) from None
             stated = found[1].partition("=")[2].strip()
             if not states(value, stated):
-                raise Contradiction(f"step {step}: {found[0]} is wrong")
+                raise Doubtful("an annotation is wrong", step)
             before = line[end : found.start()]
+            _refuse_unread(before)
             if not _holds(before, value):
                 raise Doubtful("an equation before an annotation does not hold", step)
             if _false(before):
@@ -178,11 +182,18 @@ def _calculations(block: list[str], step: int) -> tuple[Annotation, ...]:
             if not result:
                 raise Unfit("an annotation is not followed by its result")
             if not states(calc.value, result[1]):
-                raise Contradiction(f"step {step}: {found[0]} is followed by {result[1]}")
+                raise Doubtful("an annotation is followed by another number than its result", step)
             calcs.append(calc)
+        _refuse_unread(line[end:])
         if _false(line[end:]):
             raise Doubtful(PLAIN_EQUATION, step)
     return tuple(calcs)
+
+
+def _refuse_unread(text: str) -> None:
+    """Raise Unfit if something before an equals sign cannot be checked, as it is not arithmetic that is read here."""
+    if any(UNREAD.search(part) for part in text.split("=")[:-1]):
+        raise Unfit("an equation has a sign that is not read, such as that of a power or a root")
 
 
 def _false(text: str) -> bool:

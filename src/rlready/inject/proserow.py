@@ -85,7 +85,7 @@ class Row:
 
 
 def read_row(question: str, thinking: str, answer: Fraction | None) -> Row:
-    """The row of an annotated solution; Unfit or Contradiction says why there is none."""
+    """The row of an annotated solution; Unfit says why there is none."""
     steps = solution(question, thinking, answer)
     found = dict[tuple[int, Fraction], Quantity]()
     for n, step in enumerate(steps):

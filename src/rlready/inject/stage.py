@@ -2,7 +2,7 @@
 
 Writes the rows (JSONL, read by ``rlready sft rows=...``), ``before.jsonl`` with what they were, and a data-set card.
 Rows that cannot be verified, or that cannot be written well, are left out and counted, the same rows by ``behaviours``
-and ``vanilla``.  Nothing is written if one of the rows contradicts itself.
+and ``vanilla``.  Nothing is written if a row contradicts its graph.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def inject(config: InjectConfig, out: Path) -> InjectResult:
     """Write the rows into ``out``, a folder or (named ``*.jsonl``) the file of rows in a folder of its own.
 
     Returns what was added, to how many rows, and how many words or tokens longer they are.  UserError for a row that
-    contradicts its own arithmetic or its graph, and where no row at all is fit.
+    contradicts its graph, and where no row at all is fit.
     """
     file = out if out.suffix == ".jsonl" else out / ROWS
     names = _behaviours(config)
@@ -90,7 +90,8 @@ def inject(config: InjectConfig, out: Path) -> InjectResult:
         before = worked(task, config.rows)
         made = _rewrite(task, before, config, names)
         if made.unfit.total() == len(before):
-            raise UserError(f"{task.source}: no row is fit: {made.unfit.most_common(1)[0][0]}")
+            why, _ = made.unfit.most_common(1)[0]
+            raise UserError(f"{task.source}: no row is fit: {made.doubtful[0] if made.doubtful else why}")
         rows = run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(before), role="worked rows")
         run.note_output_licence()
         licence = None if rows.licence == UNKNOWN else rows.licence
@@ -106,7 +107,7 @@ def inject(config: InjectConfig, out: Path) -> InjectResult:
 
 
 def _rewrite(task: Task, before: Sequence[Worked], config: InjectConfig, names: tuple[Behaviour, ...]) -> Rewritten:
-    """Every row; UserError names the first that contradicts itself or that JSON cannot hold."""
+    """Every row; UserError names the first that contradicts its graph or that JSON cannot hold."""
     made = Rewritten(len(before))
     with Progress("inject", total=len(before), unit="rows") as progress:
         for row in before:
