@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig, SFTConfig
 from rlready.core.errors import UserError
-from rlready.core.records import Estimate
+from rlready.core.records import Estimate, Group, Problem
 from rlready.core.threads import learners, single_threaded, split_tokens
 from rlready.evaluate.stage import evaluate
 from rlready.readiness.stage import readiness
@@ -22,8 +23,11 @@ from rlready.runs.files import read_json
 from rlready.runs.log import read_log
 from rlready.runs.pace import Pace
 from rlready.runs.record import RunRecord
+from rlready.runs.run import Run
+from rlready.tasks import Task
 from rlready.tasks.dagmath.vocabulary import build_tokenizer
 from rlready.tasks.trained_prompts import _runs_behind
+from rlready.train.checkpointer import Checkpointer
 from rlready.train.learner import PlainLearner, StepStats
 from rlready.train.result import Checkpoint
 from rlready.train.rl import rl
@@ -314,6 +318,41 @@ def test_rl_stopped_while_it_samples_loses_no_step(
     assert resumed.evaluations == whole.evaluations
     a, b = (weights(tmp_path / run / "checkpoints" / "step-4") for run in ("whole", "stopped"))
     assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.mark.parametrize("during", ["evaluate", "save_checkpoint", "draw_page"])
+def test_rl_stopped_while_it_evaluates_loses_no_step(
+    tiny: str, problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, during: str
+) -> None:
+    """At the evaluation of step 2, long before a state is due: no step is taken twice, and nothing is logged twice."""
+    config = rl_config(tiny, problems)
+    whole = rl(config, tmp_path / "whole")
+    owner = {"evaluate": Trainer, "save_checkpoint": Checkpointer, "draw_page": Run}[during]
+    real, sample, steps = getattr(owner, during), Trainer.sample, list[int]()
+
+    def stop(self: object, *args: object) -> object:
+        if steps == [0, 1]:
+            raise KeyboardInterrupt
+        return real(self, *args)
+
+    def noted(self: Trainer, task: Task, chosen: Sequence[Problem], at: int) -> list[Group]:
+        steps.append(at)
+        return sample(self, task, chosen, at)
+
+    monkeypatch.setattr(Pace, "due", lambda self: False)
+    monkeypatch.setattr(Trainer, "sample", noted)
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, during, stop)
+        with pytest.raises(KeyboardInterrupt):
+            rl(config, tmp_path / "stopped")
+    resumed = rl(config, tmp_path / "stopped")
+    assert steps == [0, 1, 2, 3]
+    assert resumed.evaluations == whole.evaluations
+    for step in (2, 4):
+        a, b = (weights(tmp_path / run / "checkpoints" / f"step-{step}") for run in ("whole", "stopped"))
+        assert all(torch.equal(a[k], b[k]) for k in a)
+    logs = [read_log(tmp_path / run / "log.jsonl") for run in ("whole", "stopped")]
+    assert [line["step"] for line in logs[0]] == [line["step"] for line in logs[1]] == [0, 1, 2, 2, 3, 4, 4]
 
 
 @pytest.mark.parametrize("algorithm", ["grpo", "rloo", "dapo"])

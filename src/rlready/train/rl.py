@@ -83,29 +83,25 @@ def rl(config: RLConfig, out: Path) -> RLResult:
         _say_most(config, len(data.held))
         steps = Progress("rl", total=config.steps, done=state.step, unit="steps")
         with StepLog(run, state.step) as log, steps as progress, trainer.engine:
-            if not state.evaluations:
-                _evaluate(trainer, data, state, log)
-                run.draw_page()
-            while state.step < config.steps and not state.stopped:
+            while (evaluating := is_due(state, config)) or (state.step < config.steps and not state.stopped):
                 try:
-                    line = trainer.step(data.task, _choose(data.training, config, state.step), state.step)
+                    if evaluating:
+                        _evaluate(trainer, data, state, log, checkpointer, run)
+                    else:
+                        line = trainer.step(data.task, _choose(data.training, config, state.step), state.step)
+                        run.count("generated", line.rollouts.generated_tokens)
+                        run.count("trained", line.update.trained_tokens)
+                        log.write(line)
+                        state.groups = state.groups.plus(line, config.group_size)
+                        state.step = line.step
+                        watch(state, line, config)
+                        trainer.updating = False
+                        progress.update(1, **_shown(line, trainer.lm))
+                    checkpointer.save_state(state)
                 except KeyboardInterrupt:
-                    if not trainer.updating:
+                    if state.evaluations and not trainer.updating:
                         checkpointer.save_stopped(state, state.step)
                     raise
-                run.count("generated", line.rollouts.generated_tokens)
-                run.count("trained", line.update.trained_tokens)
-                log.write(line)
-                state.groups = state.groups.plus(line, config.group_size)
-                progress.update(1, **_shown(line, trainer.lm))
-                state.step = line.step
-                watch(state, line, config)
-                if state.step % config.eval_every == 0 or state.step == config.steps or state.stopped:
-                    _evaluate(trainer, data, state, log)
-                    checkpointer.save_checkpoint(state.step, _card(run, config, state))
-                    checkpointer.delete(superfluous(state.evaluations, config.save_total_limit))
-                    run.draw_page()
-                checkpointer.save_state(state)
         warn_truncated("rl", {"rollouts": state.groups.at_limit / max(1, state.groups.responses)}, config)
         result = with_change(from_rank0(lambda: _result(out, config, state, trainer, run)), before, run)
         run.write_result(result)
@@ -166,8 +162,23 @@ def _shown(line: RLStepLog, lm: LM) -> dict[str, object]:
     return {"reward": rollouts.reward, "informative groups": f"{line.groups_informative}/{groups}", **length}
 
 
-def _evaluate(trainer: Trainer, data: Data[Problem], state: RLState, log: StepLog) -> None:
+def is_due(state: RLState, config: RLConfig) -> bool:
+    """Whether the weights are to be evaluated and saved before the next step."""
+    if not state.evaluations:
+        return True
+    there = state.step % config.eval_every == 0 or state.step >= config.steps or bool(state.stopped)
+    return there and state.evaluations[-1].step < state.step
+
+
+def _evaluate(
+    trainer: Trainer, data: Data[Problem], state: RLState, log: StepLog, checkpointer: Checkpointer, run: Run
+) -> None:
+    """Evaluate the weights and save them; the state says so last, so that a run that is stopped here does it again."""
+    config = trainer.config
     found = trainer.evaluate(data.held_task, data.held, state.step)
+    run.count("generated", round(found.response_tokens * len(data.held) * config.eval_samples))
+    if state.step:
+        checkpointer.save_checkpoint(state.step, _card(run, config, state.evaluations, found))
     state.before = trainer.before
     state.evaluations.append(found)
     line = EvaluationLog(
@@ -180,11 +191,12 @@ def _evaluate(trainer: Trainer, data: Data[Problem], state: RLState, log: StepLo
         found.undecided,
     )
     log.write(line)
+    checkpointer.delete(superfluous(state.evaluations, config.save_total_limit))
+    run.draw_page()
 
 
-def _card(run: Run, config: RLConfig, state: RLState) -> str:
-    """The model card of the checkpoint that was measured last."""
-    *before, now = state.evaluations
+def _card(run: Run, config: RLConfig, before: Sequence[Evaluation], now: Evaluation) -> str:
+    """The model card of a checkpoint that has just been measured."""
     start, best = (percent(value) for value in (before[0].accuracy.value, max(e.accuracy.value for e in before)))
     remark = f"It was {start} % before RL; the highest before this step was {best} %."
     measured = Measurement("accuracy", "validation accuracy", "validation problems", now.accuracy, remark)
