@@ -134,6 +134,8 @@ def test_figures() -> None:
     whole = Counts(4, 4, np.zeros(5, dtype=int), n, c)
     shares = whole.shares(4)
     assert shares.unsolved.value == pytest.approx(1 - pass_at_k(n, c, [4]).mean())
+    went_on = Counts(4, 8, np.array([0, 4]), np.array([4, 8]), np.array([4, 2]))  # the second stopped in its next wave
+    assert [share.value for share in went_on.shares(4)] == [0.5, 0.0, 0.5]  # of 4 each, not of 4 and 8
     assert shares.solved.value == pytest.approx(0.4)
     assert sum(share.value for share in shares) == pytest.approx(1)
     assert shares.unsolved.low < 0.2 < shares.unsolved.high

@@ -109,6 +109,12 @@ def test_figures_are_those_of_the_first_draws(drawn: tuple[ReadinessResult, Path
     chosen = sum(sum(r["mask"]) for r in head)
     assert row.entropy.value == pytest.approx(-sum(sum(r["logprobs"]) for r in head) / chosen)
     assert (result.group_size, result.informative_group_size) == (4, 4)
+    assert row.counted_samples == 4
+    correct = {r["problem_id"]: 0 for r in head}
+    for r in head:
+        correct[r["problem_id"]] += r["correct"]
+    assert row.unsolved.value == sum(c == 0 for c in correct.values()) / 8
+    assert row.solved.value == sum(c == 4 for c in correct.values()) / 8
 
 
 def test_the_entropy_of_samples_is_that_of_the_policy() -> None:

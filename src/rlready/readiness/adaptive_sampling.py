@@ -7,9 +7,10 @@ sample) alone, the draws are a subset of those of a run without stopping, token 
 
 Stopping at a success biases estimates, so each quantity uses only the draws that are valid for it:
 
-    pass@k for k up to the cap, unsolved problems      all draws, by ``pass_at_k_stopped``
+    pass@k for k up to the cap                         all draws, by ``pass_at_k_stopped``
     informative groups, group signal, p (1 - p),       the first draws, whose number is fixed: ``Counts.head``
-      solved problems, entropy, lengths, truncation
+      unsolved and solved problems, entropy,
+      lengths, truncation
     c / n over all draws                               never used: it is biased
 
 Shapes: P = problems.
@@ -65,9 +66,9 @@ class Counts:
         return curve(self.pass_at_k(ks), ks)
 
     def shares(self, k: int) -> Shares:
-        """Shares of problems unsolved in k draws, partially solved, and solved in k of the first draws (or in all)."""
+        """Shares of problems unsolved, partially solved and solved in k of the first draws; each has at least k."""
         n, c = self.head
-        unsolved, solved = 1.0 - self.pass_at_k([k])[:, 0], within(c, n, min(k, int(n.min())))[:, -1]
+        unsolved, solved = (within(same, n, k)[:, -1] for same in (n - c, c))
         parts = (unsolved, 1.0 - unsolved - solved, solved)
         return Shares(*(mean_estimate(each, bounds=(0.0, 1.0)) for each in parts))
 

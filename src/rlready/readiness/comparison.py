@@ -29,7 +29,8 @@ def compare(
     losses = [part.heldout.heldout if part.heldout else None for part in parts]
     k = large(config.samples)
     group_size = min(config.group_size, config.samples)
-    informative_size = min(group_size, *(int(c.head[0].min()) for c in counts))
+    first = min(config.samples, *(int(c.head[0].min()) for c in counts))  # samples of every problem, whatever comes
+    informative_size = min(group_size, first)
     pass_CPK = np.array([c.pass_at_k([1, k]) for c in counts])
     skill_CP, pass_1_CP = (np.ascontiguousarray(pass_CPK[:, :, i]) for i in (1, 0))
     fewest = min(c.cap for c in counts)
@@ -59,7 +60,7 @@ def compare(
         reasons=[*ranking.drops(), *separation(ranking)],
         chosen=names[ranking.pick],
         checkpoints=[
-            _checkpoint(ranking.checkpoint(i, part.name), part, counts[i], changes[i], ks, informative_size)
+            _checkpoint(ranking.checkpoint(i, part.name), part, counts[i], changes[i], ks, informative_size, first)
             for i, part in enumerate(parts)
         ],
         problems=parts[0].problems,
@@ -79,11 +80,17 @@ def _smaller_groups(size: int, planned: int) -> list[str]:
 
 
 def _checkpoint(
-    place: RankedCheckpoint, part: Part, counts: Counts, change: Estimate | None, ks: Sequence[int], group_size: int
+    place: RankedCheckpoint,
+    part: Part,
+    counts: Counts,
+    change: Estimate | None,
+    ks: Sequence[int],
+    group_size: int,
+    first: int,
 ) -> CheckpointReadiness:
-    """The figures of one checkpoint."""
+    """The figures of one checkpoint, of which every problem has ``first`` samples at least."""
     n, c = counts.head
-    loss, shares = part.heldout.heldout if part.heldout else None, counts.shares(ks[-1])
+    loss, shares = part.heldout.heldout if part.heldout else None, counts.shares(first)
     return CheckpointReadiness(
         **dict(place),
         **dict(part.sampled.stats),
@@ -91,6 +98,7 @@ def _checkpoint(
         heldout_loss_examples=loss.example_mean if loss else None,
         loss_change=change,
         pass_at_k=counts.curve(ks),
+        counted_samples=first,
         unsolved=shares.unsolved,
         partially_solved=shares.partially_solved,
         solved=shares.solved,

@@ -135,16 +135,18 @@ class CheckpointReadiness(RankedCheckpoint, SampleStats):
 
     Losses are in nats per response token: ``heldout_loss`` the mean over tokens, ``heldout_loss_examples`` over
     examples, ``loss_change`` the paired difference to the checkpoint before it in its SFT run.  ``unsolved``,
-    ``partially_solved`` and ``solved`` are shares of problems in as many samples as were asked for; ``informative``
-    (share of informative groups) and ``group_signal`` are those of groups of
-    ``ReadinessResult.informative_group_size``; ``variance`` is the mean p(1 - p), None with one sample.
-    ``samples`` and ``tokens`` were drawn in all; ``undecided`` samples could not be verified and count as incorrect.
+    ``partially_solved`` and ``solved`` are shares of problems in ``counted_samples`` samples: as many as every problem
+    has whatever their outcome (0 if an older version did not say how many).  ``informative`` (share of informative
+    groups) and ``group_signal`` are those of groups of ``ReadinessResult.informative_group_size``; ``variance`` is the
+    mean p(1 - p), None with one sample.  ``samples`` and ``tokens`` were drawn in all; ``undecided`` samples could not
+    be verified and count as incorrect.
     """
 
     heldout_loss: Estimate | None
     heldout_loss_examples: Estimate | None
     loss_change: Estimate | None
     pass_at_k: dict[int, Estimate] = Field(min_length=1)
+    counted_samples: int = 0
     unsolved: Estimate
     partially_solved: Estimate
     solved: Estimate
@@ -156,6 +158,11 @@ class CheckpointReadiness(RankedCheckpoint, SampleStats):
     samples: int
     tokens: int | None
     undecided: int = 0
+
+    @property
+    def counted(self) -> str:
+        """Of how many samples ``unsolved`` and ``solved`` speak, to be said behind them."""
+        return f" in {self.counted_samples}" if self.counted_samples else ""
 
 
 class ReadinessResult(Result):
@@ -212,7 +219,7 @@ def _cells(row: CheckpointReadiness, label: str, ks: list[int], influenced: bool
     cells = {"checkpoint": label}
     cells |= {f"pass@{k} (%)": percent(row.pass_at_k[k]) for k in ks}
     cells |= {"held-out loss": decimal(loss.value if loss else None), "loss, 95 % interval": _interval(loss)}
-    shares = {"unsolved": row.unsolved, "informative": row.informative, "truncated": row.truncated}
+    shares = {f"unsolved{row.counted}": row.unsolved, "informative": row.informative, "truncated": row.truncated}
     cells |= {f"{name} (%)": percent(share.value if share else None) for name, share in shares.items()}
     figures = {"group signal": row.group_signal, "entropy": row.entropy}
     cells |= {name: decimal(figure.value if figure else None) for name, figure in figures.items()}

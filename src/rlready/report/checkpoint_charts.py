@@ -199,9 +199,9 @@ def _columns(
     more = [
         column("checkpoint", lambda c: short[c.name], heads=True),
         column("informative groups", lambda c: c.informative, PERCENT),
-        column("unsolved", lambda c: c.unsolved, PERCENT),
+        column(f"unsolved{rows[0].counted}", lambda c: c.unsolved, PERCENT),
         column("partially solved", lambda c: c.partially_solved, PERCENT),
-        column("solved", lambda c: c.solved, PERCENT),
+        column(f"solved{rows[0].counted}", lambda c: c.solved, PERCENT),
         column("group signal", lambda c: c.group_signal, THREE_DIGITS),
         column("entropy, nats per token", lambda c: c.entropy, THREE_DIGITS),
         column("distinct answers", lambda c: c.distinct_answers, ONE_DIGIT),
