@@ -29,7 +29,7 @@ from rlready.engine.rollout import draw_groups
 from rlready.engine.sampling import draw
 from rlready.engine.torch import TorchEngine
 from rlready.evaluate.budgets_from_trace import Sampling, draw_at_budgets
-from rlready.evaluate.decision import closest, headline, next_action
+from rlready.evaluate.decision import EASIER, LONGER, closest, headline, next_action
 from rlready.evaluate.draw import unforced_lengths
 from rlready.evaluate.measure import _ballots
 from rlready.evaluate.metrics import curve
@@ -548,13 +548,16 @@ TEN = np.arange(40) % 10 / 10  # accuracies of problems
         ((0.0, 0.1), "b is 10.0 points more accurate than a at budget 64."),
         ((0.1, 0.0), "a is 10.0 points more accurate than b at budget 64."),
         ((0.0, 0.1, 0.05), "b is best of 3 at budget 64, 5.0 points above c."),
+        ((0.0, 0.0, 0.0), "All 3 models are equally accurate at budget 64."),
+        ((0.0, 0.1, 0.1), "Of 3 models b and c, the best, are equally accurate at budget 64."),
     ],
 )
 def test_the_headline_compares_the_best_with_its_closest_rival(shifts: tuple[float, ...], said: str) -> None:
     pair = closest({name: TEN + shift for name, shift in zip("abc", shifts, strict=False)})
     one = Estimate(0.45, 0.4, 0.5, 40)
-    measures = dict.fromkeys(("accuracy", "thinking_tokens", "answer_tokens", "truncated", "unfinished"), one)
-    largest = BudgetScores(budget=64, scores={name: Scores(**measures) for name in "abc"[: len(shifts)]})
+    measures = dict.fromkeys(("thinking_tokens", "answer_tokens", "truncated", "unfinished"), one)
+    accuracy = {name: replace(one, value=0.45 + shift) for name, shift in zip("abc", shifts, strict=False)}
+    largest = BudgetScores(budget=64, scores={name: Scores(accuracy=a, **measures) for name, a in accuracy.items()})
     names = {name: name for name in "abc"}
     assert headline(Setting(Budget(64, 16)), largest, pair, names) == said
 
@@ -580,7 +583,7 @@ def test_the_closest_pair_is_of_the_two_most_accurate() -> None:
     ("models", "said"),
     [
         ("ab", "b and a are not significantly different at budget 64 (2 points)."),
-        ("abc", "b is best of 3 at budget 64, not significantly above a."),
+        ("abc", "b is highest of 3 at budget 64, but not significantly above a."),
     ],
 )
 def test_a_lead_within_its_interval_is_not_one(models: str, said: str) -> None:
@@ -619,3 +622,12 @@ def test_a_lead_within_its_interval_is_not_one(models: str, said: str) -> None:
     clear = pair.model_copy(update={"lead": Estimate(0.2, 0.1, 0.3, 40)})
     assert next_action(limited, budgets, clear, names, {}) == "Use b with a limit of 64 tokens."
     assert next_action(setting, budgets[-1:], None, names, {}) == ""
+    none = {"accuracy": Estimate(0.0, 0.0, 0.1, 40)}
+    nothing = [row.model_copy(update={"scores": {n: s.model_copy(update=none) for n, s in row.scores.items()}})
+               for row in budgets]  # fmt: skip
+    assert next_action(setting, nothing, pair, names, {}) == EASIER
+    assert next_action(setting, nothing, pair, names, free) == f"{better}. {more}"
+    cut = {"truncated": Estimate(0.6, 0.5, 0.7, 40)}
+    short = [row.model_copy(update={"scores": {n: s.model_copy(update=cut) for n, s in row.scores.items()}})
+             for row in nothing]  # fmt: skip
+    assert next_action(setting, short, pair, names, {}) == LONGER

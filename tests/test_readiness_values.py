@@ -26,10 +26,10 @@ from rlready.readiness.group_signal import histogram
 from rlready.readiness.next_step import EASIER, HARDER, LONGER, next_action, separation
 from rlready.readiness.overfitting import against_minimum, along_runs
 from rlready.readiness.passk import Floats, counts, pass_at_k, pass_at_k_stopped
-from rlready.readiness.ranking import Ranking, comparisons, gap_of_shares, large, listed, rank
+from rlready.readiness.ranking import Ranking, comparisons, gap_of_shares, large, rank
 from rlready.readiness.result import SampleStats
 from rlready.readiness.sample_stats import Draws
-from rlready.runs.checkpoint_order import order_warnings, step_of
+from rlready.runs.checkpoint_order import listed, order_warnings, step_of
 from test_loss import symbolic_lm
 from test_readiness import simulated
 from tiny import tiny_model
@@ -119,8 +119,8 @@ def test_the_head_is_what_no_outcome_decided() -> None:
     """The first wave: of problems that went on it had no success."""
     found = Counts(2, 8, np.array([0, 2, 0]), np.array([2, 4, 2]), np.array([2, 1, 1]))
     assert [x.tolist() for x in found.head] == [[2, 2, 2], [2, 0, 1]]
-    shares = found.shares(4)
-    assert [s.value for s in shares] == pytest.approx([0, 2 / 3, 1 / 3])
+    shares = found.shares(2)
+    assert [s.value for s in shares] == pytest.approx([1 / 3, 1 / 3, 1 / 3])
 
 
 def test_plans_at_their_edges() -> None:
@@ -248,7 +248,9 @@ def test_ranks_equals_and_the_sign() -> None:
     assert found.order == [1, 0, 3, 2]
     assert gaps == [(1, 0), (1, 2), (1, 3)]
     assert found.behind[1] is None
-    assert found.headline() == "Start RL from x: the best pass@8, significantly ahead of the others."
+    assert found.headline() == "Start RL from x: the best pass@1 at equal pass@8, significantly ahead of the others."
+    apart = rank("wxyz", "pass@8", values + np.array([0, 0.02, 0, 0]), gap, pass_1_CP=pass_1, overfitting=[None] * 4)
+    assert apart.headline() == "Start RL from x: the best pass@8, significantly ahead of the others."
     less = rank("wxyz", "loss", values, gap, pass_1_CP=pass_1, overfitting=[None] * 4, sign=-1)
     assert less.order == [2, 1, 0, 3]
     words = [less.checkpoint(i, "wxyz"[i]) for i in range(4)]
@@ -416,7 +418,9 @@ def test_equal_checkpoints_and_unsolved_problems_are_said() -> None:
     assert one.headline() == "Do not start RL: a solved no problem."
     assert none.drops() == one.drops() == []
     assert [next_action(none), next_action(one, 0.5), next_action(none, 0.6)] == [EASIER, EASIER, LONGER]
-    assert next_action(replace(one, pass_1=np.ones(len(one.pass_1)))) == HARDER
+    every = replace(one, pass_1=np.ones(len(one.pass_1)))
+    assert next_action(every) == HARDER
+    assert every.headline() == "Do not start RL on these problems: every sample of a is correct."
     assert [one.checkpoint(0, "a").advice, none.checkpoint(1, "b").next_in_brief] == ["unsolved", "no signal"]
 
 

@@ -71,7 +71,11 @@ def readiness_of(i: int, **more: Any) -> dict[str, Any]:
         "heldout_loss": fig((0.81, 0.62, 0.553, 0.571)[i], 0.02, 200, "rows"),
         **{"heldout_loss_examples": None, "loss_change": None, "variance": None, "influence": None},
         "pass_at_k": {k: fig((1 - (1 - alpha) ** k) * (0.93, 0.94, 0.95, 0.9)[i], 0.03, 64) for k in KS},
-        **{"counted_samples": 8, "unsolved": fig(0.31 - 0.08 * i, 0.05, 64), "partially_solved": fig(0.66 - 0.03 * i, 0.05, 64)},
+        **{
+            "counted_samples": 8,
+            "unsolved": fig(0.31 - 0.08 * i, 0.05, 64),
+            "partially_solved": fig(0.66 - 0.03 * i, 0.05, 64),
+        },
         **{"solved": fig(0.03 + 0.11 * i, 0.02, 64), "informative": fig(0.52), "group_signal": fig(0.21)},
         "histogram": [{"share_right": share, "problems": fig(0.2)} for share in (0.0, 0.5, 1.0)],
         **{"samples": 4096, "tokens": None},

@@ -204,6 +204,8 @@ def test_what_to_do_after_a_run_that_gained_nothing() -> None:
     assert next_action(found[0], found, GroupTotals(informative=1)).startswith("Go on with the starting checkpoint")
     assert next_action(found[0], found, GroupTotals(solved=2, unsolved=1)).startswith("Take harder problems")
     assert next_action(found[0], found, GroupTotals(solved=1, unsolved=2)).startswith("Take easier problems")
+    cut = GroupTotals(unsolved=2, responses=8, at_limit=5)
+    assert next_action(found[0], found, cut).startswith("Allow longer responses (thinking_budget")
     assert next_action(found[0], found, GroupTotals(solved=1, equal=2)).startswith("Change the reward")
 
 

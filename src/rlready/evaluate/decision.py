@@ -14,6 +14,10 @@ from rlready.evaluate.result import BudgetScores, Closest, Scores
 from rlready.evaluate.settings import Setting
 from rlready.readiness.ranking import comparisons, gap_of_shares
 
+MOSTLY = 0.5  # share of responses: if more are cut off, none need be wrong
+LONGER = "Allow longer responses (thinking_budgets, max_answer_tokens): most were cut off, and none was correct."
+EASIER = "Measure easier problems, or check that answers are read as they are meant: no response was correct."
+
 
 def closest(accuracy: Mapping[str, Sequence[float]]) -> Closest | None:
     """The two most accurate models, by the accuracy of every problem; None if there is only one.
@@ -36,17 +40,20 @@ def headline(setting: Setting, largest: BudgetScores, pair: Closest | None, shor
     if pair is None:
         ((model, scores),) = largest.scores.items()
         return f"{short[model]} solves {brief_percent(scores.accuracy)} % of {scores.accuracy.n:,} problems {where}."
-    best, rival, several = short[pair.best], short[pair.rival], len(largest.scores) > 2
+    best, rival, accuracies = short[pair.best], short[pair.rival], [s.accuracy.value for s in largest.scores.values()]
     number = decimal(100 * pair.lead.value, decimals(pair.lead, 100))
     points = f"{number} point{'s' * (number != '1')}"
-    if several:
-        above = points if pair.significant else "not significantly"
-        return f"{best} is best of {len(largest.scores)} {where}, {above} above {rival}."
-    if pair.significant:
-        return f"{best} is {points} more accurate than {rival} {where}."
-    if pair.lead.value == 0:
-        return f"{best} and {rival} are equally accurate {where}."
-    return f"{best} and {rival} are not significantly different {where} ({points})."
+    if (n := len(accuracies)) > 2:
+        all_equal = np.ptp(np.round(accuracies, 12)) == 0
+        ahead = f"{points} above {rival}" if pair.significant else f"but not significantly above {rival}"
+        said = f"{best} is {'best' if pair.significant else 'highest'} of {n} {where}, {ahead}."
+        equal = f"All {n} models" if all_equal else f"Of {n} models {best} and {rival}, the best,"
+    else:
+        said = f"{best} is {points} more accurate than {rival} {where}."
+        if not pair.significant:
+            said = f"{best} and {rival} are not significantly different {where} ({points})."
+        equal = f"{best} and {rival}"
+    return f"{equal} are equally accurate {where}." if pair.lead.value == 0 else said
 
 
 def next_action(
@@ -59,6 +66,10 @@ def next_action(
     """Which model to use at which budget, and what it would cost to know more; "" without a choice."""
     model = pair.best if pair else next(iter(budgets[-1].scores))
     change, enough = _enough(budgets, model)
+    free = unconstrained.get(model)
+    everywhere = [row.scores[model] for row in budgets] + ([free] if free else [])
+    if not any(scores.accuracy.value for scores in everywhere):
+        return LONGER if min(scores.truncated.value for scores in everywhere) > MOSTLY else EASIER
     if pair is None and len(budgets) == 1:
         return ""
     limit, largest = "a limit" if setting.limit else "a budget", budgets[-1].budget
@@ -66,7 +77,6 @@ def next_action(
     if enough != largest:
         how = "more accurate than" if change and _moved(change) > 0 else "about as accurate as"
         said += f", where it is {how} with {largest:,}"
-    free = unconstrained.get(model)
     if enough is not None and free and free.change:
         if _moved(free.change) > 0:
             points = decimal(100 * free.change.value, decimals(free.change, 100))

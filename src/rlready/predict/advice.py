@@ -17,7 +17,8 @@ from rlready.predict.predictors import BASELINE, COMBINED, LOSS
 from rlready.predict.run_cost import Effort, effort_of
 from rlready.predict.score import LEAST, SIGNIFICANT, Score, more_recipes
 from rlready.readiness.next_step import separation, tied
-from rlready.readiness.ranking import NAMED, ONSET, Ranking, listed
+from rlready.readiness.ranking import ONSET, Ranking
+from rlready.runs.checkpoint_order import NAMED, listed
 
 SKILL = 0.05  # p of the best of all predictors
 CALIBRATE = 4

@@ -36,7 +36,7 @@ def next_action(ranking: Ranking, truncated: float = 0.0) -> str:
     """
     if ranking.nothing_solved:
         return LONGER if truncated > MOSTLY else EASIER
-    if ranking.pass_1[ranking.pick] == 1:
+    if ranking.all_solved:
         return HARDER
     if not separation(ranking):
         return ""

@@ -39,12 +39,11 @@ from rlready.core.stats import paired_estimate, simultaneous, standard_error, un
 from rlready.readiness.passk import Floats, powers
 from rlready.readiness.result import Advice, Overfitting, RankedCheckpoint
 from rlready.readiness.units import in_units, lead_in_units
-from rlready.runs.checkpoint_order import labels, place_in_run, runs_of
+from rlready.runs.checkpoint_order import labels, listed, place_in_run, runs_of
 
 LARGE = 64  # the paper's k
 DIGITS = 12  # means that agree to so many digits differ by rounding only
-NAMED = 4  # checkpoints listed in a sentence
-HEADED = 3  # and in a headline
+HEADED = 3  # checkpoints listed in a headline
 
 WORDS: dict[Advice, str] = {
     "rl": "RL first",
@@ -117,8 +116,7 @@ class Ranking:
 
     def dropped(self, i: int) -> bool:
         """Whether a checkpoint is past overfitting onset."""
-        found = self.overfitting[i]
-        return found is not None and found.onset
+        return bool((found := self.overfitting[i]) and found.onset)
 
     @property
     def rule(self) -> str:
@@ -147,13 +145,20 @@ class Ranking:
         """Whether no sample of any checkpoint is correct."""
         return not self.pass_1.any()
 
+    @property
+    def all_solved(self) -> bool:
+        """Whether every sample of the pick is correct."""
+        return bool(self.pass_1[self.pick] == 1)
+
     def headline(self) -> str:
         """The decision in at most 15 words: where to start RL, and what is as good as far as is known."""
         name = self.labels[self.pick]
         tied = [self.labels[i] for i in self.order if self.advice(i) == "tie"]
         if self.nothing_solved:
-            who = "no checkpoint solved any problem" if len(self.order) > 1 else f"{name} solved no problem"
-            return f"Do not start RL: {who}."
+            who = "no checkpoint solved any" if len(self.order) > 1 else f"{name} solved no"
+            return f"Do not start RL: {who} problem."
+        if self.all_solved:
+            return f"Do not start RL on these problems: every sample of {name} is correct."
         if len(self.order) == 1:
             return f"{name}: {self.by} is {in_units(self.by, self.values[self.pick])}."
         if tied:
@@ -206,7 +211,10 @@ class Ranking:
 
     def _best(self) -> str:
         past = any(map(self.dropped, self.order)) and not self.dropped(self.pick)
-        return f"the best {self.by}" + (" before overfitting onset" if past else "")
+        others = [i for i in self.order if not self.dropped(i) and self.pass_1[i] < self.pass_1[self.pick]]
+        equal = any(round(self.values[i] - self.values[self.pick], DIGITS) == 0 for i in others) and self.by != "pass@1"
+        best = f"pass@1 at equal {self.by}" if equal else self.by
+        return f"the best {best}" + (" before overfitting onset" if past else "")
 
     def _more(self, i: int) -> int | None:
         """How many more problems would decide between the first and this one; None if no number would."""
@@ -290,11 +298,3 @@ def _fewest_steps(names: Sequence[str], start: int, left: Sequence[int]) -> int:
     runs = runs_of(names)
     run = runs[names[start]]
     return min((i for i in left if run and runs[names[i]] == run), key=lambda i: place_in_run(names[i]), default=start)
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first few names, and the number of the others."""
-    if len(names) > NAMED:
-        return f"{', '.join(names[: NAMED - 1])} and {len(names) - NAMED + 1} more"
-    shown = list(names)
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"

@@ -14,7 +14,6 @@ from rlready.evaluate.result import EvaluateResult
 from rlready.inject.result import InjectResult
 from rlready.predict.advice import FAMILIES
 from rlready.predict.result import CheckpointPrediction, PredictResult
-from rlready.readiness.ranking import listed
 from rlready.readiness.result import CheckpointReadiness, ReadinessResult, rival
 from rlready.readiness.units import is_share, meaning_of
 from rlready.report.budget_charts import names_of
@@ -32,7 +31,7 @@ from rlready.report.figures import (
 )
 from rlready.report.folder import RunFolder
 from rlready.report.predict_charts import unlike_outcomes
-from rlready.runs.checkpoint_order import labels
+from rlready.runs.checkpoint_order import labels, listed
 from rlready.sweep.result import SweepResult, best_starts
 from rlready.train.result import RLResult, SFTResult
 

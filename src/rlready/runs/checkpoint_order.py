@@ -15,6 +15,8 @@ from pathlib import PurePath
 
 from rlready.runs.checkpoint_names import PARENT, Numbered, numbered, run_of_final
 
+NAMED = 4  # checkpoints listed in a sentence
+
 
 def step_of(name: str) -> int | None:
     """The number in a checkpoint's path; None where it has none."""
@@ -114,3 +116,11 @@ def staged_labels(stages: Mapping[str, str]) -> dict[str, str]:
 def _numbered_folder(name: str) -> str:
     found = numbered(name)
     return found.folder if found else name.rstrip("/")
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first few names, and the number of the others."""
+    if len(names) > NAMED:
+        return f"{', '.join(names[: NAMED - 1])} and {len(names) - NAMED + 1} more"
+    shown = list(names)
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"

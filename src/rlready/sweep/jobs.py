@@ -18,7 +18,7 @@ from rlready.core.errors import UserError
 from rlready.core.presets import BUDGETS
 from rlready.core.result import RESULT
 from rlready.export.settings import ElsewhereConfig
-from rlready.readiness.ranking import listed
+from rlready.runs.checkpoint_order import listed
 from rlready.runs.checksums import refuse_changed
 from rlready.runs.continuing import compare
 from rlready.runs.folders import nothing_done

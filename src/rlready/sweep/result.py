@@ -20,8 +20,7 @@ from rlready.core.result import Record, Result, Table
 from rlready.core.stats import t_estimate
 from rlready.export.result import ExportResult
 from rlready.predict.advice import FAMILIES
-from rlready.readiness.ranking import listed
-from rlready.runs.checkpoint_order import labels
+from rlready.runs.checkpoint_order import labels, listed
 from rlready.sweep.elsewhere import TRAIN, Elsewhere
 from rlready.sweep.jobs import Job
 from rlready.sweep.table import RunRow

@@ -9,7 +9,7 @@ from rlready.core.cells import brief_percent
 from rlready.core.config import RLConfig
 from rlready.core.records import Estimate
 from rlready.core.stats import NORMAL_WIDTH, simultaneous
-from rlready.readiness.next_step import given_words
+from rlready.readiness.next_step import LONGER, MOSTLY, given_words
 from rlready.runs.record import RunRecord
 from rlready.tasks.other_problems import other_problems
 from rlready.train.result import Evaluation, GroupTotals
@@ -44,8 +44,9 @@ def headline(best: Evaluation, gain: Estimate | None, evaluations: Sequence[Eval
 def next_action(best: Evaluation, evaluations: Sequence[Evaluation], groups: GroupTotals) -> str:
     """What to do with the best checkpoint, or instead of this run; a curve that still rose may rise further."""
     if not groups.informative:
+        cut = groups.at_limit > MOSTLY * groups.responses
         advice = {
-            "Take easier problems, so that some responses of a group are correct.": groups.unsolved,
+            LONGER if cut else "Take easier problems, so that some responses of a group are correct.": groups.unsolved,
             "Take harder problems, so that some responses of a group are wrong.": groups.solved,
             "Change the reward, which was the same for all responses of a group.": groups.equal,
         }

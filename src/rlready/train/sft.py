@@ -31,7 +31,8 @@ from rlready.models.heldout_loss import HeldOut, heldout_loss
 from rlready.models.hub import local_folder
 from rlready.models.lm import with_thought
 from rlready.models.preset import resolve
-from rlready.readiness.ranking import NAMED, comparisons, listed
+from rlready.readiness.ranking import comparisons
+from rlready.runs.checkpoint_order import NAMED, listed
 from rlready.runs.files import write_table
 from rlready.runs.log import LOG, truncate_log
 from rlready.runs.model_card import Measurement, model_card
