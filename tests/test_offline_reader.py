@@ -114,8 +114,29 @@ def test_rows_of_one_budget_and_of_one_filter(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=message):
             read(tmp_path, rows, query)
     twice = [row | {"sample_id": 0} for row in rows[::2]]
-    with pytest.raises(UserError, match=r"given twice \(lines 1, 2\); thinking_budget=16 keeps the rows"):
+    with pytest.raises(UserError, match=r"given twice \(lines 1, 2\); \?thinking_budget=16 behind the table keeps"):
         read(tmp_path, twice)
+
+
+def test_rows_of_one_setting_of_an_evaluation(tmp_path: Path) -> None:
+    """What an error advises is accepted, also where several settings have one budget."""
+    rows = [
+        {"problem_id": name, "sample_id": 0, "correct": waits == 1, "thinking_budget": budget, "num_waits": waits}
+        | {"setting": f"{budget}+{waits}" if waits else str(budget)}
+        for name in "ab"
+        for budget in (8, 16)
+        for waits in (0, 1)
+    ]
+    with pytest.raises(
+        UserError, match=r"given twice \(lines 1, 2\); \?setting=8\+1 behind the table keeps the rows of"
+    ):
+        read(tmp_path, rows)
+    assert drawn(read(tmp_path, rows, "?setting=8+1")) == [("a", True), ("b", True)]
+    assert drawn(read(tmp_path, rows, "?setting=16")) == [("a", False), ("b", False)]
+    numbered = [row | {"sample_id": at} for at, row in enumerate(rows)]
+    with pytest.raises(UserError, match=r"samples of different thinking_budget .* \?thinking_budget=8, or in a table"):
+        read(tmp_path, numbered)
+    assert len(drawn(read(tmp_path, rows, "?thinking_budget=8&setting=8"))) == 2
 
 
 @pytest.mark.parametrize(
@@ -375,7 +396,7 @@ def test_a_table_of_readiness_rounds_each_figure(tmp_path: Path) -> None:
     (printed,) = readiness(config, tmp_path / "run").tables()
     (row,) = printed.rows
     figures = dict(zip(printed.columns, row, strict=True))
-    expected = {"unsolved (%)": "66.7", "informative (%)": "22.2", "group signal": "0.111", "entropy": "0.500"}
+    expected = {"unsolved in 3 (%)": "66.7", "informative (%)": "22.2", "group signal": "0.111", "entropy": "0.500"}
     expected |= {"tokens if correct": "64", "tokens if wrong": "154", "truncated (%)": "33.3", "held-out loss": "–"}
     assert {name: figures[name] for name in expected} == expected
     assert [name for name in figures if name.startswith("pass@")] == ["pass@1 (%)", "pass@2 (%)", "pass@3 (%)"]

@@ -20,7 +20,7 @@ LENGTHS = ("thinking_budget", "max_answer_tokens", "max_tokens", "max_new_tokens
 COLUMNS = (*LENGTHS, "temperature", "top_p", "top_k", "min_p", "num_waits", "end_think_bias", "setting", "filter")
 JUDGED = "correct"  # by which score a sample is correct
 VERIFIED = "the verifier of problems="
-CHOSEN = ("thinking_budget", "filter")  # options of a table that keep some of its rows
+CHOSEN = ("thinking_budget", "setting", "filter")  # options of a table that keep some of its rows
 OF_MODELS = ("temperature", "thinking_budget")  # settings that a table may state of its samples too
 UNLIMITED = "None"  # a null thinking budget: of samples without one, or of a model that does not think
 

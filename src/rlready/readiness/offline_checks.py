@@ -12,6 +12,8 @@ from rlready.readiness.passk import Ints
 from rlready.tasks.columns import read_batches
 from rlready.tasks.table import Origin
 
+NAMES = {"setting": "setting", "thinking_budget": "budget"}  # of what may be kept, by its column
+
 
 def refuse_twice(
     origin: Origin,
@@ -20,12 +22,12 @@ def refuse_twice(
     names: Sequence[str],
     samples: tuple[Ints, Ints, Ints],
     *,
-    budgets: bool,
+    apart: str,
 ) -> None:
     """UserError if two rows have the same sample of the same problem.
 
-    ``samples``: problem, line and code of the sample_id, whose ``names`` are known; ``budgets``: there is a column
-    thinking_budget.
+    ``samples``: problem, line and code of the sample_id, whose ``names`` are known; ``apart``: the column that may tell
+    the two apart, setting or thinking_budget, or "".
     """
     problem, lines, number = samples
     key = problem * len(names) + number
@@ -34,8 +36,8 @@ def refuse_twice(
     before, line, at = _first_unequal(key, lines, lines)
     if at < 0:  # responses of the same row
         return
-    budget = _budget_at(path, line) if budgets else None
-    fix = f"; thinking_budget={budget} keeps the rows of one budget" if budget is not None else ""
+    cell = _cell_at(path, apart, line) if apart else None
+    fix = f"; ?{apart}={cell} behind the table keeps the rows of one {NAMES[apart]}" if cell is not None else ""
     name, both = names[number[at]], origin.lines([before, line])
     raise UserError(f"{path}: sample {name} of problem {ids[problem[at]]!r} is given twice ({both}){fix}")
 
@@ -45,7 +47,7 @@ def refuse_mixed(origin: Origin, drawn_with: Mapping[str, Collection[str]]) -> N
     for column, found in drawn_with.items():
         if len(found) > 1:
             names = ", ".join(map(repr, found))[:200]
-            way = "with thinking_budget=N, or " if column == "thinking_budget" else ""
+            way = f"with ?{column}={next(iter(found))}, or " if column in NAMES else ""
             raise UserError(
                 f"{origin.where}: samples of different {column} ({names}) would be counted as samples of one; "
                 f"keep the rows of one {way}in a table of its own"
@@ -82,7 +84,7 @@ def _first_unequal(key: Ints, value: Ints, lines: Ints) -> tuple[int, int, int]:
     return int(lines[first[group[at]]]), int(lines[at]), at
 
 
-def _budget_at(path: str, line: int) -> Any:
-    """The thinking budget of one row, looked up for an error."""
-    batch = next(batch for batch in read_batches(path, ["thinking_budget"]) if line <= batch.lines[-1])
-    return batch.values("thinking_budget", np.flatnonzero(batch.lines == line))[0]
+def _cell_at(path: str, column: str, line: int) -> Any:
+    """The value of a column in one row, looked up for an error."""
+    batch = next(batch for batch in read_batches(path, [column]) if line <= batch.lines[-1])
+    return batch.values(column, np.flatnonzero(batch.lines == line))[0]

@@ -15,8 +15,9 @@ A row is a sample.  Its columns, unless options name others (with dots for neste
 
 ``thinking`` (the thought, if ``text`` has none), ``thinking_tokens``, ``truncated`` or ``finish``, ``logprobs`` and
 ``mask`` are used if present.  The option ``model`` also gives the held-out loss, ``name`` names the table,
-``thinking_budget`` keeps the rows of one budget, ``filter`` those of one filter, ``n`` the first n problems.  Without
-``wave`` the number of samples of a problem must not depend on their outcomes.
+``thinking_budget`` keeps the rows of one budget, ``setting`` those of one setting of an evaluation (``64+1``: a budget
+of 64 and one wait), ``filter`` those of one filter, ``n`` the first n problems.  Without ``wave`` the number of samples
+of a problem must not depend on their outcomes.
 
 lm-eval's ``--log_samples`` names problem and text ``doc_id`` and ``resps``.  It writes all repeats of a problem in one
 row, once for every filter: one filter must be chosen, and if there are repeats, the task verifies them.

@@ -36,6 +36,7 @@ class TableOptions:
     sample: str = "sample_id"
     wave: str = "wave"
     thinking_budget: int | None = None
+    setting: str = ""
     filter: str = ""
     n: int | None = None
     name: str = ""

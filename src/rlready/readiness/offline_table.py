@@ -25,6 +25,7 @@ from rlready.tasks.table import id_of
 DRAWN_WITH = (*(column for column in COLUMNS if column != "filter"), "model", "checkpoint", "step")
 FEW = 256  # rows of which responses are compared at once
 NAMES = ("problem", "correct", "text", "tokens", "sample", "wave")  # options that name a column
+APART = ("setting", "thinking_budget")  # columns that tell rows of one sample of one problem apart
 
 
 class TableReader:
@@ -44,7 +45,7 @@ class TableReader:
         self.responses: dict[int, int] = {}  # a digest of the first response of each problem
         self.varied = False  # whether another response of a problem differs from the first
         self.comparable = True  # whether every sample has a text or tokens
-        self.kept = self.unnumbered = False  # whether a row has the thinking budget, and whether one has no sample_id
+        self.kept = self.unnumbered = False  # whether a row has budget and setting, and whether one has no sample_id
 
     def add(self, batch: Batch) -> None:
         o = self.options
@@ -88,8 +89,8 @@ class TableReader:
             for arrays in zip(*((draws.problem, lines, number) for draws, lines, number in self.parts), strict=True)
         )
         ids, number = list(self.problems), self._numbered(problem, number)
-        samples, budgets = (problem, lines, number), "thinking_budget" in self.seen
-        refuse_twice(self.origin, self.path, ids, list(self.numbers), samples, budgets=budgets)
+        samples, apart = (problem, lines, number), next((column for column in APART if column in self.seen), "")
+        refuse_twice(self.origin, self.path, ids, list(self.numbers), samples, apart=apart)
         refuse_mixed(self.origin, self.drawn_with)
         bare = [sample.line for sample in self.pending if sample.text is None and sample.tokens is None]
         refuse_unverifiable(self.origin, bare, self.total)
@@ -119,11 +120,13 @@ class TableReader:
         }
 
     def _filtered(self, batch: Batch) -> Batch:
-        """The rows of one thinking budget and one filter."""
+        """The rows of one thinking budget, one setting and one filter."""
         o = self.options
         keep = np.ones(len(batch), dtype=bool)
         if o.thinking_budget is not None:
             keep = batch.map("thinking_budget", lambda value: plain(value) == str(o.thinking_budget), bool)
+        if o.setting:
+            keep &= batch.map("setting", lambda value: plain(value) == plain(o.setting), bool)
         self.kept |= bool(keep.any())
         codes, values = batch.distinct("filter")
         for code in np.flatnonzero(np.bincount(codes[keep], minlength=len(values))):
@@ -221,11 +224,13 @@ class TableReader:
         """Raise UserError if requested columns or rows are missing, or if there are several filters."""
         o, usual, where = self.options, TableOptions(), self.origin.where
         wanted = [getattr(o, key) for key in NAMES if getattr(o, key) != getattr(usual, key)]
-        for column in [*wanted, *(["filter"] if o.filter else [])]:
+        for column in [*wanted, *(key for key in ("setting", "filter") if getattr(o, key))]:
             if column not in self.seen:
                 raise self.origin.no_column(column, self.named)
         if not self.kept:
-            raise UserError(f"{where}: no row has thinking_budget = {o.thinking_budget}")
+            asked = {"thinking_budget": o.thinking_budget, "setting": o.setting}
+            said = " and ".join(f"{key} = {value}" for key, value in asked.items() if value)
+            raise UserError(f"{where}: no row has {said}")
         if o.filter and o.filter not in self.filters:
             raise UserError(f"{where}: no row has filter = {o.filter}; {nearest(o.filter, list(self.filters))}")
         if not o.filter and len(self.filters) > 1 and self.unnumbered:
