@@ -1,10 +1,12 @@
 """Configurations: round trip, origins, and one clear line for everything that does not fit."""
 
 import re
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -163,6 +165,22 @@ def test_a_value_out_of_range_is_one_line(word: str, says: str) -> None:
 def test_a_contradictory_configuration_is_refused(make: Callable[[], Config], says: str) -> None:
     with pytest.raises(UserError, match=re.escape(says)):
         make()
+
+
+@pytest.mark.parametrize(
+    "caps",
+    [[64, 128], range(64, 129, 64), np.array([64, 128]), deque([64, 128]), {64: "", 128: ""}.keys(), iter([64, 128])],
+)
+def test_a_list_is_anything_with_an_order(caps: Iterable[int]) -> None:
+    sample = Sample(caps=caps, steps=np.int64(3))
+    assert (sample.caps, sample.steps) == ((64, 128), 3)
+    assert {type(number) for number in (*sample.caps, sample.steps)} == {int}
+
+
+@pytest.mark.parametrize("caps", [{64, 128}, {64: 1}, np.array([64.5]), True, np.array([True])])
+def test_what_has_no_order_and_what_is_no_list_is_refused(caps: object) -> None:
+    with pytest.raises(UserError, match=r"caps = .* is not a list of whole numbers"):
+        Sample(caps=caps)
 
 
 def test_a_configuration_is_frozen_and_replaced_by_a_copy() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence, Set
+from numbers import Integral
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Optional, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -70,11 +71,14 @@ def _tuple_of(kind: Callable[[str], Any]) -> BeforeValidator:
     return BeforeValidator(convert)
 
 
-def _as_texts(value: object) -> object:
-    """Paths as texts, also inside a list; a list, or what yields one, as a tuple."""
+def _plain(value: object) -> object:
+    """Paths as texts and whole numbers of numpy as Python's, also inside a list; what has an order, as a tuple."""
     if isinstance(value, os.PathLike):
         return os.fspath(value)
-    return tuple(map(_as_texts, value)) if isinstance(value, (list, tuple, Iterator)) else value
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return int(value)
+    unordered = isinstance(value, (str, bytes, Mapping, Set)) and not isinstance(value, KeysView)
+    return tuple(map(_plain, value)) if isinstance(value, Iterable) and not unordered else value
 
 
 Texts = Annotated[tuple[str, ...], _tuple_of(str)]
@@ -173,7 +177,7 @@ class Config(BaseModel):
 
     def __init__(self, **settings: Any) -> None:
         try:
-            super().__init__(**{name: _as_texts(value) for name, value in settings.items()})
+            super().__init__(**{name: _plain(value) for name, value in settings.items()})
         except ValidationError as error:
             raise UserError(explain(error, type(self))) from None
 
