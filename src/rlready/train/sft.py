@@ -116,6 +116,8 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
         run.note_model(id=config.model, path=path, role="base", chat=chat, learner=learner.name)
         run.note_output_licence()
         plan, before = planned([len(e) for e in examples], config), WeightSample(learner)
+        if round(config.epochs * plan.per_epoch) < 1:
+            note(f"sft: epochs={config.epochs:g} is less than a step; one step is {1 / plan.per_epoch:.2g} epochs")
         run.claim()
         write_trained(run, data.training)
         checkpointer = Checkpointer(run, learner)
