@@ -9,6 +9,7 @@ lighteval 0.13.0 are made here with the fields that these write.
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -57,6 +58,10 @@ def ranked(folder: Path, *sources: str, **settings: Any) -> ReadinessResult:
     return readiness(ReadinessConfig(checkpoints=sources, **settings), folder)
 
 
+def read_lines(path: Path) -> list[Row]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
 def lines(path: Path, rows: Sequence[Row], end: str = "\n") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(map(json.dumps, rows)) + end)
@@ -91,6 +96,34 @@ def test_a_file_of_verl_has_the_step_of_its_name(tmp_path: Path) -> None:
         read(f"verl:{tmp_path}")
     assert [Path(name).name for name in read(f"verl:{both}")] == ["step-5", "step-10"]
     assert [Path(name).name for name in read(f"verl:{both}?step=5")] == ["step-5"]
+
+
+def test_folders_of_compressed_files_are_those_of_plain_ones(tmp_path: Path) -> None:
+    """Also where the plain file has stayed beside its copy; the step is in the name."""
+    row = {"input_prompt": "2 + 2?", "output_response": "4", "score": 1.0, "stop_reason": "stop"}
+    written = {
+        "verl": [
+            ("5.jsonl", verl_rows(5, {"a": "01", "b": "00"})),
+            ("10.jsonl", verl_rows(10, {"a": "11", "b": "01"})),
+        ],
+        "skyrl": [("gsm8k.jsonl", [row]), ("aggregated_results.jsonl", [{"avg": 1.0}])],
+        "lm-eval": [("model/samples_sums_2026-01-01T00-00-00.jsonl", read_lines(LM_EVAL))],
+    }
+    for kind, files in written.items():
+        chosen = "?filter=strict-match" if kind == "lm-eval" else ""
+        plain, packed = (tmp_path / kind / name for name in ("plain", "packed"))
+        for name, rows in files:
+            for folder in (plain, packed):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                lines(folder / name, rows)
+            (packed / f"{name}.gz").write_bytes(gzip.compress((plain / name).read_bytes()))
+        expected = {Path(name).name: counts(stored) for name, stored in read(f"{kind}:{plain}{chosen}").items()}
+        for _ in range(2):
+            found = {Path(name).name: counts(stored) for name, stored in read(f"{kind}:{packed}{chosen}").items()}
+            assert [*found.values()] == [*expected.values()]
+            assert kind != "verl" or [*found] == [*expected] == ["step-5", "step-10"]
+            for name, _ in files:
+                (packed / name).unlink(missing_ok=True)
 
 
 def test_a_folder_of_trl_is_ranked_by_one_command(

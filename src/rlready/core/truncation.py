@@ -17,6 +17,6 @@ def warn_truncated(verb: str, shares: Mapping[str, float], config: RLConfig | Re
         limits = "max_answer_tokens" if config.thinking_budget is None else "thinking_budget or max_answer_tokens"
         listed = ", ".join(f"{name} {share:.0%}" for name, share in many.items())
         warn(
-            f"{verb}: warning: many responses were truncated at their limit ({listed}) and mostly count as incorrect; "
-            f"raise {limits}"
+            f"{verb}: warning: many responses were truncated at their limit ({listed}); with a larger {limits} more "
+            "may be correct"
         )

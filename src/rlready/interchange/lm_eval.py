@@ -15,7 +15,7 @@ import numpy as np
 
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
-from rlready.interchange.lines import read_objects
+from rlready.interchange.lines import files_named, read_objects
 from rlready.interchange.rollouts import (
     Format,
     Request,
@@ -40,7 +40,7 @@ def files_of(path: Path) -> list[Path]:
     """The file that is named, or the only one with samples in a folder."""
     if path.is_file():
         return [path] if ".jsonl" in path.suffixes else []
-    return sorted(path.rglob("samples_*.jsonl"))
+    return files_named(path, "**/samples_*")
 
 
 def read(request: Request) -> Iterator[Batch]:

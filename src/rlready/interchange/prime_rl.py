@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 
 from rlready.core.errors import UserError
-from rlready.interchange.lines import read_objects
+from rlready.interchange.lines import files_named, read_objects
 from rlready.interchange.rollouts import FAILED, Format, Request, asked, choose_score, said, score_first, step_of
 from rlready.tasks.columns import Batch, Column
 from rlready.tasks.table import Origin
 
-TRACES = "traces.jsonl"
+TRACES = "traces"
 LIMITS = ("max_turns", "max_input_tokens", "max_output_tokens", "max_total_tokens", "compaction_failed")  # verifiers'
 PURPOSES = ("train", "eval")
 
@@ -34,7 +34,7 @@ def files_of(path: Path) -> list[Path]:
     if path.is_file():
         return [path] if ".jsonl" in path.suffixes else []
     inside = path / "rollouts" if (path / "rollouts").is_dir() else path
-    found = sorted(inside.rglob(TRACES), key=lambda file: (_step(file), str(file)))
+    found = sorted(files_named(inside, f"**/{TRACES}"), key=lambda file: (_step(file), str(file)))
     return [file for file in found if file.parent.name != "effective"] or found
 
 

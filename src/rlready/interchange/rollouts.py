@@ -25,6 +25,7 @@ from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.models.chat import CLOSE, KEYS, OPEN
 from rlready.tasks.columns import Batch
+from rlready.tasks.files import stem_of
 from rlready.tasks.source import escaped
 from rlready.tasks.strictjson import Refused
 from rlready.tasks.turns import asked_in
@@ -115,7 +116,7 @@ class Format:
 def only_file(request: Request, files: Sequence[Path], what: str) -> Path:
     """The file; UserError if there are several, which hold ``what``, with the command for files of one task."""
     if len(files) > 1:
-        dated = [DATED.fullmatch(file.stem) for file in files]
+        dated = [DATED.fullmatch(stem_of(file.name)) for file in files]
         alike = all(dated) and len({each[1] or each[2] for each in dated if each}) == 1
         fix = f"or each that is of a checkpoint: {request.each(files)}" if alike else f"as in {request.each(files[:1])}"
         raise UserError(f"{request.text}: holds {what}; name one of the files, {fix}")
@@ -200,7 +201,7 @@ def numeric(row: Mapping[str, Any], without: Sequence[str] = ()) -> list[str]:
 
 def step_of(path: Path) -> int | None:
     """The step in the name of a file or folder; None for none."""
-    found = STEP.search(path.name.removesuffix(path.suffix))
+    found = STEP.search(stem_of(path.name))
     return int(found[1]) if found else None
 
 

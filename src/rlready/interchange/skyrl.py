@@ -14,20 +14,21 @@ from typing import Any
 import numpy as np
 
 from rlready.core.errors import UserError
-from rlready.interchange.lines import read_objects
+from rlready.interchange.lines import files_named, read_objects
 from rlready.interchange.rollouts import Format, Request, choose_score, number, only_file, step_of
 from rlready.tasks.answers.ownpart import LAST_TOKEN
 from rlready.tasks.columns import Batch
+from rlready.tasks.files import stem_of
 from rlready.tasks.table import Origin
 
-SUMMARY = "aggregated_results.jsonl"
+SUMMARY = "aggregated_results"
 
 
 def files_of(path: Path) -> list[Path]:
     """The file that is named, or those of a folder."""
     if path.is_file():
         return [path] if ".jsonl" in path.suffixes else []
-    return sorted(file for file in path.glob("*.jsonl") if file.name != SUMMARY)
+    return [file for file in files_named(path, "*") if stem_of(file.name) != SUMMARY]
 
 
 def read(request: Request) -> Iterator[Batch]:

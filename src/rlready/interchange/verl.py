@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from rlready.core.errors import UserError
-from rlready.interchange.lines import read_objects
+from rlready.interchange.lines import files_named, read_objects
 from rlready.interchange.rollouts import Format, Request, choose_score, number, numeric, score_first, step_of
 from rlready.tasks.columns import Batch
+from rlready.tasks.files import stem_of
 from rlready.tasks.table import Origin
 
 Rows = list[tuple[int, dict[str, Any]]]
@@ -28,7 +29,8 @@ def files_of(path: Path) -> list[Path]:
     """The files of a folder that are named after steps, or the file that is named."""
     if path.is_file():
         return [path] if ".jsonl" in path.suffixes else []
-    return sorted((file for file in path.glob("*.jsonl") if file.stem.isdecimal()), key=lambda file: int(file.stem))
+    steps = [file for file in files_named(path, "*") if stem_of(file.name).isdecimal()]
+    return sorted(steps, key=lambda file: int(stem_of(file.name)))
 
 
 def read(request: Request) -> Iterator[Batch]:
