@@ -75,9 +75,11 @@ def _plain(value: object) -> object:
     """Paths as texts and whole numbers of numpy as Python's, also inside a list; what has an order, as a tuple."""
     if isinstance(value, os.PathLike):
         return os.fspath(value)
-    if isinstance(value, Integral) and type(value) is not bool:
+    if isinstance(value, (bool, str, bytes)):
+        return value
+    if isinstance(value, Integral):
         return int(value)
-    unordered = isinstance(value, (str, bytes, Mapping, Set)) and not isinstance(value, KeysView)
+    unordered = isinstance(value, (Mapping, Set)) and not isinstance(value, KeysView)
     return tuple(map(_plain, value)) if isinstance(value, Iterable) and not unordered else value
 
 
