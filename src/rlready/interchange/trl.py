@@ -43,11 +43,16 @@ def files_of(path: Path) -> list[Path]:
     return sorted(inside.glob("completions_*.parquet"), key=lambda file: step_of(file) or 0)
 
 
+def states_in(output: Path) -> list[Path]:
+    """The logs of a trainer: that of its output folder, if it is there, then those of checkpoints, the newest first."""
+    saved = sorted(output.glob(f"checkpoint-*/{STATE}"), key=lambda file: step_of(file.parent) or 0, reverse=True)
+    return [file for file in (output / STATE, *saved) if file.is_file()]
+
+
 def evaluated_steps(completions: Path) -> Evaluated:
     """What the newest log says of the trainer that wrote a file of completions; without a log, nothing is known."""
     output, found = completions.parent.parent, Evaluated()
-    saved = sorted(output.glob(f"checkpoint-*/{STATE}"), key=lambda file: step_of(file.parent) or 0)
-    for file in (output / STATE, *saved[-1:]):
+    for file in states_in(output)[:2]:
         try:
             state = json.loads(file.read_text(encoding="utf-8"))
             log, until = state["log_history"], int(state["global_step"])

@@ -32,12 +32,11 @@ import numpy as np
 from rlready.core.config import CurveValue
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
-from rlready.interchange.trl import STATE
+from rlready.interchange.trl import STATE, states_in
 from rlready.predict import prime_rl_log, verl_log
 from rlready.predict.cells import is_number, number_of
 from rlready.predict.verl_log import LOGS
 from rlready.readiness.passk import Floats
-from rlready.runs.checkpoint_order import step_of
 from rlready.tasks.table import read_table
 
 CHOICES: tuple[CurveValue, ...] = get_args(CurveValue)
@@ -79,8 +78,7 @@ def _newest_state(output: Path, place: str) -> Path | None:
 
     A run that goes on from a checkpoint leaves an older log in the folder itself; another run leaves other values.
     """
-    saved = sorted(output.glob(f"checkpoint-*/{STATE}"), key=lambda file: step_of(str(file.parent)) or 0, reverse=True)
-    files = [file for file in (output / STATE, *saved) if file.is_file()]
+    files = states_in(output)
     if len(files) < 2:
         return next(iter(files), None)
     logs = {file: _history(file) for file in files}
