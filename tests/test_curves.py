@@ -12,7 +12,7 @@ import pytest
 from measured import checkpoint, write_readiness
 from rlready.core.config import PredictConfig
 from rlready.core.errors import UserError
-from rlready.predict.curves import Curve, asymptote
+from rlready.predict.curves import Curve, asymptote, read_curve
 from rlready.predict.outcomes import find_runs
 from rlready.predict.stage import predict
 
@@ -263,7 +263,7 @@ def test_curves_of_other_numbers_are_not_compared(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no validation was logged \(acc@N\)"):
         outcomes(tmp_path, {"curve": one, "metric": "acc"})
     (tmp_path / "t.csv").write_text("step,outcome\n1,0.5\n")
-    with pytest.raises(UserError, match=r"metric=acc names a metric of a log, but .*t\.csv is a table; leave it out"):
+    with pytest.raises(UserError, match=r"t\.csv: no metric 'acc'; known: outcome"):
         outcomes(tmp_path, {"curve": "t.csv", "metric": "acc"})
     run = prime_rl(tmp_path / "a" / "metrics.jsonl", (2, 1, {"a/avg@4": 0.5}))
     judged = prime_rl(tmp_path / "b" / "metrics.jsonl", (2, 1, {"a/metrics/correct/mean": 0.5}))
@@ -295,3 +295,70 @@ def test_a_column_that_lacks_the_prefix_of_predictors_is_named(
     said = capsys.readouterr().err
     assert "column greedy is not read; named predictor:greedy it would be scored" in said
     assert said.count("is not read") == 1
+
+
+WANDB = """"Step","grpo-1 - eval/reward","grpo-1 - eval/reward__MIN","grpo-1 - eval/reward__MAX"
+"0","0.1","0","0.2"
+"10","0.3","0.2","0.4"
+"20","","",""
+"""
+HISTORY = """_step,_runtime,_timestamp,eval/reward,train/loss,train/reward
+0,1.5,17e8,0.1,,
+5,2.5,17e8,,0.7,0.2
+10,3.5,17e8,0.3,,NaN
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "metric", "name", "values"),
+    [
+        (WANDB, "", "eval_reward", [0.1, 0.3]),
+        (WANDB, "eval_reward", "eval_reward", [0.1, 0.3]),
+        (WANDB, "grpo-1 - eval/reward", "eval_reward", [0.1, 0.3]),
+        (HISTORY, "", "eval_reward", [0.1, 0.3]),
+        (HISTORY, "reward", "reward", [0.2]),
+        (HISTORY, "train/loss", "loss", [0.7]),
+        ("Wall time,Step,Value\n17e8,0,0.1\n17e8,10,0.3\n", "", "Value", [0.1, 0.3]),
+        ("Step,a - pass@1,b - pass@1\n0,0.1,0.2\n10,0.3,\n", "a - pass@1", "pass@1", [0.1, 0.3]),
+    ],
+)
+def test_a_table_that_a_tracker_exports_is_a_curve(
+    tmp_path: Path, text: str, metric: str, name: str, values: list[float]
+) -> None:
+    (tmp_path / "chart.csv").write_text(text)
+    found = read_curve(tmp_path / "chart.csv", metric, "here")
+    assert (found.metric, found.values.tolist()) == (name, values)
+
+
+def test_a_run_that_a_tracker_saw_go_on_replaces_what_had_followed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "Wall time,Step,Value\n1,0,0.1\n2,10,0.3\n3,20,0.4\n4,10,0.5\n5,30,0.6\n"
+    (tmp_path / "chart.csv").write_text(text)
+    found = read_curve(tmp_path / "chart.csv", "", "here")
+    assert dict(zip(found.steps, found.values, strict=True)) == {0: 0.1, 10: 0.5, 30: 0.6}
+    assert "the run went on from an earlier step; 2 values that it replaced are left out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "metric", "message"),
+    [
+        (
+            "Step,a - pass@1,b - pass@1\n0,0.1,0.2\n",
+            "",
+            "has 'a - pass@1', 'b - pass@1' by step; name the column of one",
+        ),
+        ("Step,a - pass@1,b - pass@1\n0,0.1,0.2\n", "pass@1", "has 'a - pass@1', 'b - pass@1' by step"),
+        ("Step,a - pass@1\n0,0.1\n", "pass@2", "no metric 'pass@2'; known: a - pass@1"),
+        ("Step,train/loss\n0,0.1\n", "", "has 'train/loss' by step; name the column"),
+        ("Step,a\n0,\n", "", "has no numbers by step"),
+        ("Relative Time (Process),a\n0,0.5\n", "", "no column of steps"),
+        ("Step,a\n0,0.5\nx,0.6\n", "", "row 2: Step and a must be numbers"),
+        ("Step,a\n0,0.5\n1,good\n", "", "row 2: Step and a must be numbers"),
+        ("step,outcome\n1,1\n1,2\n", "", "step 1 is given twice; keep one line of each step"),
+    ],
+)
+def test_a_table_without_one_curve_is_refused(tmp_path: Path, text: str, metric: str, message: str) -> None:
+    (tmp_path / "chart.csv").write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_curve(tmp_path / "chart.csv", metric, "here")

@@ -549,8 +549,8 @@ def import_(
 
     export: Folder that rlready export has written. Required.
     outcome: Accuracy after training, from 0 to 1, or its learning curve: the output folder of TRL or verl, a
-        log of verl, trainer_state.json, or a table with the columns step and outcome. By default the outputs in
-        the export.
+        log of verl, trainer_state.json, a chart exported by a tracker, or a table with the columns step and
+        outcome. By default the outputs in the export.
     value: Which value of a curve is the outcome: its last, the best after step 0, or where it levels off.
     metric: Name of the logged value, if a log has several, as val-core/math/acc/mean. By default that of
         validation; of trainer_state.json eval_accuracy, which the exported reward logs.

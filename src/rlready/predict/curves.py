@@ -1,8 +1,8 @@
 """The outcome of an RL run from its learning curve: its last value, its best, or where it levels off.
 
 A curve is TRL's or Transformers' ``trainer_state.json``, a log of verl or a folder of them (`verl_log.py`), a log of
-prime-rl (`prime_rl_log.py`), or a table with the columns ``step`` and ``outcome``.  Of the numbers that TRL logs, the
-outcome is ``eval_reward``, else ``reward``, unless ``metric`` names another.
+prime-rl (`prime_rl_log.py`), or a table (`curve_table.py`).  Of the numbers that TRL logs, the outcome is
+``eval_reward``, else ``reward``, unless ``metric`` names another.
 
 - *last*: the value at the last step.
 - *best*: the largest value after step 0, the evaluation before training, which is no outcome of RL.  As a maximum over
@@ -33,11 +33,10 @@ from rlready.core.config import CurveValue
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.interchange.trl import STATE, states_in
-from rlready.predict import prime_rl_log, verl_log
+from rlready.predict import curve_table, prime_rl_log, verl_log
 from rlready.predict.cells import is_number, number_of
 from rlready.predict.verl_log import LOGS
 from rlready.readiness.passk import Floats
-from rlready.tasks.table import read_table
 
 CHOICES: tuple[CurveValue, ...] = get_args(CurveValue)
 USUAL = ("eval_reward", "reward")
@@ -145,7 +144,7 @@ class Curve:
 def read_curve(path: Path, metric: str, place: str, usual: Sequence[str] = USUAL) -> Curve:
     """The learning curve in a file or folder; UserError, which begins with ``place``, for one without values.
 
-    ``usual`` are the metrics of `STATE` of which the first one there counts, unless ``metric`` names one.
+    ``usual`` are the metrics of `STATE` or a tracker of which the first one there counts, unless ``metric`` names one.
     """
     files = curve_files(path, place)
     planned = None
@@ -157,15 +156,13 @@ def read_curve(path: Path, metric: str, place: str, usual: Sequence[str] = USUAL
         metric, points = prime_rl_log.accuracies(path, metric)
     elif path.is_dir() or verl_log.is_log(path):
         metric, points = verl_log.accuracies(files, metric)
-    elif metric:
-        raise UserError(f"{place}: metric={metric} names a metric of a log, but {path} is a table; leave it out")
     elif verl_log.is_printed(path):
         raise UserError(
             f"{place}: {path} is what verl prints; name the file that it writes with trainer.logger='[console,file]', "
             "a table with the columns step and outcome, or a number"
         )
     else:
-        metric, points = "outcome", _tabled(path)
+        metric, points = curve_table.read(path, metric, usual)
     if not points:
         raise UserError(f"{place}: {path} has no values of {metric}")
     steps = sorted(points)
@@ -233,17 +230,3 @@ def _logged(path: Path, metric: str, usual: Sequence[str]) -> tuple[str, dict[fl
             found[float(line["step"])] = value
     done, planned = (number_of(state.get(name)) for name in ("global_step", "max_steps"))
     return metric, found, planned if is_number(done) and is_number(planned) and done < planned else None
-
-
-def _tabled(path: Path) -> dict[float, float]:
-    """The column ``outcome`` by the column ``step``."""
-    table = read_table(str(path))
-    found: dict[float, float] = {}
-    for line, row in table.rows:
-        step, value = number_of(row.get("step")), number_of(row.get("outcome"))
-        if not is_number(step) or not is_number(value):
-            raise UserError(f"{table.place(line)}: step and outcome must be numbers")
-        if step in found:
-            raise UserError(f"{table.place(line)}: step {step:g} is given twice")
-        found[step] = value
-    return found

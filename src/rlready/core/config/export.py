@@ -24,7 +24,8 @@ class ImportConfig(Config):
     outcome: str = option(
         "",
         "Accuracy after training, from 0 to 1, or its learning curve: the output folder of TRL or verl, a log of verl, "
-        "trainer_state.json, or a table with the columns step and outcome. By default the outputs in the export.",
+        "trainer_state.json, a chart exported by a tracker, or a table with the columns step and outcome. By default "
+        "the outputs in the export.",
     )
     value: CurveValue = option(
         "last", "Which value of a curve is the outcome: its last, the best after step 0, or where it levels off."

@@ -1,0 +1,107 @@
+"""A learning curve in a table: the columns ``step`` and ``outcome``, or what a tracker exports.
+
+    step, outcome                                    a value for each step
+    Step, RUN - METRIC, RUN - METRIC__MIN, __MAX     a chart of Weights & Biases, of one run or of several
+    Wall time, Step, Value                           a scalar of TensorBoard
+    _step, METRIC, METRIC, ...                       the history of a run, with empty cells
+
+A metric may be named as in the table or as TRL logs it: Transformers sends ``eval_reward`` to a tracker as
+``eval/reward`` and ``reward`` as ``train/reward``.  In a tracker's table a step that is not above the one before is
+that of a run that went on from a checkpoint: it replaces what had followed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from rlready.core.errors import UserError
+from rlready.core.explain import nearest
+from rlready.core.progress import note
+from rlready.predict.cells import is_number, number_of
+from rlready.tasks.table import Table, read_table
+
+OUTCOME = "outcome"
+STEPS = ("step", "_step", "global_step", "train/global_step", "trainer/global_step")  # in small letters
+TIMES = ("wall time", "_runtime", "_timestamp", "epoch", "train/epoch", "trainer/epoch")
+RANGES = ("__MIN", "__MAX")  # of the values that Weights & Biases shows as one
+
+
+def read(path: Path, metric: str, usual: Sequence[str]) -> tuple[str, dict[float, float]]:
+    """(the metric's name, its values by step); UserError for a table that has not the one or the other.
+
+    ``usual`` are the metrics of which the first one there counts, unless ``metric`` names one or there is only one.
+    """
+    table = read_table(str(path))
+    columns = list(dict.fromkeys(name for _, row in table.rows for name in row))
+    step = next((name for name in columns if name.lower() in STEPS), "")
+    if not step:
+        raise UserError(f"{table.where}: no column of steps; {nearest('step', columns)}")
+    if OUTCOME in columns and metric in ("", OUTCOME):
+        return OUTCOME, _outcomes(table, step)
+    column = _column(table, [name for name in columns if _may_be_metric(table, name)], metric, usual)
+    return _as_logged(column), _tracked(table, step, column)
+
+
+def _outcomes(table: Table, step: str) -> dict[float, float]:
+    found: dict[float, float] = {}
+    for line, row in table.rows:
+        at, value = number_of(row.get(step)), number_of(row.get(OUTCOME))
+        if not is_number(at) or not is_number(value):
+            raise UserError(f"{table.place(line)}: step and outcome must be numbers")
+        if at in found:
+            raise UserError(f"{table.place(line)}: step {at:g} is given twice; keep one line of each step")
+        found[at] = value
+    return found
+
+
+def _tracked(table: Table, step: str, column: str) -> dict[float, float]:
+    found: dict[float, float] = {}
+    replaced = 0
+    for line, row in table.rows:
+        at, value = number_of(row.get(step)), number_of(row.get(column))
+        if value in (None, "") or str(value).lower() == "nan":
+            continue  # another run, or another metric, has a value at this step
+        if not is_number(at) or not is_number(value):
+            raise UserError(f"{table.place(line)}: {step} and {column} must be numbers")
+        if at <= max(found, default=-math.inf):
+            before, found = len(found), {each: kept for each, kept in found.items() if each < at}
+            replaced += before - len(found)
+        found[at] = value
+    if replaced:
+        note(f"{table.where}: the run went on from an earlier step; {replaced} values that it replaced are left out")
+    return found
+
+
+def _may_be_metric(table: Table, name: str) -> bool:
+    if name.lower() in (*STEPS, *TIMES) or name.endswith(RANGES):
+        return False
+    return any(is_number(number_of(row.get(name))) for _, row in table.rows)
+
+
+def _column(table: Table, columns: Sequence[str], metric: str, usual: Sequence[str]) -> str:
+    """The column of the metric that is named, of the only one, or of the first usual one; UserError for several."""
+    if metric:
+        found = [name for name in columns if metric in (name, _of_run(name), _as_logged(name))]
+        if not found:
+            raise UserError(f"{table.where}: no metric {metric!r}; {nearest(metric, columns)}")
+    else:
+        of_usual = ([name for name in columns if _as_logged(name) == each] for each in usual)
+        alone = len(columns) == 1 and "loss" not in columns[0].lower()  # which is less where RL is better
+        found = list(columns) if alone else next(filter(None, of_usual), [])
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(map(repr, found or columns))[:200]
+    raise UserError(f"{table.where}: has {names or 'no numbers'} by step; name the column of one as the metric")
+
+
+def _of_run(column: str) -> str:
+    """The metric in the column of a run."""
+    return column.rpartition(" - ")[2]
+
+
+def _as_logged(column: str) -> str:
+    """The metric as Transformers logs it."""
+    metric = _of_run(column)
+    return metric.replace("/", "_", 1) if metric.startswith("eval/") else metric.removeprefix("train/")
