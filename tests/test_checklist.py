@@ -405,7 +405,8 @@ def test_parameters_are_counted_in_the_weights(pipeline: Path, tmp_path: Path) -
 
 def test_answers_are_the_authors_alone(runs: Path, tmp_path: Path) -> None:
     file = tmp_path / "answers.toml"
-    checklist(ChecklistConfig(runs=(str(runs),), format="toml"), file)
+    written = checklist(ChecklistConfig(runs=(str(runs),), format="toml"), file)
+    assert written.next_command == f"rlready checklist {runs} --form neurips --answers {file}"
     questions = tomllib.loads(file.read_text())
     assert questions["facts"].keys() == AuthorFacts.model_fields.keys()
     assert questions["neurips"].keys() == {str(n) for n in range(1, 17)} - {"6", "7", "8"}

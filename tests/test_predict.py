@@ -33,11 +33,12 @@ from rlready.models.checkpoint import load
 from rlready.models.heldout_loss import HeldOut
 from rlready.predict import score as scoring
 from rlready.predict.candidates import SAME, Candidate, distribution, read_candidates
-from rlready.predict.comparable import refuse_unlike_content
+from rlready.predict.comparable import mixed_meanings, refuse_unlike_content
 from rlready.predict.early import extrapolated
 from rlready.predict.family import Family
 from rlready.predict.fit import errors_left_out, few, halves, least_squares, predict_with_interval, r2_of_halves
-from rlready.predict.meaning import Meaning, of_all
+from rlready.predict.meaning import UNSAID, Meaning, of_all
+from rlready.predict.outcome import Outcome
 from rlready.predict.outcomes import find_runs
 from rlready.predict.predictors import Predictor, predictors, standard
 from rlready.predict.result import PredictResult
@@ -84,6 +85,20 @@ def after_rl(found: list[Simulated], seeds: int = 2) -> list[dict[str, Any]]:
         for c in found
         for s in range(seeds)
     ]
+
+
+def test_outcomes_that_are_said_to_be_different_things_are_warned_of() -> None:
+    """What a table does not say is not compared; families are measured apart."""
+
+    def said(*outcomes: tuple[str, str]) -> str:
+        return mixed_meanings(
+            Outcome("c", 0.5, None, where="here", family=family, meaning=Meaning(what)) for family, what in outcomes
+        )
+
+    assert said(("", "accuracy"), ("", "reward")).startswith("the outcomes are different things (accuracy; reward)")
+    assert "the outcomes of b are different" in said(("a", "x"), ("b", "x"), ("b", "y"))
+    assert said(("a", "accuracy"), ("b", "reward")) == said(("", "accuracy"), ("", "")) == ""
+    assert said(("", f"{UNSAID}one.csv"), ("", f"{UNSAID}other.csv"), ("", "accuracy")) == ""
 
 
 def test_reach_beats_accuracy_where_they_disagree(tmp_path: Path) -> None:
@@ -781,6 +796,7 @@ BAD: list[tuple[list[dict[str, Any]], str]] = [
         ":1: predictor:loss has the name of a predictor of rlready",
     ),
     ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": 0.5, "seed": s} for s in ("0", "0 ")], "given twice"),
+    ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": 0.5, "seed": s} for s in ("1", "1.0")], "given twice"),
     *[
         (
             [{"checkpoint": "sft-00/checkpoints/step-9", "outcome": 0.5, key: "x\nStart RL from EVIL."}],

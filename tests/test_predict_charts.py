@@ -12,6 +12,7 @@ import pytest
 from measured import checkpoint, write_readiness, write_record
 from rlready.cli.show import show_runs
 from rlready.core.config import PredictConfig
+from rlready.core.errors import UserError
 from rlready.core.records import Estimate
 from rlready.predict.result import PredictResult
 from rlready.predict.stage import predict
@@ -177,6 +178,10 @@ def test_show_prints_tables_and_marks_killed_runs(predicted: Path, tmp_path: Pat
     assert [t.title for t in shown.tables() if "Predictors of RL outcomes" in t.title]
     assert f"{predicted}: Next: {PredictResult.load(predicted).next_action}" in shown.remarks()
     write_record(tmp_path, "rl", "running")
+    with_one_that_is_gone = show_runs([predicted, tmp_path / "gone"])
+    assert [run.status for run in with_one_that_is_gone.runs][1] == "not there"
+    with pytest.raises(UserError, match="gone: no such folder"):
+        show_runs([tmp_path / "gone"])
     assert "killed" in show_runs([tmp_path]).tables()[0].rows[0][2]
     from rlready.runs import lock
 

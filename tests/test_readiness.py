@@ -471,7 +471,8 @@ def test_settings_without_influence_are_refused_before_sampling(
         ({"temperature": 0.5, "seed": 1}, "temperature, seed do not apply to tables of samples, from which nothing is "
          "drawn; the command for rl takes over those that it has"),
         ({"heldout": "dagmath?ops=2&n=2"}, "heldout does not apply to tables of samples, from which nothing is drawn, "
-         "and heldout and influence need model= behind a table"),
+         "and heldout needs model= behind a table"),
+        ({"influence": True}, "influence does not apply to tables of samples, from which nothing is drawn"),
         ({"heldout": "", "group_size": 2}, ""),
     ],
 )  # fmt: skip

@@ -221,17 +221,19 @@ def test_jobs_with_unlike_inputs_are_not_compared(tmp_path: Path) -> None:
 
 
 def test_equal_outcomes_have_no_winner_and_families_are_not_compared() -> None:
-    def said(*outcomes: tuple[str, float]) -> str:
+    def said(*outcomes: tuple[str, float], so_far: bool = False) -> str:
         starts = [
             StartingCheckpoint(family=f, checkpoint=f"c{i}", runs=1, outcome=Estimate(v, 0, 1, 4, "problems"), cost=1.0)
             for i, (f, v) in enumerate(outcomes)
         ]
-        return _headline(starts)
+        return _headline(starts, so_far=so_far)
 
     assert said(("", 0.2), ("", 0.3)) == "RL reached most from c1, 30 %."
     assert said(("", 0.0), ("", 0.0)) == "RL reached the same from all 2 checkpoints, 0 %."
     assert said(("", 0.3), ("", 0.1 + 0.2), ("", 0.1)) == "RL reached most from c0 and c1, 30 % each."
     assert said(("a", 0.2), ("b", 0.3), ("b", 0.1)) == "RL reached most from c0, 20 % in a and c1, 30 % in b."
+    assert said(("", 0.3), so_far=True) == "So far only RL from c0 has an outcome, 30 %."
+    assert said(("", 0.2), ("", 0.3), so_far=True) == "So far RL reached most from c1, 30 %."
     families = said(("a", 0.2), ("b", 0.3), ("c", 0.1))
     assert families == "RL outcomes are of 3 families, which are not compared with each other."
 
@@ -399,7 +401,7 @@ def test_a_place_among_fewer_checkpoints_than_planned_is_refused(tmp_path: Path,
     assert isinstance(learned.config_from(["step-1", "step-2", "step-3", "step-4"]), RLConfig)
 
 
-def test_the_status_counts_and_predicts() -> None:
+def test_the_status_counts_and_predicts(capsys: pytest.CaptureFixture[str]) -> None:
     """Time left: the guessed work of what is left, scaled for each verb by what it was off, over the workers."""
     jobs = [Job(f"sft/{i}", "sft", SFTConfig(), 10.0) for i in range(3)]
     jobs += [Job(f"rl/{i}", "rl", RLConfig(), 100.0) for i in range(2)]
@@ -410,6 +412,9 @@ def test_the_status_counts_and_predicts() -> None:
     status.change("rl/0", "failed", why="no reason")
     status.change("rl/1", "skipped", why="it starts from rl/0")
     assert status.left == pytest.approx(10 * 3 / 2)
+    capsys.readouterr()
+    status.print_table()
+    assert capsys.readouterr().err.splitlines() == [line.rstrip() for line in status.text().splitlines()]
     rows = [line.split() for line in status.text().splitlines()]
     assert rows[1] == ["sft", "2", "0", "1", "0", "0", "30"]
     assert rows[2] == ["rl", "0", "0", "0", "1", "1", "?"]

@@ -107,6 +107,7 @@ def test_exports_wait_until_their_outcomes_are_there(
     with watched(monkeypatch) as ran:
         result = sweep(config, out)
     assert (ran, result.waiting, result.runs) == ([], EXPORTS[1:], 1)
+    assert result.headline.startswith("So far only RL from ")
     assert any(
         note.startswith("1 export waits to be trained by trl; outcomes are there of 1.") for note in result.notes
     )

@@ -49,7 +49,7 @@ def checklist(config: ChecklistConfig, out: Path | None = None) -> ChecklistResu
         items.append(_answered(item, section, runs, given.get(item.number, Answer()), bool(form.choices)))
     result = ChecklistResult(
         headline=_headline(form, items),
-        next_command="" if config.answers else _to_answer(config),
+        next_command="" if config.answers else _to_answer(config, out),
         form=config.form,
         title=form.title,
         folders=[str(entry.folder) for entry in runs.entries],
@@ -105,10 +105,11 @@ def _headline(form: Form, items: list[AnsweredItem]) -> str:
     return f"{form.title}, {len(items)} items: {found}. {sum(facts)} of {len(facts)} facts are known{beside}."
 
 
-def _to_answer(config: ChecklistConfig) -> str:
-    """The command that writes the skeleton of the answers file."""
-    words = ["--form", config.form, "--format", "toml", "--out", "answers.toml"]
-    return shlex.join(["rlready", "checklist", *config.runs, *words])
+def _to_answer(config: ChecklistConfig, out: Path | None) -> str:
+    """The command that writes the skeleton of the answers file, or once it is written, the one that reads it."""
+    words = ["--format", "toml", "--out", "answers.toml"] if config.format != "toml" else []
+    words = ["--answers", str(out)] if config.format == "toml" and out else words
+    return shlex.join(["rlready", "checklist", *config.runs, "--form", config.form, *words])
 
 
 def _sealed(text: str) -> str:

@@ -54,7 +54,8 @@ def show_runs(paths: Sequence[Path], *, diff: Sequence[str] | None = None) -> Sh
         return RowsShown(headline=f"{len(pairs)} row{'s' * (len(pairs) > 1)} before and after.", rows=pairs)
     runs = [_status(path) for path in paths]
     if all(run.record is None for run in runs):
-        raise UserError(f"{paths[0]}: not a run folder, {runs[0].message}")
+        what = "" if runs[0].status == "not there" else "not a run folder, "
+        raise UserError(f"{paths[0]}: {what}{runs[0].message}")
     counts = Counter(re.split("[;:]", run.status)[0] for run in runs)
     found = ", ".join(f"{n} {status}" for status, n in counts.items())
     stopped = (run.record.command for run in runs if run.record and run.status.startswith(("killed", "interrupted")))
@@ -67,7 +68,8 @@ def show_runs(paths: Sequence[Path], *, diff: Sequence[str] | None = None) -> Sh
 
 def _status(path: Path) -> RunStatus:
     if not path.exists():
-        raise UserError(f"{path}: no such folder{did_you_mean(str(path))}")
+        missing = f"no such folder{did_you_mean(str(path))}"
+        return RunStatus(folder=str(path), verb="–", status="not there", message=missing)
     if not (path / RECORD).is_file():
         return RunStatus(folder=str(path), verb="–", status="not a run", message=f"{RECORD} is missing")
     try:

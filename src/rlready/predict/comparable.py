@@ -8,6 +8,7 @@ from pathlib import Path
 from rlready.core.errors import UserError
 from rlready.evaluate.conditions import Conditions, conditions_of, unlike
 from rlready.evaluate.result import EvaluateResult
+from rlready.predict.meaning import UNSAID
 from rlready.predict.outcome import Outcome
 from rlready.runs.record import RunRecord
 
@@ -65,6 +66,21 @@ def mixed_units(outcomes: Iterable[tuple[str, float]]) -> str:
             return (
                 f"{some}{f' of {family}' if family else ''} {are} between 0 and 1 and {len(others)} above 1, up "
                 f"to {max(values):g}: if some are fractions and some per cent, they cannot be compared"
+            )
+    return ""
+
+
+def mixed_meanings(outcomes: Iterable[Outcome]) -> str:
+    """A warning if the outcomes of a family are said to be different things; "" if they are not."""
+    families: dict[str, dict[str, None]] = {}
+    for outcome in outcomes:
+        if outcome.meaning.what and not outcome.meaning.what.startswith(UNSAID):
+            families.setdefault(outcome.family, {})[outcome.meaning.what] = None
+    for family, meanings in families.items():
+        if len(meanings) > 1:
+            return (
+                f"the outcomes{f' of {family}' if family else ''} are different things ({'; '.join(meanings)}), which "
+                "are compared as if they were one: measure all alike, or give each a family"
             )
     return ""
 

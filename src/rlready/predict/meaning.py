@@ -11,6 +11,8 @@ from rlready.evaluate.result import EvaluateResult
 from rlready.runs.record import RunRecord
 from rlready.train.result import RLResult
 
+UNSAID = "column outcome of "  # a table, which does not say what it holds
+
 
 @dataclass(frozen=True)
 class Meaning:

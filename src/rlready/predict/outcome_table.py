@@ -30,12 +30,13 @@ from rlready.core.text import in_one_line
 from rlready.predict.cells import LARGEST, SMALLEST, is_number, number_of
 from rlready.predict.curves import CHOICES, Curve, read_curve
 from rlready.predict.early import early
-from rlready.predict.meaning import Meaning, of_runs
+from rlready.predict.meaning import UNSAID, Meaning, of_runs
 from rlready.predict.outcome import Outcome
 from rlready.runs.record import RECORD, RunRecord
 from rlready.tasks.table import Table, read_table
 
 LABELS = ("seed", "recipe", "family", "readiness", "sft_seed")
+SEEDS = ("seed", "sft_seed")  # of which 1 and 1.0 are one, as CSV has them of a column with gaps
 TAKEN = re.compile(
     r"(pass|cover|reward)@.*|group_signal|informative|entropy|distinct_answers|loss|combined|extrapolated.*"
 )  # the names of predictors that rlready has, whether or not they are known of some checkpoints
@@ -97,6 +98,7 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
     if cost is not None and (not is_number(cost) or cost < 0):
         raise UserError(f"{place}: cost must be seconds, not {repr(cost)[:40]}")
     words = {key: _label(row.get(key), f"{place}: {key}") for key in LABELS}
+    words |= {key: _label(number_of(words[key]), key) for key in SEEDS}
     if words["readiness"] and (folder / words["readiness"]).is_dir():  # a sweep's table is next to its runs
         words["readiness"] = str(folder / words["readiness"])
     others = [folder / name for key in ("run", "evaluate") if isinstance(name := row.get(key), str) and name]
@@ -132,7 +134,7 @@ def _meaning(
     if curve and not stated:
         return Meaning(f"{choice} {curve.metric} of learning curves", int(curve.steps[-1]))
     if stated or not runs:
-        return Meaning(stated or f"column outcome of {Path(table.where).name}")
+        return Meaning(stated or f"{UNSAID}{Path(table.where).name}")
     return of_runs(runs)
 
 

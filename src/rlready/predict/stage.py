@@ -28,7 +28,7 @@ from rlready.predict.advice import (
     untried,
 )
 from rlready.predict.candidates import Candidate, Candidates, read_candidates, trained_on
-from rlready.predict.comparable import mixed_units, unequal_ends
+from rlready.predict.comparable import mixed_meanings, mixed_units, unequal_ends
 from rlready.predict.entries import checkpoint_predictions, family_result, predictor_ranking
 from rlready.predict.family import Family, families
 from rlready.predict.fit import predict_with_interval
@@ -63,7 +63,7 @@ def predict(config: PredictConfig, out: Path) -> PredictResult:
         measured = read_candidates(found.readiness)
         result = _result(config, measured, match_outcomes(found.outcomes, measured.names))
         units = mixed_units((outcome.family, outcome.value) for outcome in found.outcomes)
-        for doubt in filter(None, (units, unequal_ends(found.outcomes))):
+        for doubt in filter(None, (units, mixed_meanings(found.outcomes), unequal_ends(found.outcomes))):
             run.warn(doubt)
             result = with_warning(result, doubt)
         run.claim()

@@ -15,9 +15,10 @@ from rlready.core.errors import UserError
 if TYPE_CHECKING:
     from rlready.readiness.offline_samples import Stored
 
-# columns that say how the samples of a problem were drawn or, filter, what of them was verified
+# columns that say how the samples of a problem were drawn or, filter, what of them was verified; not num_waits, which
+# counts the waits that a sample used
 LENGTHS = ("thinking_budget", "max_answer_tokens", "max_tokens", "max_new_tokens")
-COLUMNS = (*LENGTHS, "temperature", "top_p", "top_k", "min_p", "num_waits", "end_think_bias", "setting", "filter")
+COLUMNS = (*LENGTHS, "temperature", "top_p", "top_k", "min_p", "end_think_bias", "setting", "filter")
 JUDGED = "correct"  # by which score a sample is correct
 VERIFIED = "the verifier of problems="
 CHOSEN = ("thinking_budget", "setting", "filter")  # options of a table that keep some of its rows

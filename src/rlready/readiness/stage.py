@@ -39,9 +39,9 @@ from rlready.tasks.trained_prompts import warn_of_trained
 
 SAMPLING = (
     *("sampling", "min_samples", "temperature", "thinking_budget", "max_answer_tokens", "delimiters", "answer_prefix"),
-    "seed",
+    *("seed", "influence"),
 )
-MEASURING = ("heldout", "influence", "device", "dtype")  # need a model, of which a table may name one
+MEASURING = ("heldout", "device", "dtype")  # need a model, of which a table may name one
 CHANCE_AT = 64  # the chance level is also given at the k that Kang et al. use
 
 
@@ -202,7 +202,7 @@ def _say_unused(config: ReadinessConfig, unused: Collection[str]) -> None:
     if given:
         kept = "; the command for rl takes over those that it has" if any(name in SHARED for name in given) else ""
         names = f"{', '.join(given)} {'does' if len(given) == 1 else 'do'}"
-        needs = ", and heldout and influence need model= behind a table" if {"heldout", "influence"} & {*given} else ""
+        needs = ", and heldout needs model= behind a table" if "heldout" in given else ""
         note(f"readiness: {names} not apply to tables of samples, from which nothing is drawn{needs}{kept}")
 
 

@@ -21,6 +21,7 @@ from rlready.core.stats import t_estimate
 from rlready.export.result import ExportResult
 from rlready.predict.advice import FAMILIES
 from rlready.runs.checkpoint_order import labels, listed
+from rlready.runs.record import RunRecord
 from rlready.sweep.elsewhere import TRAIN, Elsewhere
 from rlready.sweep.jobs import Job
 from rlready.sweep.table import RunRow
@@ -72,7 +73,8 @@ def summarise(
 
     ``tool`` is the one that trains in place of rlready, with what there is of its runs ``elsewhere``.
     """
-    short = labels([row.checkpoint for row in rows])
+    waiting, said = list(elsewhere.waiting), _waiting(len(elsewhere.waiting), tool)
+    short = labels([*(row.checkpoint for row in rows), *(_start_of(out / key) for key in waiting)])
     groups: dict[tuple[str, str], list[RunRow]] = {}
     for row in rows:
         groups.setdefault((row.family, row.checkpoint), []).append(row)
@@ -86,11 +88,10 @@ def summarise(
         )
         for (family, checkpoint), group in groups.items()
     ]
-    waiting, said = list(elsewhere.waiting), _waiting(len(elsewhere.waiting), tool)
     so_far = [f"{said}; outcomes are there of {len(rows)}."] if waiting and rows else []
     exports = [*elsewhere.outcomes, *waiting]
     return SweepResult(
-        headline=_headline(starts) if starts else f"{said}.",
+        headline=_headline(starts, so_far=bool(waiting)) if starts else f"{said}.",
         notes=[*so_far, *dict.fromkeys(line for key in exports for line in ExportResult.load(out / key).notes)],
         next_action=f"{said}, here or where this folder is copied to; then run this command again" if waiting else "",
         next_command=shlex.join(["sh", str(out / TRAIN)] if waiting else ["rlready", "predict", str(out)]),
@@ -102,6 +103,11 @@ def summarise(
         tool=tool,
         waiting=waiting,
     )
+
+
+def _start_of(export: Path) -> str:
+    """The checkpoint that an export starts from."""
+    return str(RunRecord.load(export).config["model"])
 
 
 def _waiting(exports: int, tool: Tool | None) -> str:
@@ -119,9 +125,11 @@ def best_starts(starts: Sequence[StartingCheckpoint]) -> dict[str, list[Starting
     }
 
 
-def _headline(starts: Sequence[StartingCheckpoint]) -> str:
-    """Where RL reached most, in each of few families."""
+def _headline(starts: Sequence[StartingCheckpoint], *, so_far: bool) -> str:
+    """Where RL reached most, in each of few families; ``so_far``: other runs have no outcome yet."""
     best = best_starts(starts)
+    if so_far and len(starts) == 1:
+        return f"So far only RL from {starts[0].checkpoint} has an outcome, {brief_percent(starts[0].outcome)} %."
     if len(best) > FAMILIES:
         return f"RL outcomes are of {len(best)} families, which are not compared with each other."
     found = []
@@ -133,7 +141,7 @@ def _headline(starts: Sequence[StartingCheckpoint]) -> str:
     who, reached = found[0]
     if 1 < len(starts) == len(best[starts[0].family]):
         return f"RL reached the same from all {len(starts)} checkpoints, {reached.removesuffix(' each')}."
-    return f"RL reached most from {who}, {reached}."
+    return f"{'So far RL' if so_far else 'RL'} reached most from {who}, {reached}."
 
 
 def _mean(costs: Sequence[float | None]) -> float | None:

@@ -46,7 +46,8 @@ class Status:
     def print_table(self) -> None:
         """Print the table."""
         self._shown = time.monotonic()
-        note(self.text())
+        for line in self.text().splitlines():
+            note(line)
 
     def text(self) -> str:
         """Jobs of each stage by state and their mean seconds, and the time left."""
