@@ -48,7 +48,7 @@ def compare(
     truncated = min(each.value if each else 0.0 for each in (part.sampled.stats.truncated for part in parts))
     return ReadinessResult(
         headline=ranking.headline(),
-        notes=_smaller_groups(informative_size, config),
+        notes=_smaller_groups(informative_size, config, fewest),
         next_action=next_action(ranking, truncated),
         seed=config.seed,
         task=task,
@@ -68,11 +68,11 @@ def compare(
     )
 
 
-def _smaller_groups(size: int, config: ReadinessConfig) -> list[str]:
-    """A note where the groups of the figures are smaller than those of RL."""
+def _smaller_groups(size: int, config: ReadinessConfig, fewest: int) -> list[str]:
+    """A note where the groups of the figures are smaller than those of RL; ``fewest`` samples has a problem."""
     if size >= config.group_size:
         return []
-    why = f"samples={size} asks for no more" if size == config.samples else "a problem has no more samples"
+    why = f"samples={size} asks for no more" if size == config.samples < fewest else "a problem has no more samples"
     which = "of one sample, which never is" if size == 1 else f"of {size} samples"
     return [
         f"How often a group is informative is measured for groups {which}, as {why}; "
