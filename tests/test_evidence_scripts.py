@@ -81,7 +81,8 @@ def stored(module: ModuleType, folder: Path) -> tuple[Any, ...]:
 def test_a_page_is_written_from_what_is_stored(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     folder = ROOT / "evidence" / name
     module = imported(folder / "run.py", monkeypatch)
-    shutil.copy(folder / "result.json", tmp_path)
+    for file in folder.glob("*.json"):
+        shutil.copy(file, tmp_path)
     monkeypatch.setattr(module, "HERE", tmp_path)
     module.report(*stored(module, folder), None)
     assert (tmp_path / "README.md").read_text() == (folder / "README.md").read_text()
