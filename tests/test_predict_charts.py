@@ -153,7 +153,7 @@ def test_many_sft_runs_are_thin_lines(predicted: Path) -> None:
     drawn = [row.model_copy(update={"heldout_loss": Estimate(0.5, 0.4, 0.6, 9)}) for row in rows]
     chart, _ = trajectories(drawn)
     assert str(chart).count("behind") == 8
-    assert "No sign of overfitting" in str(chart)
+    assert "No checkpoint is past overfitting onset" in str(chart)
 
 
 def test_page_of_a_sweep(tmp_path: Path) -> None:

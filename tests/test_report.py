@@ -319,7 +319,7 @@ def test_full_folder_is_one_whole_page_that_loads_nothing(tmp_path: Path) -> Non
 def test_numbers_are_those_of_the_result(tmp_path: Path) -> None:
     text = re.sub(r"\s+", " ", Strict(page.render(demo_folder(tmp_path))).text)
     for expected in (
-        "Gain of RL step-40 over SFT step-129 at 96 thinking tokens +42 points",
+        "Gain of RL step-40 over SFT step-129 at a budget of 96 thinking tokens +42 points",
         "Greedy gain of RL step-40 over SFT step-129 +25 points 95 % interval +18 to +32, n = 200 problems",
         "Answer and every step correct, RL step-40 80.2 %",
         *(
@@ -584,7 +584,7 @@ def test_evaluations_of_every_kind(tmp_path: Path) -> None:
     assert " b/step-1 " in apart
     pair = Closest(best="runs/b/step-1", rival="runs/a/step-1", lead=fig(0.11), more_problems=None)
     verdict = text_of(tmp_path, both.model_copy(update={"closest": pair}))
-    assert "Accuracy of b/step-1 at 24 thinking tokens 54.4 %" in verdict
+    assert "Accuracy of b/step-1 at a budget of 24 thinking tokens 54.4 %" in verdict
     named = dict(zip(two, ("SFT step-1", "RL step-1"), strict=True))
     staged = text_of(tmp_path, both.model_copy(update={"closest": pair, "names": named}))
     assert "Lead of RL step-1 over SFT step-1" in staged

@@ -73,7 +73,10 @@ def test_the_whole_pipeline(tmp_path: Path) -> None:
     assert "each with probability 0.5" in rows
     assert "for 2 steps of 2 problems with 4 samples each, by algorithm dr_grpo at temperature 1. " in learned
     assert "arora_zanette, is 0 for a wrong sample and between 0.8 and 1 for a correct one" in learned
-    assert "on 4 other problems with 8 samples each: drop what is past overfitting onset; rank by pass@8" in rule
+    assert (
+        "on 4 other problems with 8 samples each: drop what is past overfitting onset; keep those within one standard "
+        in rule
+    )
     assert "between 0.8 and 1" in page
     assert "Every step correct: " in page
     assert "http://" not in page.replace("http://www.w3.org", "")

@@ -24,7 +24,7 @@ def recipe(out: Path, ready: ReadinessResult) -> list[str]:
     least = 1 - (rl.reward_coef or 0.0)
     return [
         f"SFT saw its worked rows for {sft.epochs:g} epochs in all. They have detours: steps that no question asks "
-        f"for, each with probability {detours}, which cost tokens and which RL can unlearn.",
+        f"for, each with probability {detours}, which cost tokens.",
         f"RL ran for {rl.steps} steps of {rl.prompts_per_step} problems with {rl.group_size} samples each, by "
         f"algorithm {rl.algorithm} at temperature {rl.temperature:g}. Its reward, {rl.reward}, is 0 for a wrong "
         f"sample and between {least:g} and 1 for a correct one, lower the longer its thought is beside "

@@ -121,9 +121,9 @@ class Ranking:
     @property
     def rule(self) -> str:
         """The rule in a sentence, to be printed with the result."""
-        close = "of those within one standard error of the best, and then of the best pass@1, take the fewest steps"
+        close = f"keep those within one standard error of the best {self.by}, and of these of the best pass@1; of these"
         worse = f"what ranks below it and is significantly worse in {' or '.join(dict.fromkeys((self.by, 'pass@1')))}"
-        return f"drop what is {ONSET}; rank by {self.by}; {close}, as further SFT can overfit; drop {worse}."
+        return f"drop what is {ONSET}; {close} take the fewest SFT steps, as further SFT can overfit; drop {worse}."
 
     def checkpoint(self, i: int, name: str) -> RankedCheckpoint:
         """The record of one checkpoint's rank."""

@@ -253,7 +253,7 @@ def _at_budget(result: EvaluateResult | DemoResult) -> str:
     return (
         f" within {budget:,} tokens"
         if isinstance(result, EvaluateResult) and result.response_limits
-        else f" at {budget:,} thinking tokens"
+        else f" at a budget of {budget:,} thinking tokens"
     )
 
 

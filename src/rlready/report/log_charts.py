@@ -96,7 +96,8 @@ def _groups(log: Log) -> Markup:
         x_label="RL step",
         y_label="share of groups; truncated: of rollouts",
         percent=True,
-        note="Only informative groups, with correct and wrong rollouts, have a gradient. Solved: all correct. "
+        note="Informative groups have correct and wrong rollouts. With a reward of 0 or 1 only they have a gradient; a "
+        "length reward gives one to solved groups, too. Solved: all correct. "
         "Unsolved: all wrong. Truncated: reached a limit.",
     )
 

@@ -47,7 +47,10 @@ from rlready.runs.results import is_finished
 from rlready.sweep.result import SweepResult
 from rlready.train.result import RLResult, SFTResult
 
-EVERY_STEP = "Every step correct: the answer is correct, and each step of the thought is, too, when it is recomputed."
+EVERY_STEP = (
+    "Every step correct: the answer is correct, and each step of the thought uses an equation of the problem and "
+    "calculates it correctly."
+)
 ENDS: dict[Finish, str] = {
     "stop": "by itself",
     "length": "at its limit of tokens",

@@ -128,7 +128,8 @@ def _trajectory(checkpoints: Sequence[CheckpointPrediction], runs: Sequence[str]
         percent=not loss,
         note="Crosses: past overfitting onset: above the minimum by the paired difference, while pass@1 has not fallen."
         if past
-        else "No sign of overfitting: where pass@1 has not fallen, no loss is significantly above the minimum.",
+        else "No checkpoint is past overfitting onset: a loss significantly above its run's minimum while pass@1 has "
+        "not fallen.",
     )
 
 
