@@ -71,7 +71,7 @@ def test_the_readme_on_a_trl_output_folder(
     assert scores.columns[0] == ("budget" if thinks else "response limit")
     assert any(table.title.startswith("Control") for table in others) is thinks
     page = Path("runs/eval/report.html").read_text()
-    lengths = re.findall("of (?:8|16) thinking tokens" if thinks else "of 64 response tokens", page)
+    lengths = re.findall("(?<!budget )of (?:8|16) thinking tokens" if thinks else "of 64 response tokens", page)
     assert 0 < len(lengths) == page.count('class="sample"')
     for word in ("Control", "length error", "forced, and the model", "A thinking budget", "largest budget"):
         assert (word in page) is thinks, word

@@ -210,7 +210,9 @@ def test_readiness_measures_and_resumes(tmp_path: Path, embedded_copy: str) -> N
         thinking_budget=64,
     )
     result = readiness(config, tmp_path / "whole")
-    assert "; on 6 problems " in result.headline
+    assert result.headline.startswith(
+        ("Start RL from embedded; on 6 problems ", "Do not start RL on these problems: every")
+    )
     first, second = result.checkpoints
     assert first.pass_at_k == second.pass_at_k
     assert first.heldout_loss == second.heldout_loss

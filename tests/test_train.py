@@ -355,6 +355,29 @@ def test_rl_stopped_while_it_evaluates_loses_no_step(
     assert [line["step"] for line in logs[0]] == [line["step"] for line in logs[1]] == [0, 1, 2, 2, 3, 4, 4]
 
 
+def test_rl_killed_after_an_evaluation_is_logged_logs_it_once(
+    tiny: str, problems: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state on the disk is that of the step before its evaluation, which is done again."""
+    config, real, pages = rl_config(tiny, problems), Run.draw_page, list[int]()
+    whole = rl(config, tmp_path / "whole")
+
+    def killed(self: Run) -> None:
+        pages.append(1)
+        if len(pages) == 2:
+            raise RuntimeError
+        real(self)
+
+    monkeypatch.setattr(Pace, "due", lambda self: True)
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "draw_page", killed)
+        with pytest.raises(RuntimeError):
+            rl(config, tmp_path / "killed")
+    assert rl(config, tmp_path / "killed").evaluations == whole.evaluations
+    logs = [read_log(tmp_path / run / "log.jsonl") for run in ("whole", "killed")]
+    assert [line["step"] for line in logs[0]] == [line["step"] for line in logs[1]] == [0, 1, 2, 2, 3, 4, 4]
+
+
 @pytest.mark.parametrize("algorithm", ["grpo", "rloo", "dapo"])
 def test_every_algorithm_takes_steps(tiny: str, problems: Path, tmp_path: Path, algorithm: str) -> None:
     """All credits run with a KL penalty and two updates per batch, and have a gradient."""

@@ -65,9 +65,10 @@ def sync_log(path: Path) -> None:
             sync(path)
 
 
-def truncate_log(path: Path, last_step: int) -> None:
+def truncate_log(path: Path, last_step: int, pending: str = "") -> None:
     """Remove all lines from the first whose ``step`` is beyond ``last_step``: those steps will run again.
 
+    So will what a line of the last step with the key ``pending`` tells of, if one is given.
     UserError if it is damaged, or if lines up to that step are missing.
     """
     kept: list[str] = []
@@ -79,7 +80,7 @@ def truncate_log(path: Path, last_step: int) -> None:
         raise UserError(f"{error}; {advice}") from None
     for line in lines:
         step = line.get("step")
-        if not isinstance(step, int) or step > last_step:
+        if not isinstance(step, int) or step > last_step or (step == last_step and pending in line):
             break
         if kept and _line(line) == kept[-1]:
             raise UserError(f"{path}: has a line of step {step} twice; {advice}")

@@ -78,7 +78,8 @@ def rl(config: RLConfig, out: Path) -> RLResult:
         state = checkpointer.restore(RLState(planned_steps=config.steps))
         trainer.planned_steps, trainer.before = state.planned_steps or config.steps, state.before
         trainer.update_engine()
-        truncate_log(out / LOG, state.step if state.evaluations else -1)
+        pending = "eval_accuracy" if is_due(state, config) else ""
+        truncate_log(out / LOG, state.step if state.evaluations else -1, pending)
         trainer.samples.truncate(state.step)
         _say_most(config, len(data.held))
         steps = Progress("rl", total=config.steps, done=state.step, unit="steps")
@@ -179,8 +180,6 @@ def _evaluate(
     run.count("generated", round(found.response_tokens * len(data.held) * config.eval_samples))
     if state.step:
         checkpointer.save_checkpoint(state.step, _card(run, config, state.evaluations, found))
-    state.before = trainer.before
-    state.evaluations.append(found)
     line = EvaluationLog(
         found.step,
         found.accuracy.value,
@@ -191,6 +190,8 @@ def _evaluate(
         found.undecided,
     )
     log.write(line)
+    state.before = trainer.before
+    state.evaluations.append(found)
     checkpointer.delete(superfluous(state.evaluations, config.save_total_limit))
     run.draw_page()
 
