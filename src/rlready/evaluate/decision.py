@@ -12,9 +12,9 @@ from rlready.core.separation import to_separate
 from rlready.core.stats import standard_error, units_to_decide
 from rlready.evaluate.result import BudgetScores, Closest, Scores
 from rlready.evaluate.settings import Setting
+from rlready.readiness.next_step import MOSTLY
 from rlready.readiness.ranking import comparisons, gap_of_shares
 
-MOSTLY = 0.5  # share of responses: if more are cut off, none need be wrong
 LONGER = "Allow longer responses (thinking_budgets, max_answer_tokens): most were cut off, and none was correct."
 EASIER = "Measure easier problems, or check that answers are read as they are meant: no response was correct."
 

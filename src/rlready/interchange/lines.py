@@ -25,8 +25,8 @@ MOST = 1 << 28  # characters of one value of a JSON log
 def files_named(folder: Path, pattern: str) -> list[Path]:
     """The files of JSON Lines in a folder whose names without their format match, sorted; of a file and its compressed
     copy the file."""
-    found = sorted(folder.glob(f"{pattern}.jsonl"))
-    return sorted({*found, *(file for file in folder.glob(f"{pattern}.jsonl.gz") if file.with_suffix("") not in found)})
+    found = set(folder.glob(f"{pattern}.jsonl"))
+    return sorted(found | {file for file in folder.glob(f"{pattern}.jsonl.gz") if file.with_suffix("") not in found})
 
 
 def read_objects(file: Path) -> Iterator[tuple[list[int], list[dict[str, Any]]]]:

@@ -58,17 +58,17 @@ def _outcomes(table: Table, step: str) -> dict[float, float]:
 
 def _tracked(table: Table, step: str, column: str) -> dict[float, float]:
     found: dict[float, float] = {}
-    replaced = 0
+    last, replaced = -math.inf, 0
     for line, row in table.rows:
         at, value = number_of(row.get(step)), number_of(row.get(column))
         if value in (None, "") or str(value).lower() == "nan":
             continue  # another run, or another metric, has a value at this step
         if not is_number(at) or not is_number(value):
             raise UserError(f"{table.place(line)}: {step} and {column} must be numbers")
-        if at <= max(found, default=-math.inf):
+        if at <= last:
             before, found = len(found), {each: kept for each, kept in found.items() if each < at}
             replaced += before - len(found)
-        found[at] = value
+        found[at], last = value, at
     if replaced:
         note(f"{table.where}: the run went on from an earlier step; {replaced} values that it replaced are left out")
     return found

@@ -12,7 +12,8 @@ from rlready.readiness.passk import Ints
 from rlready.tasks.columns import read_batches
 from rlready.tasks.table import Origin
 
-NAMES = {"setting": "setting", "thinking_budget": "budget"}  # of what may be kept, by its column
+# columns that tell rows of one sample of one problem apart, and what the rows of one value are called
+APART = {"setting": "setting", "thinking_budget": "budget"}
 
 
 def refuse_twice(
@@ -37,7 +38,7 @@ def refuse_twice(
     if at < 0:  # responses of the same row
         return
     cell = _cell_at(path, apart, line) if apart else None
-    fix = f"; ?{apart}={cell} behind the table keeps the rows of one {NAMES[apart]}" if cell is not None else ""
+    fix = f"; ?{apart}={cell} behind the table keeps the rows of one {APART[apart]}" if cell is not None else ""
     name, both = names[number[at]], origin.lines([before, line])
     raise UserError(f"{path}: sample {name} of problem {ids[problem[at]]!r} is given twice ({both}){fix}")
 
@@ -47,7 +48,7 @@ def refuse_mixed(origin: Origin, drawn_with: Mapping[str, Collection[str]]) -> N
     for column, found in drawn_with.items():
         if len(found) > 1:
             names = ", ".join(map(repr, found))[:200]
-            way = f"with ?{column}={next(iter(found))}, or " if column in NAMES else ""
+            way = f"with ?{column}={next(iter(found))}, or " if column in APART else ""
             raise UserError(
                 f"{origin.where}: samples of different {column} ({names}) would be counted as samples of one; "
                 f"keep the rows of one {way}in a table of its own"

@@ -13,7 +13,7 @@ from rlready.core.explain import nearest
 from rlready.interchange.formats import format_of
 from rlready.readiness.conditions import COLUMNS, plain
 from rlready.readiness.offline_cells import texts_of, verdict_of, with_thoughts
-from rlready.readiness.offline_checks import refuse_judged_twice, refuse_mixed, refuse_twice
+from rlready.readiness.offline_checks import APART, refuse_judged_twice, refuse_mixed, refuse_twice
 from rlready.readiness.offline_samples import Pending, Stored, TableOptions, refuse_unverifiable
 from rlready.readiness.passk import Ints
 from rlready.readiness.sample_stats import FACTS, Draws
@@ -25,7 +25,6 @@ from rlready.tasks.table import id_of
 DRAWN_WITH = (*(column for column in COLUMNS if column != "filter"), "model", "checkpoint", "step")
 FEW = 256  # rows of which responses are compared at once
 NAMES = ("problem", "correct", "text", "tokens", "sample", "wave")  # options that name a column
-APART = ("setting", "thinking_budget")  # columns that tell rows of one sample of one problem apart
 
 
 class TableReader:
