@@ -43,7 +43,8 @@ def test_a_machine_and_a_model_are_examined(
     assert main(["doctor", "CKPT", "response_tokens=20000", "prompts_per_step=2"]) == 0
     shown = capsys.readouterr().out
     assert "2 prompts x 16 samples, 256 + 20,000 tokens" in shown
-    assert "lower response_tokens" in shown  # beyond the context of the model
+    assert "no sequence of 20,256 tokens fits its context of 512" in shown.splitlines()[0]
+    assert "lower response_tokens" in shown
     assert "rl lora_r=16" in shown
     assert "Next: rlready readiness CKPT" in shown
     assert {path.name for path in tmp_path.iterdir()} == {"CKPT"}  # no run folder

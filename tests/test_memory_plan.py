@@ -115,3 +115,6 @@ def test_memory_follows_the_settings() -> None:
     assert whole.cache == tokens * 2 * 28 * 1024 * 2  # keys and values, bfloat16; a prompt counts once
     crowded = memory_of(QWEN, STEP, RECIPE, replace(H200, memory=24 * 10**9))
     assert crowded.cache < (24 * 10**9 - crowded.weights - crowded.moments) / 2
+    few = replace(RECIPE, microbatch=64)  # sequences are longer and never divided
+    one = replace(RECIPE, microbatch=STEP.prompt_tokens + STEP.response_tokens)
+    assert memory_of(QWEN, STEP, few, H200) == memory_of(QWEN, STEP, one, H200)

@@ -88,6 +88,12 @@ def test_the_whole_pipeline(tmp_path: Path) -> None:
     assert again.model_copy(update=times) == result.model_copy(update=times)
 
 
+def test_a_task_without_problems_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="none of 5000 problems is in the test split"):
+        demo(DemoConfig(task="dagmath?ops=2"), tmp_path / "demo", SMALL)
+    assert not (tmp_path / "demo").exists()
+
+
 def test_the_seconds_of_a_demo_are_those_of_all_attempts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(Stages, "evaluate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))

@@ -151,20 +151,30 @@ def test_shared_prefixes_run_once_and_predict_reads_the_table(tmp_path: Path, mo
 
 def test_a_failing_job_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
     """What starts from it is skipped, the rest continues; once fixed, only what is missing runs."""
-    missing, out = tmp_path / "later.jsonl", tmp_path / "sweep"
-    config = SweepConfig(file=write(tmp_path, problems=[str(missing), PROBLEMS]), workers=0)
+    few, out = tmp_path / "few.jsonl", tmp_path / "sweep"
+    lines = [json.dumps({"prompt": f"a: {i} ? a", "answer": f"a: {i}"}) + "\n" for i in range(2)]
+    few.write_text(lines[0])
+    config = SweepConfig(file=write(tmp_path, problems=[str(few), PROBLEMS]), workers=0)
     with watched(monkeypatch) as first, pytest.raises(UserError) as caught:
         sweep(config, out)
     assert "1 of 7 jobs failed and 1 that start from them were skipped" in str(caught.value)
-    assert "later.jsonl" in str(caught.value)
+    assert "few.jsonl" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert [row["rl"] for row in read_log(out / "runs.jsonl")] == ["rl-problems2-s0"]
     assert "rl/one-2-rl-problems1-s0 failed: " in capfd.readouterr().err
-    missing.write_text("".join(json.dumps({"prompt": f"a: {i} ? a", "answer": f"a: {i}"}) + "\n" for i in range(2)))
+    few.write_text("".join(lines))
     with watched(monkeypatch) as second:
         result = sweep(config, out)
     assert (len(first), second) == (6, ["rl/one-2-rl-problems1-s0", "evaluate/one-2-rl-problems1-s0"])
     assert result.runs == 2
+
+
+def test_data_that_cannot_be_read_is_refused_before_any_job(tmp_path: Path) -> None:
+    """That of the last stage, too, and a task that yields nothing."""
+    for bad in (str(tmp_path / "missing.jsonl"), "dagmath?ops=2&split=test&n=4"):
+        with pytest.raises(UserError, match=r"^rl/one-2-rl-problems2-s0, problems: .*(no such file|none of 5000)"):
+            sweep(SweepConfig(file=write(tmp_path, problems=[PROBLEMS, bad]), workers=0), tmp_path / "sweep")
+        assert not (tmp_path / "sweep").exists()
 
 
 def test_the_rows_of_a_sweep_are_not_overwritten(tmp_path: Path) -> None:
@@ -284,7 +294,7 @@ def test_thousands_of_jobs_need_confirmation(tmp_path: Path, monkeypatch: pytest
     config = SweepConfig(file=write(tmp_path, problems=["missing.jsonl"]), workers=0)
     with pytest.raises(UserError, match=r"makes 5 jobs .* to start anyway, add --yes"):
         sweep(config, tmp_path / "sweep")
-    with pytest.raises(UserError, match="1 of 5 jobs failed"):
+    with pytest.raises(UserError, match=r"problems: missing\.jsonl: no such file"):
         sweep(config.replace(yes=True), tmp_path / "sweep")
 
 

@@ -27,6 +27,7 @@ from rlready.runs.files import remove
 from rlready.runs.log import EXAMPLES, append_line, read_log
 from rlready.runs.record import RunRecord
 from rlready.runs.run import Run
+from rlready.tasks.readable import refuse_unreadable
 from rlready.train.result import RLResult, SFTResult
 from rlready.train.rl import rl
 from rlready.train.sft import sft
@@ -70,6 +71,11 @@ class Stages:
     def __init__(self, config: DemoConfig, out: Path, sizes: Sizes) -> None:
         self.config, self.out, self.sizes = config, out, sizes
         self.plan, self.seconds = Plan(STAGES), dict[str, float]()
+
+    def refuse_unreadable(self) -> None:
+        """UserError for a task without problems or rows in one of its splits."""
+        for split in ("train", "test"):
+            refuse_unreadable(self._source(split, 1, 1) + DETOURS, rows=True)
 
     def sft(self) -> SFTResult:
         sizes = self.sizes
@@ -150,8 +156,9 @@ def demo(config: DemoConfig, out: Path, sizes: Sizes = FULL) -> DemoResult:
     with Run(out, "demo", config) as run:
         if run.finished:
             return run.stored(DemoResult)
-        run.claim()
         stages = Stages(config, out, sizes)
+        stages.refuse_unreadable()
+        run.claim()
         tuned = stages.sft()
         ready = stages.readiness(tuned)
         learned = stages.rl(ready.chosen)

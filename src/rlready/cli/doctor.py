@@ -71,14 +71,16 @@ def _examined(config: DoctorConfig) -> DoctorResult:
         _number(each, traits, device) for each in ("thinking_budget", "max_answer_tokens")
     )
     work = Work(config.prompts_per_step, config.prompts_per_step * config.group_size, config.prompt_tokens, response)
-    batch = max(1, _number("tokens_per_batch", traits, device) // (work.prompt_tokens + response))
-    checkpoint = list(model_checks(lm, device, config.prompt_tokens + response))
+    length = work.prompt_tokens + response
+    batch = max(1, _number("tokens_per_batch", traits, device) // length)
+    checkpoint = list(model_checks(lm, device, length))
     plans = list(_plans(config, lm, work, batch, speed))
     fitting = [plan.job for plan in plans if plan.fits]
-    fit = ", ".join(fitting) if fitting else "nothing"
+    fit = f"memory is enough for {', '.join(fitting) if fitting else 'nothing'} (estimated)"
+    if length > lm.context:
+        fit = f"no sequence of {length:,} tokens fits its context of {lm.context:,}"
     return DoctorResult(
-        headline=f"{config.model} on {_place(speed)}: memory is enough for {fit} (estimated)"
-        f"{_lacking([*machine, *checkpoint])}.",
+        headline=f"{config.model} on {_place(speed)}: {fit}{_lacking([*machine, *checkpoint])}.",
         next_command=shlex.join(["rlready", "readiness", config.model, "problems=problems.jsonl"]),
         machine=machine,
         checkpoint=checkpoint,

@@ -171,9 +171,10 @@ def _gradients_of(shape: Shape, recipe: Recipe, machine: Machine) -> int:
 
 
 def _fed_at_once(shape: Shape, work: Work, recipe: Recipe, machine: Machine) -> int:
-    """Tokens of the micro-batches that are computed at a time."""
+    """Tokens of the micro-batches that are computed at a time; a sequence is never divided."""
     shares = _shares(shape, recipe, machine)
     most = min(recipe.microbatch // shares, THREAD_TOKENS) if shares > 1 else recipe.microbatch
+    most = max(most, work.prompt_tokens + work.response_tokens)
     return min(work.tokens, most * _learners(shape, recipe, machine))
 
 

@@ -24,6 +24,7 @@ from rlready.predict.outcome_table import RUNS
 from rlready.runs.files import write_text
 from rlready.runs.record import RECORD, RunRecord
 from rlready.runs.run import Run
+from rlready.sweep.data import refuse_unreadable_data
 from rlready.sweep.elsewhere import Elsewhere, keep_all, look, refuse_exports
 from rlready.sweep.executors import Executor, InProcess
 from rlready.sweep.few_steps import refuse_too_few_steps
@@ -66,6 +67,8 @@ def sweep(config: SweepConfig, out: Path) -> SweepResult:
         if complete and (stored := run.stored(SweepResult)).plan == plan and _is_up_to_date(stored, out, chains):
             return stored
         _ask(config, jobs, seconds, grid)
+        if not config.ray:  # whose workers may have other files
+            refuse_unreadable_data(jobs, seconds)
         refuse_too_few_steps(jobs, seconds)
         refuse_exports(file, grid, out)
         run.claim([job.config for job in jobs])
