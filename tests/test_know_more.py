@@ -130,7 +130,7 @@ def test_more_problems_and_a_run_of_rl_stand_side_by_side_where_records_know_bot
     takes = (
         f"That takes about {rough_time(2 * n * 0.5)} of CPU time and {float(f'{200 * n:.2g}'):,.0f} generated tokens"
     )
-    assert f"(enough in 4 cases of 5). {takes}." in shown
+    assert f"(enough in 4 cases of 5, if the lead is as measured). {takes}." in shown
     rows = [{"checkpoint": found[0].name, "outcome": 0.5, "cost": 5400}]
     result, shown = predicted(tmp_path / "both", (ready, table(tmp_path / "one.jsonl", rows)))
     said = f"{takes}, where a run of RL took 1.5 h of GPU or CPU time."

@@ -1242,7 +1242,7 @@ def test_advice_uses_outcomes(tmp_path: Path) -> None:
     assert f"</code>\n<span>{result.next_action}</span>" in page.write(tmp_path / "more/out").read_text()
     tie = [rows[1], {"checkpoint": found[3].name, "outcome": 0.7}]
     tied = predicted(tmp_path / "tie", [*found[2:], replace(found[3], name=found[3].name + "0")], tie)
-    assert tied.headline == "RL reached most from step-40, 70.0 %; step-400 has not been tried."
+    assert tied.headline == "RL reached most from step-40, 70.0 %; next to try is step-400."
     assert "Only one checkpoint has an outcome" in result.next_steps[1]
 
 

@@ -266,7 +266,8 @@ def test_ranks_equals_and_the_sign() -> None:
     assert less.headline() == "Start RL from y; on 9 problems x is not significantly different."
     assert next_action(less) == "Start RL from y now: it has the best loss."
     count = f"{float(f'{more:.2g}'):,.0f}"
-    assert separation(less) == [f"To separate x from y, measure about {count} more problems (enough in 4 cases of 5)."]
+    assumed = "enough in 4 cases of 5, if the lead is as measured"
+    assert separation(less) == [f"To separate x from y, measure about {count} more problems ({assumed})."]
     assert next_action(found) == ""  # the headline leaves no choice
     assert separation(found) == []
     assert less.drops() == ["Drop w and z: loss is significantly worse."]

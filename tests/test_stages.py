@@ -69,15 +69,18 @@ def test_the_whole_pipeline(tmp_path: Path) -> None:
         result.rl.greedy_accuracy.value - result.sft.greedy_accuracy.value
     )
     page = report(tmp_path / "a").read_text()
-    (rows, learned, rule) = result.recipe  # no model of these sizes has learned the form of an answer
+    (rows, learned, best, tested, rule) = result.recipe  # no model of these sizes has learned the form of an answer
     assert "each with probability 0.5" in rows
     assert "for 2 steps of 2 problems with 4 samples each, by algorithm dr_grpo at temperature 1. " in learned
+    assert f"that at step {result.rl_step} had the highest accuracy" in best
+    assert "4 samples at temperature 1; greedy decoding" in tested
     assert "arora_zanette, is 0 for a wrong sample and between 0.8 and 1 for a correct one" in learned
     assert (
         "on 4 other problems with 8 samples each: drop what is past overfitting onset; keep those within one standard "
         in rule
     )
     assert "between 0.8 and 1" in page
+    assert "What RL would learn from, in groups of 4" in page
     assert "Every step correct: " in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     ranked = predict(PredictConfig(runs=(str(tmp_path / "a"),), splits=10, resamples=50), tmp_path / "predict")

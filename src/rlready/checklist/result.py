@@ -94,8 +94,8 @@ class AnsweredItem(Record):
 
     @property
     def left_count(self) -> str:
-        """How many facts are left for the author, in words."""
-        return f"{counted(len(self.left), 'fact')} left for you, below"
+        """How many facts the author has to add, in words."""
+        return f"to be completed by you with {counted(len(self.left), 'fact')}, below"
 
     @property
     def shown(self) -> list[Fact]:

@@ -179,12 +179,13 @@ def demo(config: DemoConfig, out: Path, sizes: Sizes = FULL) -> DemoResult:
             next_command="rlready readiness CHECKPOINT... problems=FILE",
             seed=config.seed,
             task=at_budgets.task,
-            recipe=[*filter(None, [form]), *recipe(out, ready)],
+            recipe=[*filter(None, [form]), *recipe(out, ready, learned)],
             rl_minus_sft=gain,
             greedy_rl_minus_sft=greedy_gain,
             chance_level=ready.chance_level,
             chosen=Path(ready.chosen).name,
             rl_step=learned.best.step,
+            group_size=ready.informative_group_size,
             checkpoints=_checkpoints(tuned, ready),
             budgets=[
                 BudgetScores(budget=row.budget, scores=_by_name(row.scores, models)) for row in at_budgets.budgets

@@ -5,23 +5,26 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from rlready.core.config import RLConfig, SFTConfig
+from rlready.core.cells import brief_percent
+from rlready.core.config import EvaluateConfig, RLConfig, SFTConfig
 from rlready.models.chat import CLOSE
 from rlready.readiness.result import ReadinessResult
 from rlready.runs.files import read_table
 from rlready.runs.record import RunRecord
+from rlready.train.result import RLResult
 
 # shares of responses in the asked form: up to the first a model has not learned it, from the second on it has
 FEW, MOST = 0.05, 0.5
 STATED = re.compile(r"(\S+):")  # the name before a value, in symbols
 
 
-def recipe(out: Path, ready: ReadinessResult) -> list[str]:
-    """What SFT learned from, how RL was run, and by which rule it was started from ★, the chosen checkpoint."""
+def recipe(out: Path, ready: ReadinessResult, learned: RLResult) -> list[str]:
+    """What SFT learned from, how RL was run, how its checkpoints were chosen, and how they were tested."""
     sft = SFTConfig.model_validate(RunRecord.load(out / "sft").config)
     rl = RLConfig.model_validate(RunRecord.load(out / "rl").config)
     samples, detours = max(ready.checkpoints[0].pass_at_k), str(sft.rows).rpartition("detours=")[2]
-    least = 1 - (rl.reward_coef or 0.0)
+    tested = EvaluateConfig.model_validate(RunRecord.load(out / "evaluate").config)
+    least, best = 1 - (rl.reward_coef or 0.0), learned.best
     return [
         f"SFT saw its worked rows for {sft.epochs:g} epochs in all. They have detours: steps that no question asks "
         f"for, each with probability {detours}, which cost tokens.",
@@ -29,6 +32,10 @@ def recipe(out: Path, ready: ReadinessResult) -> list[str]:
         f"algorithm {rl.algorithm} at temperature {rl.temperature:g}. Its reward, {rl.reward}, is 0 for a wrong "
         f"sample and between {least:g} and 1 for a correct one, lower the longer its thought is beside "
         "those of the other correct samples of the problem.",
+        f"Of the {len(learned.evaluations)} evaluations during RL, that at step {best.step} had the highest accuracy, "
+        f"{brief_percent(best.accuracy)} % on {best.accuracy.n} validation problems; its weights are the RL model.",
+        f"Test problems are of another split than those of training. Each has {tested.samples} samples at temperature "
+        f"{tested.temperature:g}; greedy decoding, which takes the likeliest token each time, has one response.",
         f"★ is the checkpoint that RL started from. The rule, on {len(ready.problems)} other problems with "
         f"{samples} samples each: {ready.rule}",
     ]

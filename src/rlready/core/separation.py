@@ -17,4 +17,7 @@ def to_separate(one: str, other: str, lead: Estimate, more: int | None) -> str:
     count = separable(more)
     if count is None:
         return f"{one} and {other} cannot be separated: it would take over {MOST_PROBLEMS:,} more {lead.varies}."
-    return f"To separate {one} from {other}, measure about {count:,} more {lead.varies} (enough in 4 cases of 5)."
+    return (
+        f"To separate {one} from {other}, measure about {count:,} more {lead.varies} (enough in 4 cases of 5, if the "
+        "lead is as measured)."
+    )

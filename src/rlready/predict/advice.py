@@ -49,7 +49,7 @@ def reached(ranking: Ranking, families: Sequence[Family], left: int | None) -> s
     if len(families) > FAMILIES:
         return f"RL outcomes are of {len(families)} families, which are not compared with each other."
     single = len(families) == 1
-    tried = "" if left is None else f"; {ranking.labels[left]} has not been tried"
+    tried = "" if left is None else f"; next to try is {ranking.labels[left]}"
     if single and len(families[0].outcome) == 1:
         return f"RL from {ranking.labels[int(families[0].place[0])]} reached {families[0].shown(0)}{tried}."
     found = []
@@ -142,7 +142,7 @@ def to_know_more(recipes: int, scores: Sequence[Score], by: str, cost: str) -> s
 
 def _unscored(family: Family) -> str:
     if len(family.outcome) == 1:
-        return "Only one checkpoint has an outcome: nothing to score yet; add recipes."
+        return "Only one checkpoint has an outcome, so that no predictor can be scored yet."
     if family.recipes == 1:
         return "All from one SFT run: nothing to score yet; add recipes."
     if float(np.ptp(family.outcome)) == 0:

@@ -43,9 +43,11 @@ def sft_section(result: SFTResult) -> Section:
 
 def readiness_section(result: ReadinessResult | DemoResult, log: Log) -> Section:
     """Everything that was measured of the checkpoints, and what follows."""
-    group_size = result.group_size if isinstance(result, ReadinessResult) else None
+    group_size, of = None, result.group_size
+    if isinstance(result, ReadinessResult):
+        group_size, of = result.group_size, result.informative_group_size
     said = [bullets(result.remarks(), "steps")] if isinstance(result, ReadinessResult) and result.remarks() else []
-    parts = measured_parts(_named(result), result.chance_level, group_size, log)
+    parts = measured_parts(_named(result), result.chance_level, group_size, log, of)
     return Section("Which checkpoint to start RL from", [*said, *parts], ["pass_at_k", "behind"])
 
 
@@ -57,9 +59,16 @@ def _named(result: ReadinessResult | DemoResult) -> Sequence[CheckpointReadiness
 
 
 def measured_parts(
-    rows: Sequence[CheckpointReadiness], chance_level: Mapping[str, float], group_size: int | None, log: Log
+    rows: Sequence[CheckpointReadiness],
+    chance_level: Mapping[str, float],
+    group_size: int | None,
+    log: Log,
+    of: int | None = None,
 ) -> list[Markup]:
-    """Tables and charts of everything that was measured of the checkpoints, in the order of training."""
+    """Tables and charts of everything that was measured of the checkpoints, in the order of training.
+
+    ``of`` is the number of samples in the groups of which some are informative, if that is known.
+    """
     short = labels(row.name for row in rows)
     ks = few_ks(rows[0].pass_at_k, group_size)
     losses = [row.heldout_loss for row in rows]
@@ -72,7 +81,9 @@ def measured_parts(
     return [
         table("Checkpoints", [rows], decisive, lambda c: c.chosen),
         side_by_side(charts),
-        titled_table("What RL would learn from", rows, more, lambda c: c.chosen),
+        titled_table(
+            "What RL would learn from" + (f", in groups of {of}" if of else ""), rows, more, lambda c: c.chosen
+        ),
     ]
 
 

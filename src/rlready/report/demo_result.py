@@ -51,6 +51,7 @@ class DemoResult(Result):
     chance_level: dict[str, float]
     chosen: str
     rl_step: int
+    group_size: int | None = None  # of the groups in readiness; None in results of earlier versions
     checkpoints: list[DemoCheckpoint] = Field(min_length=1)
     budgets: list[BudgetScores] = Field(min_length=1)
     unconstrained: dict[str, Scores]

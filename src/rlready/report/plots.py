@@ -15,6 +15,7 @@ from importlib.resources import files
 
 from markupsafe import Markup
 
+from rlready.core.cells import supported
 from rlready.core.records import Estimate
 from rlready.report.axes import BOTTOM, HEIGHT, TOP, WIDTH, Axes
 from rlready.report.text import number, safe
@@ -141,9 +142,11 @@ def standalone(chart: Markup) -> str:
 
 
 def in_brief(figure: Estimate, percent: bool = False) -> str:
-    """A value with its interval, where it has one, to three digits."""
-    value, low, high = (number(float(f"{v:.3g}"), percent) for v in (figure.value, figure.low, figure.high))
-    return value if not math.isfinite(figure.low + figure.high) else f"{value} [{low}, {high}]"
+    """A value with its interval, to as many digits as that supports; three without one."""
+    if not math.isfinite(figure.low + figure.high):
+        return number(float(f"{figure.value:.3g}"), percent)
+    scale = 100.0 if percent else 1.0
+    return supported(figure, scale).replace("-", "\N{MINUS SIGN}") + "\u202f%" * percent
 
 
 def _finite(series: Series, log2: bool) -> Series:
@@ -222,7 +225,7 @@ def _in_words(series: Series, x_label: str, percent: bool) -> str:
     first, last = series.points[0], series.points[-1]
     start, end = (number(float(f"{p.y:.4g}"), percent) for p in (first, last))
     count = f"{len(series.points)} points"
-    here, there = (p.tick or number(p.x) for p in (first, last))
+    here, there = (p.tick or number(p.x if p.x == int(p.x) else float(f"{p.x:.3g}")) for p in (first, last))
     return f"{series.name}: {start} at {x_label} {here}, {end} at {there}, {count}"
 
 
