@@ -413,6 +413,9 @@ def test_evaluations_of_skyrl(tmp_path: Path) -> None:
     assert list(counts(stored).values()) == ["10"]
     assert stored.draws.truncated.tolist() == [0, 1]
     assert [each.text for each in alone(f"skyrl:{path}", problems_named=True).pending] == ["4", "5"]
+    both = lines(tmp_path / "both" / "gsm8k.jsonl", [rows[0], rows[1] | {"data_source": "math"}])
+    with pytest.raises(UserError, match=r"gsm8k\.jsonl:2: a second data_source \('gsm8k', 'math'\)"):
+        read(f"skyrl:{both}")
     lines(tmp_path / "math.jsonl", rows)
     with pytest.raises(UserError, match=r"several data sets; .*, as in rlready readiness '(.*)'$") as caught:
         read(f"skyrl:{tmp_path}?n=1")

@@ -250,14 +250,15 @@ def test_the_next_problem_is_a_key_and_a_button_away(open_page: Opened, viewer: 
 
 
 def test_what_is_wrong_here_and_correct_beside_it_can_be_filtered(open_page: Opened, viewer: Path) -> None:
-    """Only while two are compared: of all others every sample is shown again."""
+    """With the next checkpoint, if none was chosen; once nothing is compared, every sample is shown again."""
     page = open_page(viewer)
     outcome, count = page.get_by_label("Outcome"), page.locator("#count")
-    expect(outcome.locator("option[value=lost]")).to_be_disabled()
-    page.get_by_label("Compare with").select_option(label="step-9 · budget 64")
+    expect(outcome.locator("optgroup")).to_have_attribute("label", "beside the next checkpoint or budget")
     outcome.select_option("lost")
     expect(count).to_have_text("1 of 40 samples")
     expect(page.locator("#detail .response")).to_have_text(["0 64 says 01", "1 64 says 01"])
+    expect(page.get_by_label("Compare with").locator("option:checked")).to_have_text("step-9 · budget 64")
+    expect(outcome.locator("optgroup")).to_have_attribute("label", "of the two")
     outcome.select_option("gained")
     expect(count).to_have_text("0 of 40 samples")
     outcome.select_option("lost")
@@ -268,7 +269,6 @@ def test_what_is_wrong_here_and_correct_beside_it_can_be_filtered(open_page: Ope
     page.get_by_label("Compare with").select_option(label="compare with …")
     expect(count).to_have_text("40 samples")
     expect(outcome).to_have_value("")
-    expect(outcome.locator("option[value=gained]")).to_be_disabled()
     expect(open_page(viewer, fragment="#outcome=lost").locator("#detail")).to_contain_text("whose outcome is not here")
 
 
@@ -277,15 +277,10 @@ def test_it_is_said_why_an_outcome_cannot_be_chosen_and_what_flipped_means(
 ) -> None:
     """In view, as there is no pointer on a phone; of the run with one checkpoint and budget another reason."""
     page = open_page(viewer, size=PHONE)
-    said, lost = page.locator("#meaning"), page.locator("option[value=lost]")
-    expect(said).to_contain_text("Outcomes of a comparison: choose “compare with …” first.")
+    said = page.locator("#meaning")
     expect(said).to_contain_text("Flipped: the sample of this number is correct under one checkpoint or budget, wrong")
     expect(said).to_be_visible()
-    expect(lost).to_have_attribute("title", "choose “compare with …” first")
-    page = open_page(viewer)
-    page.get_by_label("Compare with").select_option(label="step-9 · budget 64")
-    expect(page.locator("#meaning")).not_to_contain_text("Outcomes")
-    expect(page.locator("option[value=lost]")).to_have_attribute("title", "")
+    expect(said).not_to_contain_text("Outcomes")
     page = open_page(run_of(tmp_path, [[sample("p0", 0)]]))
     expect(page.locator("#meaning")).to_have_text("Outcomes of a comparison: there is nothing to compare with.")
     expect(page.locator("option[value=lost]")).to_be_disabled()
@@ -296,10 +291,7 @@ def test_problems_that_only_the_other_has_solved_can_be_filtered(open_page: Open
     solved = [{("p0", 1)}, {("p0", 0), ("p1", 1)}]
     rows = [[sample(p, n, correct=(p, n) in mine) for p in ("p0", "p1", "p2") for n in range(2)] for mine in solved]
     page = open_page(run_of(tmp_path, rows))
-    outcome = page.get_by_label("Outcome")
-    expect(outcome.locator("optgroup")).to_have_attribute("label", re.compile("compare with"))
-    page.get_by_label("Compare with").select_option(label="step-9 · budget 64")
-    outcome.select_option("unsolved")
+    page.get_by_label("Outcome").select_option("unsolved")
     expect(page.locator("#count")).to_have_text("2 of 12 samples")
     expect(page.locator("#detail h2")).to_have_text("p1")
 

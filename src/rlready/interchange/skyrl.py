@@ -35,10 +35,17 @@ def read(request: Request) -> Iterator[Batch]:
     file = only_file(request, files_of(request.path), "several data sets")
     score = choose_score(request, ["score"])
     step = step_of(file.parent) or 0
+    data_sources = set[str]()
     for lines, rows in read_objects(file):
         for line, row in zip(lines, rows, strict=True):
             if not isinstance(row.get("input_prompt"), str):
                 raise UserError(f"{file}:{line}: no text 'input_prompt', which SkyRL writes")
+            data_sources.add(str(row.get("data_source"))[:40])
+            if len(data_sources) > 1:
+                raise UserError(
+                    f"{file}:{line}: a second data_source ({', '.join(sorted(map(repr, data_sources)))}), where SkyRL "
+                    "writes a file for each: divide it, and name one of the parts"
+                )
         columns: dict[str, list[Any]] = {
             "problem_id": [row["input_prompt"] for row in rows],
             "variant": [_ground_truth(row.get("env_extras")) for row in rows],

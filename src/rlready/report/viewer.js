@@ -359,11 +359,10 @@
     if (filtered) refilter().then(remember);
     list.focus();
   };
-  const allowDifferent = () => { // the outcomes of a comparison can be chosen while there is one; else it is said why not
-    const group = $("comparison"), alone = index.conditions.length < 2;
-    const why = beside >= 0 ? "" : alone ? "there is nothing to compare with" : "choose “compare with …” first";
-    group.label = why || "of the two";
-    for (const option of group.children) Object.assign(option, { disabled: beside < 0, title: why });
+  const allowDifferent = () => { // say what the outcomes of a comparison are of, or why there are none
+    const group = $("comparison"), why = index.conditions.length < 2 ? "there is nothing to compare with" : "";
+    group.label = why || (beside < 0 ? "beside the next checkpoint or budget" : "of the two");
+    for (const option of group.children) Object.assign(option, { disabled: why !== "", title: why });
     if (beside < 0 && selects[0].value in DIFFERENT) selects[0].value = "";
     const flipped = $("flags").querySelector("[name=flipped]");
     $("meaning").replaceChildren(why && make("span", {}, `Outcomes of a comparison: ${why}.`),
@@ -438,13 +437,24 @@
     const next = view.slice(view.indexOf(current) + 1).find((sample) => !has(sample, "correct"));
     if (next !== undefined) show(next, { open: true });
   };
-  const nextComparison = () => { // those behind this checkpoint at this budget, then those before it; of one its budgets
-    if (current < 0) return;
-    const own = index.condition[current], all = [...new Set(ofProblem(current).map((each) => index.condition[each]))];
+  const besides = (sample) => { // conditions: the checkpoints behind its own at its budget, then those before; else budgets
+    const own = index.condition[sample], all = [...new Set(ofProblem(sample).map((each) => index.condition[each]))];
     const at = all.indexOf(own), others = [...all.slice(at + 1), ...all.slice(0, at)];
     const same = others.filter((condition) => index.conditions[condition][1] === index.conditions[own][1]);
-    const near = same.length ? same : others;
+    return same.length ? same : others;
+  };
+  const nextComparison = () => {
+    if (current < 0) return;
+    const near = besides(current);
     compare([...near, -1][near.indexOf(beside) + 1] ?? -1);
+  };
+  const compareOutcomes = () => { // an outcome of a comparison was chosen: without one, that with the next condition
+    const sample = Math.max(current, 0);
+    here = index.condition[sample];
+    if (beside >= 0 || !(selects[0].value in DIFFERENT)) return;
+    beside = besides(sample)[0] ?? index.conditions.findIndex((_, condition) => condition !== here);
+    allowDifferent();
+    show(sample, { open: false });
   };
 
   const KEYS = {
@@ -522,7 +532,7 @@
     let due;
     query.addEventListener("input", () => { clearTimeout(due); due = setTimeout(() => refilter().then(remember), 250); });
     $("filters").addEventListener("change", (event) => {
-      if (event.target === selects[0] && current >= 0) here = index.condition[current];
+      if (event.target === selects[0]) compareOutcomes();
       if (event.target !== query) refilter().then(remember);
     });
     $("filters").addEventListener("submit", (event) => { event.preventDefault(); list.focus(); });
