@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from functools import cache
-from itertools import groupby
+from itertools import groupby, zip_longest
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -126,18 +126,19 @@ def _page(run: RunFolder, sections: Sequence[Section], viewed: int = 0) -> str:
 
 
 def _wrong(run: RunFolder) -> list[Example]:
-    """A few wrong samples at the largest budget: first of problems that another model has solved there, and of models
-    that solve some."""
+    """A few wrong samples at the largest budget, of each model in turn: first of problems that another model has solved
+    there, and of models that solve some."""
     budgets = run.result.budgets if isinstance(run.result, (DemoResult, EvaluateResult)) else []
     there = [e for e in run.examples if budgets and e.budget == budgets[-1].budget] or run.examples
     solved, able = ({getattr(e, name) for e in there if e.correct} for name in ("problem_id", "model"))
     chosen = list[Example]()
-    for beside, skilled in ((True, True), (True, False), (False, True), (False, False)):
-        of_kind = (e for e in there if ((e.problem_id in solved), (e.model in able)) == (beside, skilled))
-        some = [e for e in of_kind if not e.correct]
-        if room := MOST_EXAMPLES - len(chosen):
-            chosen += some[:: -(-len(some) // room) or 1]
-    return chosen
+    for skilled, beside in ((True, True), (True, False), (False, True), (False, False)):
+        of_model = dict[str, list[Example]]()
+        for e in there:
+            if not e.correct and ((e.model in able), (e.problem_id in solved)) == (skilled, beside):
+                of_model.setdefault(e.model, []).append(e)
+        chosen += [e for turn in zip_longest(*of_model.values()) for e in turn if e]
+    return chosen[:MOST_EXAMPLES]
 
 
 def _sections(run: RunFolder) -> Iterator[Section]:
