@@ -371,6 +371,12 @@ def test_whole_numbers_as_ids_are_their_digits(tmp_path: Path) -> None:
     assert [r.id for r in open_task(str(tmp_path / "r.parquet")).rows()] == ["5", "r-000002"]
 
 
+def test_row_names_of_pandas_and_r_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text(",prompt,response\n7,p,r\n8,q,s\n")
+    rows = open_task(str(tmp_path / "r.csv")).rows()
+    assert [(row.prompt, row.response) for row in rows] == [("p", "r"), ("q", "s")]
+
+
 def test_files_that_are_no_text(tmp_path: Path) -> None:
     row = json.dumps({"prompt": "p", "response": "é"}, ensure_ascii=False)
     for content, line in (
@@ -392,6 +398,8 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
         ("r.csv", "prompt,response\np,r,s\n", r"r\.csv row 1: 3 cells for 2 columns; quote cells that hold ','"),
         ("r.csv", 'prompt,response\np,"r\n', r"r\.csv: not CSV near line 2 \(unexpected end of data\)"),
         ("r.csv", "prompt,prompt\np,r\n", "its header names 'prompt' twice"),
+        ("r.csv", ",prompt,\n0,p,r\n", "a column has no name"),
+        ("r.csv", ",prompt,response\n0,p\n", "row 1: 2 cells for 3 columns"),
         ("r.csv", "prompt,response\n", "empty, it has no rows"),
         ("r.csv.gz", "PAR1", "a Parquet file"),
         ("r.json", '{"prompt": {"0": "p"}, "response": {"0": "r"}}', pandas),

@@ -1,4 +1,7 @@
-"""Rows of CSV and TSV files with a header: every cell is text, character for character, and an empty one is null."""
+"""Rows of CSV and TSV files with a header: every cell is text, character for character, and an empty one is null.
+
+A first column without a name is the row names that pandas and R write by default, and is left out.
+"""
 
 from __future__ import annotations
 
@@ -22,16 +25,18 @@ def read_csv(file: Path) -> Iterator[tuple[int, object]]:
         content.seek(0)
         rows = csv.reader(content, delimiter=separator, strict=True)
         try:
-            names = next(rows, [])
+            header = next(rows, [])
+            row_names = len(header) > 1 and not header[0]
+            names = header[row_names:]
             twice = next((name for name in names if not name or names.count(name) > 1), None)
             if twice is not None:
                 raise UserError(
                     f"{file}: its header names {twice!r} twice" if twice else f"{file}: a column has no name"
                 )
             for number, cells in enumerate(filter(None, rows), start=1):
-                if len(cells) != len(names):
+                if len(cells) != len(header):
                     fix = f"quote cells that hold {separator!r} or line breaks"
-                    raise UserError(f"{file} row {number}: {len(cells)} cells for {len(names)} columns; {fix}")
-                yield number, {name: cell or None for name, cell in zip(names, cells, strict=True)}
+                    raise UserError(f"{file} row {number}: {len(cells)} cells for {len(header)} columns; {fix}")
+                yield number, {name: cell or None for name, cell in zip(names, cells[row_names:], strict=True)}
         except csv.Error as error:
             raise UserError(f"{file}: not CSV near line {rows.line_num} ({error})") from None
