@@ -14,6 +14,7 @@ from rlready import OTHERS
 from rlready.cli.schema import CONFIGS
 from rlready.core import config
 from rlready.core.explain import plain_type
+from rlready.core.verbs import READS_FILE, TRUST
 from rlready.runs.results import RESULTS
 
 WIDTH = 120
@@ -47,6 +48,9 @@ def _verb(verb: str) -> str:
         for key, field in cls.model_fields.items()
     )
     settings = "".join(_setting(key, field.annotation, field.default) for key, field in cls.model_fields.items())
+    if verb in READS_FILE:
+        settings += f"    {TRUST}: bool = False,\n"
+        about += f"\n    {TRUST}: Run the code that the TOML file names: a verifier, task, loss or algorithm."
     result, sentence = RESULTS[verb].partition(":")[2], (cls.__doc__ or "").partition("\n")[0]
     name = f"{verb}_" if keyword.iskeyword(verb) else verb
     return (

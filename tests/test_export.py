@@ -7,6 +7,7 @@ import re
 import runpy
 import shlex
 import tomllib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import families
+import rlready
 from rlready.cli.main import main
-from rlready.core.config import ExportConfig, RLConfig, Tool
+from rlready.core.config import ExportConfig, RLConfig, SweepConfig, Tool
 from rlready.core.errors import UserError
 from rlready.credit.reward import RewardFn
 from rlready.export.result import ExportResult
@@ -290,6 +292,13 @@ def test_code_that_the_settings_name_is_run_only_if_asked(here: Path, capsys: py
     Path("rl.toml").write_text(BASE.replace('"sums.jsonl"', '"sums.jsonl?verifier=check.py:right"'))
     assert main(["export", "rl.toml", "--out", "out"]) == 2
     assert "add --trust-code" in capsys.readouterr().err
+    Path("sweep.toml").write_text('[readiness]\nproblems = "sums.jsonl?verifier=check.py:right"\n')
+    for call in (partial(rlready.export, run="rl.toml"), partial(rlready.sweep, SweepConfig(file="sweep.toml"))):
+        with pytest.raises(UserError, match=r"toml names code to be run, .*add trust_code=True"):
+            call(out="other")
+    with pytest.raises(UserError, match="unknown"):
+        rlready.doctor(trust_code=True)
     assert not Path("ran").exists()
     assert main(["export", "rl.toml", "--out", "out", "--trust-code"]) == 0
     assert Path("ran").exists()
+    assert rlready.export(run="rl.toml", out="python", trust_code=True).verb == "export"

@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from rlready.cli.main import main
-from rlready.core.config import ExportConfig, PredictConfig, RLConfig, SFTConfig
+from rlready.core.config import ExportConfig, PredictConfig, ReadinessConfig, RLConfig, SFTConfig
 from rlready.core.errors import UserError
 from rlready.core.result import Result
 from rlready.core.settings import Config
@@ -26,6 +27,7 @@ from rlready.runs.log import append_line
 from rlready.runs.moved import rename_paths
 from rlready.runs.record import SCHEMA, RunRecord
 from rlready.runs.run import STATE, Run
+from rlready.tasks import open_task
 
 
 class Done(Result):
@@ -591,6 +593,36 @@ def test_data_that_changes_while_it_is_read_is_refused(fake: Fake) -> None:
         rows.write_text("12")
         with pytest.raises(UserError, match=r"rows\.jsonl changed while sft was reading: start again"):
             run.note_data(id="rows", path=rows, role="sft")
+
+
+@pytest.mark.parametrize("swap", ["mv folder", "link", "mv shard", "unlink shard"])
+def test_data_that_others_take_the_place_of_is_refused(fake: Fake, swap: str) -> None:
+    """Files that were moved, not written, have no new times; the link is one of the folder."""
+    for folder in ("a", "b"):
+        Path(folder).mkdir()
+        for shard in range(2):
+            row = {"prompt": f"{folder}{shard}", "answer": "1"}
+            (Path(folder) / f"x-{shard}.jsonl").write_text(json.dumps(row) + "\n")
+    Path("link").symlink_to("a")
+    path = "link" if swap == "link" else "a"
+    time.sleep(0.02)
+    with Run(Path("run"), "readiness", ReadinessConfig()) as run:
+        task = open_task(path)
+        noted = partial(run.note_data, id=path, path=task.path, role="readiness", seen=task.seen)
+        noted()
+        match swap.split():
+            case ["link"]:
+                Path("link").unlink()
+                Path("link").symlink_to("b")
+            case ["mv", "folder"]:
+                Path("a").rename("old")
+                Path("b").rename("a")
+            case ["mv", "shard"]:
+                Path("b/x-1.jsonl").rename("a/x-1.jsonl")
+            case _:
+                Path("a/x-1.jsonl").unlink()
+        with pytest.raises(UserError, match=f"^{path}(/x-1.jsonl)? changed while readiness was reading: start again"):
+            noted()
 
 
 def test_a_run_that_is_refused_after_it_has_claimed_its_folder_gives_back_what_was_there(

@@ -466,6 +466,7 @@ def sweep(
     threads: int = 1,
     ray: StrPath = "",
     yes: bool = False,
+    trust_code: bool = False,
 ) -> SweepResult:
     """Run many SFT recipes, and RL from their checkpoints. predict reads the resulting table.
 
@@ -475,6 +476,7 @@ def sweep(
     threads: Number of processor threads for each job.
     ray: Address of a Ray cluster whose nodes share this disk. By default jobs run on this machine.
     yes: Start without confirmation even if there are more than a thousand jobs or it takes more than a day.
+    trust_code: Run the code that the TOML file names: a verifier, task, loss or algorithm.
     """
 
 def doctor(
@@ -528,11 +530,13 @@ def export(
     *,
     run: StrPath = "",
     to: Literal["trl", "verl", "prime-rl"] = "trl",
+    trust_code: bool = False,
 ) -> ExportResult:
     """Hand a run of rl over to TRL, verl or prime-rl. Writes problems, reward, settings and a launch script.
 
     run: Settings of rlready rl (TOML), or the folder of its run, which need not have finished. Required.
     to: Tool that trains: trl, verl or prime-rl.
+    trust_code: Run the code that the TOML file names: a verifier, task, loss or algorithm.
     """
 
 def import_(

@@ -9,20 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from rlready.cli.schema import CONFIGS
+from rlready.cli.trust import refuse_code, settings_file_of
 from rlready.core import distributed
 from rlready.core.errors import UserError
 from rlready.core.result import Result
 from rlready.core.settings import Config
-from rlready.core.verbs import WITHOUT_FOLDER, WRITES_FILE, function
+from rlready.core.verbs import READS_FILE, TRUST, WITHOUT_FOLDER, WRITES_FILE, function
 from rlready.runs.folders import new_folder
 
 
 def call_verb(name: str, config: object, out: object, settings: Mapping[str, Any]) -> Result:
     """Run a verb and write its page: ``config`` (None: the defaults) with changed ``settings``, in the folder ``out``.
 
-    Without ``out`` that is a new folder, or none for a verb of `WITHOUT_FOLDER`.
+    Without ``out`` that is a new folder, or none for a verb of `WITHOUT_FOLDER`.  With ``trust_code`` among the settings
+    of a verb of `READS_FILE` its TOML file may name code.
 
-    Raises UserError, in one line, for a setting that is unknown or of a wrong type.
+    Raises UserError, in one line, for a setting that is unknown or of a wrong type, and for code in a TOML file.
     """
     cls = CONFIGS[name]
     if config is not None and not isinstance(config, cls):
@@ -30,7 +32,10 @@ def call_verb(name: str, config: object, out: object, settings: Mapping[str, Any
     if out is not None and not isinstance(out, (str, os.PathLike)):
         raise UserError(f"rlready.{name}: out = {_shown(out)} is not a path")
     out = os.path.expanduser(os.fspath(out)) if out else ""
-    filled: Config = cls(**settings) if config is None else config.replace(**settings)
+    given = {key: value for key, value in settings.items() if key != TRUST or name not in READS_FILE}
+    filled: Config = cls(**given) if config is None else config.replace(**given)
+    if name in READS_FILE and not settings.get(TRUST):
+        refuse_code(filter(None, [settings_file_of(filled)]), f"{TRUST}=True")
     if name in WRITES_FILE:
         written: Result = function(name)(filled, Path(out) if out else None)
         return written
@@ -52,9 +57,9 @@ def signature_of(name: str) -> inspect.Signature:
     kind, cls = inspect.Parameter, CONFIGS[name]
     both = [kind(each, kind.POSITIONAL_OR_KEYWORD, default=None) for each in ("config", "out")]
     fields = cls.model_fields.items()
-    return inspect.Signature(
-        [*both, *(kind(key, kind.KEYWORD_ONLY, default=f.default, annotation=f.annotation) for key, f in fields)]
-    )
+    settings = [kind(key, kind.KEYWORD_ONLY, default=f.default, annotation=f.annotation) for key, f in fields]
+    trust = [kind(TRUST, kind.KEYWORD_ONLY, default=False, annotation=bool)] if name in READS_FILE else []
+    return inspect.Signature([*both, *settings, *trust])
 
 
 def _shown(value: object) -> str:

@@ -19,10 +19,10 @@ from typing import Any
 from rlready.cli.output import Finished, print_result
 from rlready.cli.parser import Typed, parse_command_line
 from rlready.cli.processes import in_processes
-from rlready.cli.trust import refuse_code
+from rlready.cli.trust import refuse_code, settings_file_of
 from rlready.cli.verbs import VERBS, Verb
 from rlready.core import distributed
-from rlready.core.config import ChecklistConfig, CreditConfig, ExportConfig, SweepConfig, TemplateConfig
+from rlready.core.config import ChecklistConfig, CreditConfig, TemplateConfig
 from rlready.core.device import check_device, out_of_memory
 from rlready.core.errors import UserError
 from rlready.core.missing import did_you_mean
@@ -97,7 +97,7 @@ def _call(typed: Typed, verb: Verb, argv: Sequence[str]) -> Any:
         "was started with other settings", filled.value.typed() | {"out": typed.out or ""} | switches
     )
     if "trust_code" not in typed.switches:
-        refuse_code(filter(None, (typed.config, _settings_file(filled.value))))
+        refuse_code(filter(None, (typed.config, settings_file_of(filled.value))))
     check_device(filled.value)
     _find_data(filled.value)
     if typed.verb in WITHOUT_FOLDER and typed.out is None and not typed.switches & {"resume", "overwrite"}:
@@ -115,15 +115,6 @@ def _refuse_samples(typed: Typed) -> None:
         from rlready.interchange.formats import refuse_samples
 
         refuse_samples(named, typed.verb)
-
-
-def _settings_file(config: Config) -> str:
-    """The TOML file that a configuration names; "" for none."""
-    if isinstance(config, ExportConfig) and config.run:
-        from rlready.export.settings import settings_file
-
-        return str(settings_file(config.run))
-    return config.file if isinstance(config, SweepConfig) else ""
 
 
 def _call_without_settings(typed: Typed) -> Any:

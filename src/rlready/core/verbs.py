@@ -31,6 +31,8 @@ FUNCTIONS = {
     "schema": "rlready.cli.schema:schema_of",
 }
 WITHOUT_FOLDER = ("doctor",)  # verbs that write a run folder only where one is named
+READS_FILE = ("export", "sweep")  # verbs whose settings may be in a TOML file, which names no code unless it is trusted
+TRUST = "trust_code"  # what says so in Python
 WRITES_FILE = ("checklist", "import")  # verbs that write a file, if one is named, and no run folder
 
 

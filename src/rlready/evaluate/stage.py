@@ -55,7 +55,9 @@ def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
         contrast = _contrast(config)
         task = open_task(config.problems)
         problems = task.problems()
-        run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(problems), role="test")
+        run.note_data(
+            id=task.source, path=task.path, seen=task.seen, licence=task.licence, size=len(problems), role="test"
+        )
         warn_of_repeats(run, "problems", problems)
         trained = warn_of_trained(run, "problems", DataSet(task.source, task, problems), config.models)
         if contrast:

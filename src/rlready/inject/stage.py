@@ -92,7 +92,9 @@ def inject(config: InjectConfig, out: Path) -> InjectResult:
         if made.unfit.total() == len(before):
             why, _ = made.unfit.most_common(1)[0]
             raise UserError(f"{task.source}: no row is fit: {made.doubtful[0] if made.doubtful else why}")
-        rows = run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(before), role="worked rows")
+        rows = run.note_data(
+            id=task.source, path=task.path, seen=task.seen, licence=task.licence, size=len(before), role="worked rows"
+        )
         run.note_output_licence()
         licence = None if rows.licence == UNKNOWN else rows.licence
         result = _result(made, task, file, names if config.method == "behaviours" else (), tokenizer, licence)

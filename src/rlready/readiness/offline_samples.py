@@ -15,6 +15,7 @@ from rlready.core.records import Problem
 from rlready.models.chat import CLOSE, KNOWN
 from rlready.readiness.passk import Ints
 from rlready.readiness.sample_stats import Draws
+from rlready.runs.seen import Seen
 from rlready.tasks import Task, verify_all
 from rlready.tasks.table import Origin
 from rlready.tasks.turns import split_sample
@@ -76,7 +77,7 @@ class Stored:
     those of the samples, by column (`conditions.COLUMNS`); ``copied``: whether all samples of every problem are equal;
     ``responses``: the column that holds them, "" in a table of verdicts alone; ``asked``: what was asked, by problem,
     where another tool stores that beside the ids; ``saved``: the checkpoint that a trainer saved at their last step, or
-    "".
+    ""; ``seen``: what was at ``path`` once it was read.
     """
 
     path: str
@@ -92,6 +93,7 @@ class Stored:
     responses: str
     asked: Mapping[str, Asked] = field(default_factory=dict)
     saved: str = ""
+    seen: Seen | None = None
 
     @property
     def doubt(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rlready.core.errors import UserError
@@ -15,6 +16,7 @@ from rlready.readiness.offline_samples import Stored
 from rlready.readiness.problem_match import Prompts, matched, refuse_unlike_questions
 from rlready.readiness.tool_samples import read_tool_samples
 from rlready.runs.checkpoint_order import in_training_order, order_warnings
+from rlready.runs.seen import Seen
 from rlready.tasks.files import TABLES
 
 CONFIG = "config.json"  # of a model
@@ -52,7 +54,7 @@ def read_sources(checkpoints: Sequence[str], *, problems_named: bool) -> tuple[d
                 raise UserError(f"named twice: {name}; {way}")
             names[name] = source
             if stored:
-                tables[name] = stored
+                tables[name] = replace(stored, seen=Seen.at(Path(stored.path)))
     refuse_twice(name for name in names if name not in tables)
     for doubt in order_warnings(names):
         note(f"readiness: {doubt}")

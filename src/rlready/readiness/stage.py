@@ -155,7 +155,9 @@ def _note_problems(run: Run, task: Task | None, problems: Sequence[Problem], mod
     """Enter the problems in the run's record; returns a warning of those that models were trained on, or ""."""
     if task is None:
         return ""
-    run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(problems), role="readiness")
+    run.note_data(
+        id=task.source, path=task.path, seen=task.seen, licence=task.licence, size=len(problems), role="readiness"
+    )
     warn_of_repeats(run, "problems", problems)
     return warn_of_trained(run, "problems", DataSet(task.source, task, problems), models)
 
@@ -212,7 +214,9 @@ def _held(config: ReadinessConfig, run: Run) -> Sequence[Row]:
         return []
     task = open_task(config.heldout)
     rows = task.rows()
-    run.note_data(id=task.source, path=task.path, licence=task.licence, size=len(rows), role="held-out loss")
+    run.note_data(
+        id=task.source, path=task.path, seen=task.seen, licence=task.licence, size=len(rows), role="held-out loss"
+    )
     return rows
 
 

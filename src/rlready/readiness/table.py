@@ -39,7 +39,9 @@ def measure_table(
 
     Raises UserError unless it has samples of the same problems as ``ids``, and as many as requested.
     """
-    run.note_data(id=stored.path, path=Path(stored.path), size=len(stored.draws.problem), role="samples")
+    run.note_data(
+        id=stored.path, path=Path(stored.path), seen=stored.seen, size=len(stored.draws.problem), role="samples"
+    )
     if strange := set(stored.problem_ids) ^ set(ids):
         raise _other_problems(config, stored, ids, strange)
     undecided = verify_pending(stored, task, problems, lm)

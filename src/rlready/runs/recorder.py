@@ -39,6 +39,7 @@ from rlready.runs.record import (
     RunRecord,
     directory_of,
 )
+from rlready.runs.seen import Seen
 from rlready.runs.stated_licence import NOT_STATED, Stated, licence_of, licence_of_model, licence_on_hub
 
 BASE = "base of the adapter"  # the role of a model
@@ -131,15 +132,17 @@ class Recorder:
         sha256: str | None = None,
         size: int | None = None,
         licence: str | None = None,
+        seen: Seen | None = None,
     ) -> DataNote:
         """Record a data set, with the ``licence`` that its task knows, or else the one stated at ``path``.
 
-        See ``note_model`` for ``path``.  UserError if a file there has changed since this attempt began: what was read
-        need not be what is hashed.
+        See ``note_model`` for ``path``.  UserError if a file there has changed since this attempt began, or others are
+        there than were ``seen`` when they were read: what was read need not be what is hashed.
         """
         stated = Stated(licence.lower(), "task") if licence else licence_of(path) if path else NOT_STATED
         digest = sha256 or self._digest(path)
-        if path and not sha256 and (new := provenance.changed_since(path, self._begun)):
+        new = provenance.changed_since(path, self._begun) if path and not sha256 else None
+        if new := new or (seen.changed if seen else None):
             raise UserError(f"{new} changed while {self.verb} was reading: start again when it is no longer written to")
         licence, where = stated
         added = DataNote(

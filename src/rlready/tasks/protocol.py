@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from rlready.core.errors import UserError
 from rlready.core.records import Problem, Row
+from rlready.runs.seen import Seen
 from rlready.tasks.answers.extract import final_answer, own_part
 from rlready.tasks.answers.verify import exact_number, judge
 from rlready.tasks.guess_baseline import two_fold
@@ -75,12 +76,14 @@ class Task(ABC):
 
     ``defaults`` is a dataclass instance: its fields, ``n`` among them, are the options that a source string can set,
     and ``options`` are their values.  ``source`` is the source string in its shortest form, so that equal tasks have
-    equal sources.  ``path`` is the local file that holds the data, None if there is none.  ``licence`` is the licence
+    equal sources.  ``path`` is the local file that holds the data, None if there is none, and ``seen`` what was there
+    before it was read.  ``licence`` is the licence
     of the data, as an id of the Hugging Face hub; None: it is the one stated beside ``path``, if any.
     """
 
     defaults: ClassVar[DataclassInstance] = TaskOptions()
     path: Path | None = None
+    seen: Seen | None = None
     licence: str | None = None
 
     def __init__(self, source: Source, defaults: DataclassInstance | None = None) -> None:

@@ -18,7 +18,7 @@ class Subset(Task):
 
     def __init__(self, source: Source, pool: Task) -> None:
         self.pool, self.text = pool, source.text
-        self.path, self.licence = pool.path, pool.licence
+        self.path, self.seen, self.licence = pool.path, pool.seen, pool.licence
 
     def verify(self, problem: Problem, thinking: str, answer: str) -> Verdict:
         return self.pool.verify(problem, thinking, answer)

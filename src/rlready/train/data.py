@@ -96,7 +96,7 @@ def _data(source: str, held_source: str, names: _Names, run: Run, items_of: Call
         (task, task.source, len(training), names.role),
         (held_task, held_id, len(held), names.held_role),
     ):
-        run.note_data(id=id, path=each.path, licence=each.licence, size=size, role=role)
+        run.note_data(id=id, path=each.path, seen=each.seen, licence=each.licence, size=size, role=role)
     return Data(task, held_task, training, held, held_id)
 
 
