@@ -321,7 +321,7 @@ def test_numbers_are_those_of_the_result(tmp_path: Path) -> None:
     for expected in (
         "Gain of RL step-40 over SFT step-129 at a budget of 96 thinking tokens +42 points",
         "Greedy gain of RL step-40 over SFT step-129 +25 points 95 % interval +18 to +32, n = 200 problems",
-        "Answer and every step correct, RL step-40 80.2 %",
+        "Sampled answer and every step correct, RL step-40 80.2 %",
         *(
             "SFT step-129 ★ chosen 1.5 129 0.553 [0.533, 0.573]",
             "SFT step-43 0.5 43",
@@ -429,10 +429,10 @@ def test_what_single_verbs_add(tmp_path: Path) -> None:
     assert page.render(tmp_path).count(">past overfitting onset<") == 1
     rl = text_of(tmp_path, rl_result())
     assert "Validation accuracy, RL step-20 50.1 % 95 % interval 47.1 to 53.1, n = 200 problems before RL: 30.1 %" in rl
-    assert "Gain on the same problems" not in rl  # of an older version
+    assert "Gain on the validation problems" not in rl  # of an older version
     gained = rl_result().best.model_copy(update={"gain": fig(0.2)})
     rl = text_of(tmp_path, rl_result().model_copy(update={"best": gained}))
-    assert "Gain on the same problems +20.0 points 95 % interval +17.0 to +23.0, n = 200 problems" in rl
+    assert "Gain on the validation problems +20.0 points 95 % interval +17.0 to +23.0, n = 200 problems" in rl
     sweep = text_of(tmp_path, sweep_result())
     assert "60.0 % [57.0, 63.0] 1 min 15 s" in sweep
     assert "exploration 4 3 33.0 % [30.0, 36.0]" in text_of(tmp_path, inject_result())

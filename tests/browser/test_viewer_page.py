@@ -250,15 +250,14 @@ def test_the_next_problem_is_a_key_and_a_button_away(open_page: Opened, viewer: 
 
 
 def test_what_is_wrong_here_and_correct_beside_it_can_be_filtered(open_page: Opened, viewer: Path) -> None:
-    """With the next checkpoint, if none was chosen; once nothing is compared, every sample is shown again."""
+    """Of what was chosen; once nothing is compared, every sample is shown again."""
     page = open_page(viewer)
     outcome, count = page.get_by_label("Outcome"), page.locator("#count")
-    expect(outcome.locator("optgroup")).to_have_attribute("label", "beside the next checkpoint or budget")
+    page.get_by_label("Compare with").select_option(label="step-9 · budget 64")
+    expect(outcome.locator("optgroup")).to_have_attribute("label", "of the two")
     outcome.select_option("lost")
     expect(count).to_have_text("1 of 40 samples")
     expect(page.locator("#detail .response")).to_have_text(["0 64 says 01", "1 64 says 01"])
-    expect(page.get_by_label("Compare with").locator("option:checked")).to_have_text("step-9 · budget 64")
-    expect(outcome.locator("optgroup")).to_have_attribute("label", "of the two")
     outcome.select_option("gained")
     expect(count).to_have_text("0 of 40 samples")
     outcome.select_option("lost")
@@ -269,7 +268,33 @@ def test_what_is_wrong_here_and_correct_beside_it_can_be_filtered(open_page: Ope
     page.get_by_label("Compare with").select_option(label="compare with …")
     expect(count).to_have_text("40 samples")
     expect(outcome).to_have_value("")
-    expect(open_page(viewer, fragment="#outcome=lost").locator("#detail")).to_contain_text("whose outcome is not here")
+
+
+@pytest.mark.parametrize("before", ["", "Checkpoint", "Budget"])
+def test_outcomes_are_compared_with_the_next_checkpoint_if_none_was_chosen(
+    open_page: Opened, viewer: Path, before: str
+) -> None:
+    """In whatever order the filters are set, and of the last checkpoint with the one before it."""
+    page = open_page(viewer)
+    outcome, count = page.get_by_label("Outcome"), page.locator("#count")
+    expect(outcome.locator("optgroup")).to_have_attribute("label", "beside the next checkpoint or budget")
+    chosen = {"Checkpoint": "step-2", "Budget": "budget 64"}
+    if before:
+        page.get_by_label(before, exact=True).select_option(label=chosen[before])
+    outcome.select_option("lost")
+    expect(page.locator("#meaning")).to_contain_text("or budget, at the last with the one before it")
+    for name, value in chosen.items():
+        page.get_by_label(name, exact=True).select_option(label=value)
+        expect(count).to_have_text("1 of 40 samples")
+    expect(page.locator("#detail .response")).to_have_text(["0 64 says 01", "1 64 says 01"])
+    expect(page.get_by_label("Compare with").locator("option:checked")).to_have_text("step-9 · budget 64")
+    page.get_by_label("Checkpoint", exact=True).select_option(label="step-9")
+    expect(count).to_have_text("0 of 40 samples")
+    outcome.select_option("gained")
+    expect(page.locator("#detail .response")).to_have_text(["1 64 says 01", "0 64 says 01"])
+    page.reload()
+    expect(page.locator("#detail .response")).to_have_text(["1 64 says 01", "0 64 says 01"])
+    expect(open_page(viewer, fragment="#outcome=lost").locator("#count")).to_have_text("1 of 40 samples")
 
 
 def test_it_is_said_why_an_outcome_cannot_be_chosen_and_what_flipped_means(

@@ -21,7 +21,7 @@ from rlready.runs.folders import new_folder
 def call_verb(name: str, config: object, out: object, settings: Mapping[str, Any]) -> Result:
     """Run a verb and write its page: ``config`` (None: the defaults) with changed ``settings``, in the folder ``out``.
 
-    Without ``out`` that is a new folder, or none for a verb of `WITHOUT_FOLDER`.  With ``trust_code`` among the settings
+    Without ``out`` that is a new folder, or none for a verb of `WITHOUT_FOLDER`.  With ``trust_code`` in the settings
     of a verb of `READS_FILE` its TOML file may name code.
 
     Raises UserError, in one line, for a setting that is unknown or of a wrong type, and for code in a TOML file.

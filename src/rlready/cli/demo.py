@@ -213,7 +213,8 @@ def _gain(evaluated: EvaluateResult, models: Mapping[str, str]) -> Estimate:
 
 
 def _with_greedy(scores: Scores, greedy: EvaluateResult, path: str) -> ModelScores:
-    return ModelScores(**dict(scores), greedy_accuracy=greedy.budgets[-1].scores[path].accuracy)
+    found = greedy.budgets[-1].scores[path]
+    return ModelScores(**dict(scores), greedy_accuracy=found.accuracy, greedy_strict_accuracy=found.strict_accuracy)
 
 
 def _checkpoints(tuned: SFTResult, ready: ReadinessResult) -> list[DemoCheckpoint]:

@@ -9,6 +9,7 @@ from rlready.core.cells import brief_percent
 from rlready.core.config import EvaluateConfig, RLConfig, SFTConfig
 from rlready.models.chat import CLOSE
 from rlready.readiness.result import ReadinessResult
+from rlready.runs.checkpoint_order import listed
 from rlready.runs.files import read_table
 from rlready.runs.record import RunRecord
 from rlready.train.result import RLResult
@@ -25,6 +26,8 @@ def recipe(out: Path, ready: ReadinessResult, learned: RLResult) -> list[str]:
     samples, detours = max(ready.checkpoints[0].pass_at_k), str(sft.rows).rpartition("detours=")[2]
     tested = EvaluateConfig.model_validate(RunRecord.load(out / "evaluate").config)
     least, best = 1 - (rl.reward_coef or 0.0), learned.best
+    equal = [e.step for e in learned.evaluations if e.accuracy.value == best.accuracy.value and e.step > best.step]
+    tie = f" (as had step {listed(list(map(str, equal)))}: the earliest is taken)" if equal else ""
     return [
         f"SFT saw its worked rows for {sft.epochs:g} epochs in all. They have detours: steps that no question asks "
         f"for, each with probability {detours}, which cost tokens.",
@@ -33,7 +36,7 @@ def recipe(out: Path, ready: ReadinessResult, learned: RLResult) -> list[str]:
         f"sample and between {least:g} and 1 for a correct one, lower the longer its thought is beside "
         "those of the other correct samples of the problem.",
         f"Of the {len(learned.evaluations)} evaluations during RL, that at step {best.step} had the highest accuracy, "
-        f"{brief_percent(best.accuracy)} % on {best.accuracy.n} validation problems; its weights are the RL model.",
+        f"{brief_percent(best.accuracy)} % on {best.accuracy.n} validation problems{tie}. It is the RL model.",
         f"Test problems are of another split than those of training. Each has {tested.samples} samples at temperature "
         f"{tested.temperature:g}; greedy decoding, which takes the likeliest token each time, has one response.",
         f"★ is the checkpoint that RL started from. The rule, on {len(ready.problems)} other problems with "

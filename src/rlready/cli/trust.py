@@ -31,9 +31,7 @@ def refuse_code(files: Iterable[str], trust: str = "--trust-code") -> None:
     """UserError if a configuration or a sweep file among the files names code; ``trust`` is what allows it."""
     for file in files:
         if found := next(_code_in(read_toml(Path(file))), ""):
-            raise UserError(
-                f"{file} names code to be run, {found}; if you trust the file and that code, add {trust}"
-            )
+            raise UserError(f"{file} names code to be run, {found}; if you trust the file and that code, add {trust}")
 
 
 def _code_in(table: TomlTable) -> Iterator[str]:

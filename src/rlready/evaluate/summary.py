@@ -34,6 +34,8 @@ Measured = Sequence[ModelMeasurements]
 SHARE = (0.0, 1.0)
 BINS = 24  # of the histogram of lengths, at most
 
+DRAWN = "Samples at temperature {:g}: greedy decoding, with temperature=0 samples=1, may be more accurate."
+
 
 def summary(
     config: EvaluateConfig, settings: Settings, task: Task, problems: Sequence[Problem], measured: Measured
@@ -74,7 +76,8 @@ def summary(
 
 def _notes(config: EvaluateConfig, unconstrained: dict[str, Scores], short: Mapping[str, str]) -> list[str]:
     """How responses were decoded, and what models do without a budget."""
-    notes = [f"Decoded away from {config.reference} (beta {config.beta:g})."] if config.reference else []
+    notes = [DRAWN.format(config.temperature) if config.temperature else "Greedy decoding, one response a problem."]
+    notes += [f"Decoded away from {config.reference} (beta {config.beta:g})."] if config.reference else []
     if unconstrained and not config.unconstrained:
         free = ", ".join(
             f"{short[model]} {brief_percent(s.accuracy)} %"

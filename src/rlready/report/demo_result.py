@@ -21,9 +21,11 @@ class DemoCheckpoint(CheckpointReadiness):
 
 
 class ModelScores(Scores):
-    """Scores at the largest budget; ``greedy_accuracy`` is that of greedy decoding, None for the base model."""
+    """Scores at the largest budget; ``greedy_accuracy`` and ``greedy_strict_accuracy`` are those of greedy decoding, None
+    for the base model and where they are not known."""
 
     greedy_accuracy: Estimate | None = None
+    greedy_strict_accuracy: Estimate | None = None
 
 
 class StageSeconds(Record):

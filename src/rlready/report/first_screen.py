@@ -92,9 +92,11 @@ def _numbers(run: RunFolder) -> Iterator[Number]:
                 yield Number(f"Greedy gain of {rl} over {sft}", DIFFERENCE, result.greedy_rl_minus_sft)
             before, after = result.sft.strict_accuracy, result.rl.strict_accuracy
             if before and after:
-                yield Number(
-                    f"Answer and every step correct, {rl}", PERCENT, after, f"{sft}: {brief_percent(before)} %"
-                )
+                greedy = [m.greedy_strict_accuracy for m in (result.sft, result.rl)]
+                shown = [brief_percent(g) for g in greedy if g]
+                note = f"; greedy {shown[1]} %, {sft}: {shown[0]} %" if all(greedy) else ""
+                label = f"Sampled answer and every step correct, {rl}"
+                yield Number(label, PERCENT, after, f"{sft}: {brief_percent(before)} %{note}")
             tokens = TOKENS.show(result.sft.thinking_tokens.value)
             yield Number(f"Thinking tokens of {rl}", TOKENS, result.rl.thinking_tokens, f"{sft}: {tokens}")
         case PredictResult() if result.families:
@@ -127,7 +129,8 @@ def _rl(result: RLResult) -> Iterator[Number]:
     before = f"before RL: {brief_percent(start.accuracy)} %"
     yield Number(f"Validation accuracy, RL step-{step}", PERCENT, result.best.accuracy, before if step else "before RL")
     if result.best.gain:
-        yield Number("Gain on the same problems", DIFFERENCE, result.best.gain)
+        note = f"highest of {len(result.evaluations)} evaluations on them, so optimistic: test it on others"
+        yield Number("Gain on the validation problems", DIFFERENCE, result.best.gain, note)
     there = f" tokens at RL step-{step}" if step else " tokens"
     if start.thinking_tokens:
         note = f"before RL: {TOKENS.show(start.thinking_tokens)}"

@@ -182,6 +182,7 @@ def _stages(result: DemoResult) -> Section:
         column("accuracy", lambda row: row[1].accuracy, PERCENT),
         column("every step correct", lambda row: row[1].strict_accuracy, PERCENT),
         column("accuracy, greedy", lambda row: row[1].greedy_accuracy, PERCENT),
+        column("every step correct, greedy", lambda row: row[1].greedy_strict_accuracy, PERCENT),
         column("thinking tokens", lambda row: row[1].thinking_tokens, TOKENS),
     ]
     parts = [table("Base, SFT and RL", [rows], columns), small(EVERY_STEP), bullets(result.recipe, "steps")]

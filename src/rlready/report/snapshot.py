@@ -106,6 +106,7 @@ def _curves(log: list[LogLine]) -> Iterator[Curve]:
     for name, (unit, value) in CURVES.items():
         values = [known for _, known in along(log, value)]
         if values and any(values):
-            ends = (values[:STEPS], values[-STEPS:])
+            some = min(STEPS, max(1, len(values) // 2))  # none is among the first and the last
+            ends = (values[:some], values[-some:])
             first, last = (math.fsum(end) / len(end) for end in ends)
             yield Curve(name=name, unit=unit, first=first, last=last, drawing=drawn(values))

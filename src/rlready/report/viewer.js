@@ -104,31 +104,45 @@
   const fits = () => {
     const [kind, checkpoint, budget] = selects.map((select) => select.value);
     const must = [...document.querySelectorAll("#flags input:checked")].reduce((bits, box) => bits | BIT[box.name], 0);
+    let conditions = index.conditions.map(([c, b]) => (!checkpoint || c === checkpoint) && (!budget || b === budget));
+    const compared = kind in DIFFERENT;
+    if (compared && beside >= 0 && conditions[here]) conditions = conditions.map((_, c) => c === here);
     const judged = kind === "unsolved" ? neverSolved()
-      : kind in DIFFERENT ? differs(DIFFERENT[kind]) : (i) => has(i, "correct") === (kind === "correct");
-    const conditions = index.conditions.map(([c, b]) => (!checkpoint || c === checkpoint) && (!budget || b === budget));
+      : compared ? differs(DIFFERENT[kind]) : (i) => has(i, "correct") === (kind === "correct");
     return [...index.flags.keys()].filter((i) => conditions[index.condition[i]] && (index.flags[i] & must) === must
       && (!kind || judged(i)));
   };
-  const differs = (right) => { // whether a sample of `here` is correct or wrong, as asked, and its partner is not
-    const same = new Map(), first = new Map(), key = (i) => index.problem[i] * 2 ** 32 + index.number[i];
+  const besideOf = (condition) => { // what it stands beside: what was chosen; where outcomes are compared its neighbour
+    if (beside >= 0 || !(selects[0].value in DIFFERENT)) return beside;
+    const all = [...index.conditions.keys()];
+    const alike = all.filter((other) => index.conditions[other][1] === index.conditions[condition][1]);
+    const line = alike.length > 1 ? alike : all, at = line.indexOf(condition); // of one checkpoint the budgets
+    return line[at + 1] ?? line[at - 1] ?? -1;
+  };
+  const differs = (right) => { // whether a sample is correct or wrong, as asked, and its partner is not
+    const same = new Map(), first = new Map(), against = index.conditions.map((_, condition) => besideOf(condition));
+    const place = (condition, i) => condition * index.problems.length + index.problem[i];
+    const key = (condition, i) => place(condition, i) * 2 ** 24 + index.number[i];
     index.condition.forEach((condition, i) => {
-      if (condition !== beside) return;
-      same.set(key(i), i);
-      if (!first.has(index.problem[i])) first.set(index.problem[i], i);
+      same.set(key(condition, i), i);
+      if (!first.has(place(condition, i))) first.set(place(condition, i), i);
     });
     return (i) => {
-      if (index.condition[i] !== here || has(i, "correct") !== right) return false;
-      const other = same.get(key(i)) ?? first.get(index.problem[i]);
+      const there = against[index.condition[i]];
+      if (there < 0 || has(i, "correct") !== right) return false;
+      const other = same.get(key(there, i)) ?? first.get(place(there, i));
       return other !== undefined && has(other, "correct") !== right;
     };
   };
 
-  const neverSolved = () => { // whether a sample of `here` is of a problem that only the condition beside it has solved
-    const solvedBy = (condition) => new Set([...index.condition.keys()]
-      .filter((i) => index.condition[i] === condition && has(i, "correct")).map((i) => index.problem[i]));
-    const mine = solvedBy(here), there = solvedBy(beside);
-    return (i) => index.condition[i] === here && !mine.has(index.problem[i]) && there.has(index.problem[i]);
+  const neverSolved = () => { // whether a sample is of a problem that only the condition beside its own has solved
+    const solved = index.conditions.map(() => new Set());
+    const against = index.conditions.map((_, condition) => besideOf(condition));
+    index.condition.forEach((condition, i) => { if (has(i, "correct")) solved[condition].add(index.problem[i]); });
+    return (i) => {
+      const own = index.condition[i], there = against[own];
+      return there >= 0 && !solved[own].has(index.problem[i]) && solved[there].has(index.problem[i]);
+    };
   };
 
   const responseOf = (texts) => texts.response.map((piece) => piece[0]).join("");
@@ -205,7 +219,7 @@
         make("button", { type: "button", click: clear }, "Clear all filters"));
       return;
     }
-    const at = view.indexOf(sample), other = partner(sample, beside);
+    const at = view.indexOf(sample), other = partner(sample, besideOf(index.condition[sample]));
     if (at >= 0) scrollToRow(at);
     drawRows();
     if (open) remember();
@@ -324,7 +338,7 @@
   const overview = (sample, other) => {
     const mine = ofProblem(sample), cells = new Map();
     for (const each of mine) cells.set(index.condition[each], [...(cells.get(index.condition[each]) ?? []), each]);
-    const wanted = [index.condition[sample], beside];
+    const wanted = [index.condition[sample], other < 0 ? -1 : index.condition[other]];
     const shown = [...cells.keys()].filter((condition) => mine.length <= MOST_CHIPS || wanted.includes(condition));
     const [checkpoints, budgets] = [0, 1].map((part) => [...new Set(shown.map((c) => index.conditions[c][part]))]);
     const lines = checkpoints.map((checkpoint) => make("tr", {}, make("th", { scope: "row" }, checkpoint),
@@ -335,7 +349,7 @@
     const choice = make("select", { "aria-label": "Compare with" }, make("option", { value: -1 }, "compare with …"),
       ...[...cells.keys()].filter((condition) => condition !== index.condition[sample])
         .map((condition) => make("option", { value: condition }, conditionName(condition))));
-    choice.value = other < 0 ? "-1" : String(beside);
+    choice.value = String(wanted[1]);
     choice.addEventListener("change", () => compare(Number(choice.value)));
     const frame = make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "All samples of this problem" },
       make("table", { class: "overview" }, budgets.join("") && head, ...lines));
@@ -354,6 +368,7 @@
   const compare = (condition) => {
     const filtered = selects[0].value in DIFFERENT;
     beside = condition;
+    if (filtered && beside < 0) selects[0].value = "";
     allowDifferent();
     show(current, { open: true });
     if (filtered) refilter().then(remember);
@@ -363,9 +378,12 @@
     const group = $("comparison"), why = index.conditions.length < 2 ? "there is nothing to compare with" : "";
     group.label = why || (beside < 0 ? "beside the next checkpoint or budget" : "of the two");
     for (const option of group.children) Object.assign(option, { disabled: why !== "", title: why });
-    if (beside < 0 && selects[0].value in DIFFERENT) selects[0].value = "";
+    if (why && selects[0].value in DIFFERENT) selects[0].value = "";
+    const neighbours = beside < 0 && selects[0].value in DIFFERENT;
     const flipped = $("flags").querySelector("[name=flipped]");
     $("meaning").replaceChildren(why && make("span", {}, `Outcomes of a comparison: ${why}.`),
+      neighbours ? make("span", {}, "Each sample is compared with that of its number at the next checkpoint"
+        + " or budget, at the last with the one before it; “compare with …” chooses another.") : "",
       flipped ? make("span", {}, `Flipped: ${MEANING.flipped}.`) : "");
   };
 
@@ -437,24 +455,13 @@
     const next = view.slice(view.indexOf(current) + 1).find((sample) => !has(sample, "correct"));
     if (next !== undefined) show(next, { open: true });
   };
-  const besides = (sample) => { // conditions: the checkpoints behind its own at its budget, then those before; else budgets
-    const own = index.condition[sample], all = [...new Set(ofProblem(sample).map((each) => index.condition[each]))];
+  const nextComparison = () => { // those behind this checkpoint at this budget, then those before it; of one its budgets
+    if (current < 0) return;
+    const own = index.condition[current], all = [...new Set(ofProblem(current).map((each) => index.condition[each]))];
     const at = all.indexOf(own), others = [...all.slice(at + 1), ...all.slice(0, at)];
     const same = others.filter((condition) => index.conditions[condition][1] === index.conditions[own][1]);
-    return same.length ? same : others;
-  };
-  const nextComparison = () => {
-    if (current < 0) return;
-    const near = besides(current);
+    const near = same.length ? same : others;
     compare([...near, -1][near.indexOf(beside) + 1] ?? -1);
-  };
-  const compareOutcomes = () => { // an outcome of a comparison was chosen: without one, that with the next condition
-    const sample = Math.max(current, 0);
-    here = index.condition[sample];
-    if (beside >= 0 || !(selects[0].value in DIFFERENT)) return;
-    beside = besides(sample)[0] ?? index.conditions.findIndex((_, condition) => condition !== here);
-    allowDifferent();
-    show(sample, { open: false });
   };
 
   const KEYS = {
@@ -532,8 +539,11 @@
     let due;
     query.addEventListener("input", () => { clearTimeout(due); due = setTimeout(() => refilter().then(remember), 250); });
     $("filters").addEventListener("change", (event) => {
-      if (event.target === selects[0]) compareOutcomes();
-      if (event.target !== query) refilter().then(remember);
+      if (event.target === query) return;
+      const shown = current, outcomes = event.target === selects[0];
+      if (outcomes && current >= 0) here = index.condition[current];
+      allowDifferent();
+      refilter().then(() => { if (outcomes && current === shown) show(current, { open: false }); }).then(remember);
     });
     $("filters").addEventListener("submit", (event) => { event.preventDefault(); list.focus(); });
     $("help").addEventListener("click", () => $("keys").showModal());

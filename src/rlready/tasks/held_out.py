@@ -38,7 +38,7 @@ class HeldOut(Subset):
         return f"{self.pool.description} Those that are held out."
 
     def problems(self) -> list[Problem]:
-        return split_off(self.pool.problems(), self.text, HELD_OUT)[1]
+        return split_off(self.pool.problems(), self.text, "validation")[1]
 
     def rows(self) -> list[Row]:
-        return split_off(self.pool.rows(), self.text, HELD_OUT)[1]
+        return split_off(self.pool.rows(), self.text, "heldout")[1]

@@ -44,7 +44,12 @@ OTHER_OPTION = re.compile(
     r"|^(?:is )?(?:not [(\[]?[A-Z]\b|(?:not )?(?:wrong|correct|incorrect|false)\b)"
 )
 LETTER = re.compile(r"[(\[]?([A-Za-z])[)\]]?")
-YES_NO = re.compile(r"(yes|no|true|false)\b(?! *(?:or|and)\b)[ ,.;:!-]*(.*)", re.IGNORECASE)
+# The word, then nothing, or what explains it: not "No idea", "No, yes" or "True only if"
+YES_NO = re.compile(
+    r"(yes|no|true|false)(?: *[,.;:!-][ ,.;:!-]*+(?!(?:yes|no|true|false|or|and|only|if|unless)\b)(.*)"
+    r"| +((?:because|since|as|it|this|that|they|there|the|we|he|she|you)\b.*)|)",
+    re.IGNORECASE,
+)
 FUNCTION = re.compile(
     r"(?<![\\a-zA-Z])(arcsin|arccos|arctan|sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp|pi|infty)(?![a-zA-Z])"
 )
@@ -160,7 +165,8 @@ def _as_words(one: str, other: str) -> bool | None:
     if yes := YES_NO.fullmatch(one):
         said = YES_NO.fullmatch(other)
         same_word = bool(said and said[1].lower() == yes[1].lower())
-        return same_word and (not (yes[2] and said and said[2]) or _folded(one) == _folded(other))
+        explained = all(each and (each[2] or each[3]) for each in (yes, said))
+        return same_word and (not explained or _folded(one) == _folded(other))
     if not (DIGIT.search(one) and DIGIT.search(other)) and (_wordy(one) or _wordy(other)):
         return _folded(one) == _folded(other)
     return None
