@@ -21,8 +21,10 @@ class DemoCheckpoint(CheckpointReadiness):
 
 
 class ModelScores(Scores):
-    """Scores at the largest budget; ``greedy_accuracy`` and ``greedy_strict_accuracy`` are those of greedy decoding, None
-    for the base model and where they are not known."""
+    """Scores at the largest budget; ``greedy_accuracy`` and ``greedy_strict_accuracy`` are those of greedy decoding.
+
+    Both are None for the base model and where they are not known.
+    """
 
     greedy_accuracy: Estimate | None = None
     greedy_strict_accuracy: Estimate | None = None
