@@ -108,7 +108,7 @@ def test_setting_significance_and_compute_are_answered_from_the_records_of_a_dem
     ("number", "known", "unknown"),
     [
         ("2", "6 run folders (6 done), 6 sources of data, and 1 model that the runs did not make: embedded.", "Limits"),
-        ("16", "The runs have loaded: embedded as evaluated.", "Other uses"),
+        ("16", "The runs have loaded: embedded as evaluated and base.", "Other uses"),
     ],
 )
 def test_what_no_record_can_know_is_called_unknown(pipeline: Path, number: str, known: str, unknown: str) -> None:
@@ -293,7 +293,8 @@ def test_the_total_has_every_attempt_once(runs: Path) -> None:
     lost = [attempt.model_copy(update={"status": status}).model_dump() for status in ("failed: X", "running", "done")]
     edit(runs / "demo", status="running", attempts=lost[:2], overwritten=lost[2:])
     text = fact(total_compute(collect([str(runs / "demo"), str(runs)], Told()))).text
-    assert text.startswith("Runs: 2, attempts: 4. They took 3 h of wall time, 6 core-hours of CPU and 0 GPU-hours.")
+    totals = "They took 3 h of wall time, 6 core-hours of CPU and 0 GPU-hours."
+    assert text.startswith(f"Runs: 2, with 5 more inside, attempts: 4. {totals}")
     assert "1 overwritten, 1 h; 1 failed, 1 h; 1 killed, 1 h; 1 done, " in text
 
 
@@ -568,7 +569,7 @@ def test_of_a_sweep_the_jobs_are_counted_if_they_have_processes_of_their_own(run
         edit(job, part_of=part_of, attempts=[attempt.model_dump()])
         edit(sweep, verb="sweep", attempts=[attempt.model_copy(update={"seconds": 3600.0}).model_dump()])
         text = fact(total_compute(collect([str(sweep)], Told()))).text
-        assert text.startswith(f"Runs: 1, attempts: 1. They took {1 + counted} h of wall time")
+        assert text.startswith(f"Runs: 1, with 1 more inside, attempts: 1. They took {1 + counted} h of wall time")
 
 
 def test_the_repetitions_of_a_recipe_are_its_seeds(runs: Path) -> None:

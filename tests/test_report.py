@@ -425,7 +425,7 @@ def test_what_single_verbs_add(tmp_path: Path) -> None:
     more = {key: fig(0.21) for key in ("entropy", "length_right", "length_wrong", "truncated")}
     points = [CheckpointReadiness(**readiness_of(i, **more, overfitting=onset if i == 3 else None)) for i in range(4)]
     full = text_of(tmp_path, readiness_result(checkpoints=points))
-    assert "entropy, nats per token tokens, correct tokens, wrong truncated" in full
+    assert "entropy, nats per token response tokens, correct response tokens, wrong truncated" in full
     assert page.render(tmp_path).count(">past overfitting onset<") == 1
     rl = text_of(tmp_path, rl_result())
     assert "Validation accuracy, RL step-20 50.1 % 95 % interval 47.1 to 53.1, n = 200 problems before RL: 30.1 %" in rl

@@ -29,7 +29,10 @@ def machine(runs: Runs) -> list[Fact]:
 
 
 def memory(runs: Runs) -> list[Fact]:
-    """The memory of machines and GPUs, and the most that a run has used."""
+    """The memory of machines and GPUs, and the most that each run's process has used by its end.
+
+    A run inside another, in whose process it runs, counts what that one used before.
+    """
     most = max(runs.counted, key=lambda entry: entry.record.peak_memory_bytes)
     host, gpus = most.record.host, {gpu.memory_bytes for entry in runs.counted for gpu in entry.record.accelerators}
     used = [
@@ -38,11 +41,11 @@ def memory(runs: Runs) -> list[Fact]:
         for at, gpu in enumerate(entry.record.accelerators)
     ]
     peak, allocating, place = max(used, key=lambda each: each[0], default=(0, most, ""))
-    text = f"{_gib(host.memory_bytes)} of memory, of which the largest run used {_gib(most.record.peak_memory_bytes)}"
+    text = f"{_gib(host.memory_bytes)} of memory, of which a process used at most {_gib(most.record.peak_memory_bytes)}"
     text += f"; GPUs of {' and '.join(map(_gib, sorted(gpus)))}" if gpus else ""
     text += f", of which PyTorch allocated at most {_gib(peak)} on one GPU in the first process of a run" * bool(peak)
-    keys = {"host.memory_bytes": host.memory_bytes, "peak_memory_bytes": most.record.peak_memory_bytes}
-    evidence = [most.of_record(k, v) for k, v in keys.items()]
+    evidence = [most.of_record("host.memory_bytes", host.memory_bytes)]
+    evidence += [entry.of_record("peak_memory_bytes", entry.record.peak_memory_bytes) for entry in runs.entries]
     evidence += [allocating.of_record(place, peak)] if peak else []
     return [Fact(name="Memory", text=f"{text}.", evidence=evidence)]
 
@@ -69,9 +72,11 @@ def total_compute(runs: Runs) -> list[Fact]:
         by_status[status].append(attempt.seconds)
     gpu = sum(attempt.seconds * _gpus(entry) for entry, attempt, _ in rows)
     wall, cpu = (_hours(getattr(each, name) for _, each, _ in rows) for name in ("seconds", "cpu_seconds"))
+    parts = len(runs.entries) - len(runs.counted)
+    inside = f", with {parts} more inside" * bool(parts)
     text = (
-        f"Runs: {len(runs.counted)}, attempts: {len(rows)}. They took {wall} h of wall time, {cpu} core-hours of CPU "
-        f"and {_hours([gpu])} GPU-hours. Attempts: "
+        f"Runs: {len(runs.counted)}{inside}, attempts: {len(rows)}. They took {wall} h of wall time, {cpu} core-hours "
+        f"of CPU and {_hours([gpu])} GPU-hours. Attempts: "
         + "; ".join(f"{len(taken)} {status}, {_hours(taken)} h" for status, taken in by_status.items())
         + "."
     )

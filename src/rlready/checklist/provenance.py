@@ -147,8 +147,12 @@ def new_assets(runs: Runs) -> list[Fact]:
 
 
 def models_used(runs: Runs) -> list[Fact]:
-    """The models by their roles."""
-    found = {f"{note.id} as {note.role}": entry.of_record(key, note.role) for entry, key, note in runs.models()}
+    """The models by all of their roles."""
+    found = dict[str, Evidence]()
+    for entry, key, note in runs.models():
+        noted = (each for other in runs.entries for each in other.record.models)
+        roles = dict.fromkeys(each.role for each in noted if each.id == note.id)
+        found[f"{note.id} as {' and '.join(roles)}"] = entry.of_record(key, note.role)
     text = f"The runs have loaded: {', '.join(found)}." if found else ""
     missing = "" if found else "no run has used a model"
     return [Fact(name="Models", text=text, evidence=list(found.values()), missing=missing)]

@@ -26,6 +26,10 @@ PAIRED = (
     "change",
     "behind",
     "lead",
+    "loss_rise",
+    "loss_change",
+    "pass_1_change",
+    "length_added",
 )  # differences on the same problems or examples
 
 

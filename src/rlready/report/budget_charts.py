@@ -50,7 +50,10 @@ def budget_section(result: Evaluated) -> Section:
     if evaluated and evaluated.metrics:
         parts += _setting_tables(evaluated, names)
     title = "Accuracy at each response limit" if response else "Accuracy at each thinking budget"
-    return Section(title, parts, ["limit" if response else "budget", *(["settings"] if len(parts) > 2 else [])])
+    told = (
+        {"metrics": evaluated.metrics, "settings": evaluated.settings, "votes": evaluated.several} if evaluated else {}
+    )
+    return Section(title, parts, ["limit" if response else "budget", *(note for note, rows in told.items() if rows)])
 
 
 def main_setting(result: EvaluateResult) -> str:
@@ -193,7 +196,9 @@ def _setting_tables(result: EvaluateResult, names: Names) -> list[Markup]:
     return [
         titled_table("Each curve in three numbers", result.metrics, _metric_columns(result, names)),
         titled_table(compared, result.settings, _setting_columns(names)),
-        titled_table("Many samples at equal total tokens", result.several, _vote_columns(names)),
+        titled_table(
+            "Many samples at equal total tokens", result.votes if result.several else [], _vote_columns(names)
+        ),
     ]
 
 

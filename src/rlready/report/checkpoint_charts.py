@@ -216,8 +216,8 @@ def _columns(
         column("group signal", lambda c: c.group_signal, THREE_DIGITS),
         column("entropy, nats per token", lambda c: c.entropy, THREE_DIGITS),
         column("distinct answers", lambda c: c.distinct_answers, ONE_DIGIT),
-        column("tokens, correct", lambda c: c.length_right, TOKENS),
-        column("tokens, wrong", lambda c: c.length_wrong, TOKENS),
+        column("response tokens, correct", lambda c: c.length_right, TOKENS),
+        column("response tokens, wrong", lambda c: c.length_wrong, TOKENS),
         column("truncated", lambda c: c.truncated, PERCENT),
     ]
     return decisive, more

@@ -154,7 +154,7 @@ def _family(family: FamilyResult, result: PredictResult) -> Section:
     else:
         parts.append(small("Too few SFT recipes, or all outcomes are equal: there is nothing to score."))
     title = "Predictors against what RL reached" + (f": {family.name}" if family.name else "")
-    return Section(title, parts, ["predictors", "regret"])
+    return Section(title, parts, ["predictors", "regret"] if family.scores else [])
 
 
 def outcome_chart(result: PredictResult) -> Markup:
