@@ -16,7 +16,7 @@ from rlready.runs.record import Overlap, RunRecord
 from rlready.runs.run import Run
 from rlready.tasks import open_task
 from rlready.tasks.contamination import DataSet, overlap_of
-from rlready.tasks.trained_prompts import warn_of_trained, write_trained
+from rlready.tasks.trained_prompts import VALIDATION, warn_of_trained, write_trained
 
 
 def question(i: int, change: str = "") -> str:
@@ -75,6 +75,27 @@ def test_what_a_run_was_trained_on_is_compared_if_it_is_at_hand(tmp_path: Path, 
     Path(rows).unlink()
     (found,) = measured(tmp_path / "c", held, model).overlaps
     assert (found.exact, found.shared_ngram, found.near, found.n_training) == (1, None, None, 20)
+
+
+def test_problems_that_chose_a_checkpoint_are_warned_of(tmp_path: Path, files: tuple[str, str]) -> None:
+    """Wherever their table is now; of other problems, fewer of the same, and a checkpoint of another run, nothing."""
+    train, test = files
+    with Run(tmp_path / "rl", "rl", RLConfig()) as run:
+        task = open_task(test)
+        run.note_data(id=task.source, path=task.path, role=VALIDATION, size=13)
+        run.claim()
+    moved = tmp_path / "moved.jsonl"
+    moved.write_bytes(Path(test).read_bytes())
+    chosen, other = (str(tmp_path / name / "checkpoints/step-1") for name in ("rl", "sft"))
+    said = f"these problems chose the checkpoint of the rl run {tmp_path / 'rl'}, so its accuracy on them is optimistic"
+    cases = ((test, chosen, True), (str(moved), chosen, True), (test, other, False), (train, chosen, False))
+    for i, (source, model, warned) in enumerate((*cases, (f"{test}?n=5", chosen, False))):
+        held = data_set(source)
+        with Run(tmp_path / str(i), "evaluate", SFTConfig()) as run:
+            run.note_data(id=held.id, path=held.task.path, role="test", size=len(held.items))
+            run.claim()
+            text = warn_of_trained(run, "problems", held, [model])
+            assert (said in text) == warned, (source, model)
 
 
 def test_no_code_is_loaded_to_compare(tmp_path: Path, files: tuple[str, str], monkeypatch: Any) -> None:

@@ -43,7 +43,8 @@ from rlready.models.preset import preset_values
 from rlready.runs.files import copy, write_folder, write_json, write_table, write_text
 from rlready.runs.run import Run
 from rlready.tasks import Task
-from rlready.train.data import VALIDATION, Data, problems_of
+from rlready.tasks.trained_prompts import VALIDATION
+from rlready.train.data import Data, problems_of
 
 AGAIN = "to make it again, add --overwrite"
 

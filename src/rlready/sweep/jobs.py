@@ -57,8 +57,8 @@ class Job:
         if self.place < -1 and kept < self.planned:
             raise UserError(
                 f"{self.start} has too few steps for a checkpoint every save_every epochs and keeps {kept} of "
-                f"{self.planned}, so that it is not certain which one {self.key} means; raise save_every, or keep "
-                'measure = "starts" and checkpoints = "last"'
+                f"{self.planned}, so that it is not certain which one {self.key} means; raise save_every, or put "
+                'measure = "starts", with checkpoints = "last", above [sft] in the sweep file'
             )
 
     def config_from(self, checkpoints: Sequence[str]) -> Config:

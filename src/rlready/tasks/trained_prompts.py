@@ -1,5 +1,7 @@
 """The prompts that a run has trained on, as hashes in its folder, and a warning of problems that are among them.
 
+Problems that chose the checkpoint of a run of RL are warned of, too: measured on them it looks better than it is.
+
 They go with the run folder, because the data may have moved or changed since.  If a table of data is still what the
 record says, by its checksum, n-grams and near-duplicates are counted, too; no code that a record names is loaded.
 """
@@ -26,6 +28,7 @@ from rlready.tasks.contamination import DataSet, apart, overlap_of, warn_of_near
 from rlready.tasks.source import names_code, parse_source
 
 PROMPTS = "trained_prompts.txt"
+VALIDATION = "validation problems"  # in a record, the role of those that chose a checkpoint of RL
 MOST_BYTES = 200_000_000  # of a table that is read again
 
 
@@ -36,7 +39,7 @@ def write_trained(run: Run, items: Sequence[Problem | Row]) -> None:
 
 
 def warn_of_trained(run: Run, what: str, held: DataSet, models: Iterable[str]) -> str:
-    """Warn of problems that the models were trained on, in any run that led to them, and record how many.
+    """Warn of problems that the models were trained on, or chosen by, in any run that led to them, and record how many.
 
     ``what`` is how the problems are called.  Returns the warning, or "".  Runs of earlier versions, and those of other
     programs, are not known.
@@ -44,6 +47,11 @@ def warn_of_trained(run: Run, what: str, held: DataSet, models: Iterable[str]) -
     found, measured = list[str](), set[str]()
     hashes = [_hash(problem) for problem in held.items]
     for folder, record in {folder: record for model in models for folder, record in _runs_behind(model)}.items():
+        if what != VALIDATION and any(_chose(note, held.id, run) for note in record.data):
+            found.append(
+                f"these {what} chose the checkpoint of the {record.verb} run {folder}, so its accuracy on them is "
+                "optimistic; name others"
+            )
         if PROMPTS not in record.files or not hashes:
             continue
         if changed(folder, folder / PROMPTS, record.files):
@@ -63,6 +71,18 @@ def warn_of_trained(run: Run, what: str, held: DataSet, models: Iterable[str]) -
     for text in found:
         run.warn(text)
     return "; ".join(found)
+
+
+def _chose(note: DataNote, id: str, run: Run) -> bool:
+    """Whether the data of ``note`` are validation problems and the same that ``run`` has noted by ``id``.
+
+    A table may have moved; problems that are only some of the same table are not known.
+    """
+    mine = next((each for each in run.record.data if each.id == id), None)
+    if mine is None or note.role != VALIDATION or (note.sha256, note.size) != (mine.sha256, mine.size):
+        return False
+    moved = note.sha256 is not None and note.id.partition("?")[2] == id.partition("?")[2]
+    return note.id == id or moved
 
 
 def _overlap(folder: Path, record: RunRecord, trained: set[str], held: DataSet, shared: int) -> Overlap:

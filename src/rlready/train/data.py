@@ -14,9 +14,7 @@ from rlready.runs.run import Run
 from rlready.tasks import Task, open_task
 from rlready.tasks.contamination import DataSet, overlap_of, warn_of_near
 from rlready.tasks.overlap import Item, shared_ids, split_off, warn_of_repeats
-from rlready.tasks.trained_prompts import warn_of_trained
-
-VALIDATION = "validation problems"  # their role in the record
+from rlready.tasks.trained_prompts import VALIDATION, warn_of_trained
 
 
 @dataclass(frozen=True)
