@@ -123,11 +123,13 @@ def test_filters_and_search_find_what_they_say(open_page: Opened, viewer: Path) 
     expect(count).to_have_text("1 of 40 samples")
     assert shown(page) == ["0 64 says 01"]
     page.get_by_label("Outcome").select_option("")
-    expect(count).to_have_text("4 of 40 samples")
-    page.locator("#budget").select_option("unconstrained")
+    expect(count).to_have_text("2 of 40 samples")
     page.locator("#checkpoint").select_option("step-9")
+    expect(count).to_have_text("0 of 40 samples")
+    page.locator("#checkpoint").select_option("step-2")
+    page.locator("#budget").select_option("unconstrained")
     expect(count).to_have_text("1 of 40 samples")
-    assert shown(page) == ["1 unconstrained says 01"]
+    assert shown(page) == ["0 unconstrained says 01"]
     page.get_by_label("flipped").uncheck()
     page.get_by_label("Search").fill("SAYS 3")
     expect(count).to_have_text("2 of 40 samples")
@@ -303,7 +305,7 @@ def test_it_is_said_why_an_outcome_cannot_be_chosen_and_what_flipped_means(
     """In view, as there is no pointer on a phone; of the run with one checkpoint and budget another reason."""
     page = open_page(viewer, size=PHONE)
     said = page.locator("#meaning")
-    expect(said).to_contain_text("Flipped: the sample of this number is correct under one checkpoint or budget, wrong")
+    expect(said).to_contain_text("Flipped: the sample of this number is correct at one budget and wrong at another")
     expect(said).to_be_visible()
     expect(said).not_to_contain_text("Outcomes")
     page = open_page(run_of(tmp_path, [[sample("p0", 0)]]))
@@ -448,7 +450,7 @@ def test_steps_are_judged_only_of_correct_answers(open_page: Opened, tmp_path: P
     page = open_page(run_of(tmp_path / "a", [rows]))
     for said in ("2 answer tokens · every step correct", "2 answer tokens · not every step correct"):
         expect(page.locator("#detail .column .about")).to_have_text(re.compile(f"{said}$"))
-        expect(page.locator(".legend")).to_contain_text("each step is recomputed")
+        expect(page.locator(".legend")).to_contain_text("Each step is recomputed")
         page.keyboard.press("j")
     expect(page.locator("#detail .column .about")).to_have_text(re.compile("2 answer tokens$"))
     expect(page.locator(".legend")).not_to_contain_text("step")

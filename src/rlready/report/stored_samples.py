@@ -31,7 +31,8 @@ class StoredSample:
     """A sample; ``response`` is its text in pieces.
 
     ``informative``: the rewards of its group, the samples of a problem under one condition, differ.  ``flipped``: the
-    sample of this number is correct under one condition and wrong under another.  ``credit`` is the advantage of all
+    sample of this number is correct at one budget of its checkpoint and wrong at another; of a run with one budget,
+    correct under one checkpoint and wrong under another.  ``credit`` is the advantage of all
     tokens that the policy chose, where they share one; ``fault`` is the first wrong step, where the task checks steps.
     """
 
@@ -121,8 +122,12 @@ def _mark_groups(samples: Sequence[StoredSample], algorithm: str) -> None:
 
 
 def _mark_flipped(samples: Sequence[StoredSample]) -> None:
-    outcomes = defaultdict[tuple[str, int], set[bool]](set)
+    several = len({budget for _, budget in (sample.condition for sample in samples)}) > 1
+    found = defaultdict[tuple[str, str, int], list[StoredSample]](list)  # samples that differ in budget or checkpoint
     for sample in samples:
-        outcomes[sample.problem, sample.row["sample_id"]].add(sample.row["correct"])
-    for sample in samples:
-        sample.flipped = len(outcomes[sample.problem, sample.row["sample_id"]]) == 2
+        checkpoint = sample.condition[0] if several else ""
+        found[sample.problem, checkpoint, sample.row["sample_id"]].append(sample)
+    for alike in found.values():
+        flipped = len({sample.row["correct"] for sample in alike}) == 2
+        for sample in alike:
+            sample.flipped = flipped

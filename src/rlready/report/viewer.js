@@ -5,7 +5,7 @@
   const FLAGS = ["correct", "truncated", "extended", "flipped", "informative", "undecided", "run_on"]; // as in viewer.py
   const MEANING = {
     truncated: "cut off at its limit of tokens", extended: "made to think on by a forced “Wait”",
-    flipped: "the sample of this number is correct under one checkpoint or budget, wrong under another",
+    flipped: "the sample of this number is correct at one budget and wrong at another, or with one budget at two checkpoints",
     informative: "some samples of its problem are right and some wrong: from such a group RL learns",
     undecided: "the verifier came to no verdict", run_on: "went on after its answer",
   };
@@ -398,7 +398,7 @@
     return make("div", { class: "note legend" },
       forced && make("p", {}, "The decoder forced ", make("mark", { class: "forced" }, "such tokens"), " and the model chose the rest."),
       correct && shown.some((texts) => texts.strict !== null) && make("p", {},
-        "Where the answer is correct, each step is recomputed: wrong steps can lead to it, too."),
+        "Each step is recomputed, as wrong steps can lead to a correct answer."),
       credited && make("p", {}, make("label", {}, box, "Colour by advantage"), ` −${limit} `,
         make("span", { class: "scale" }, ...scale), ` +${limit}`),
       index.unmarked.length > 0 && make("p", {},
