@@ -163,6 +163,7 @@ def test_what_the_author_tells_is_left_no_more(pipeline: Path, tmp_path: Path) -
     file.write_text('[facts]\nwhy_chosen = "By a search."\nother_runs = "Two, of 3 h."\n[neurips.8]\nanswer = "Yes"\n')
     file.write_text(file.read_text() + 'justification = "See appendix A."\n')
     items = {item.number: item for item in filled(pipeline / "demo", answers=str(file)).items}
+    assert "The learning rate of RL rises over 5% of its steps" in items["6"].model_dump_json()
     told = {fact.name: (fact.text, fact.evidence[0].file) for fact in items["6"].shown if fact.extra}
     assert told["Reasons for values"] == ("By a search.", str(file))
     assert "Reasons for values" not in {fact.name for fact in items["6"].left}

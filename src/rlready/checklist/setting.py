@@ -13,7 +13,7 @@ from rlready.predict.result import PredictResult
 from rlready.readiness.result import ReadinessResult
 from rlready.runs.record import CONFIG, DEFAULT, PRESET
 from rlready.train.result import RLResult
-from rlready.train.schedule import BETAS, EPSILON
+from rlready.train.schedule import BETAS, EPSILON, WARMUP_RATIO
 
 TRAINING = ("sft", "rl")
 MOST = 12  # runs of which a text speaks one by one
@@ -121,6 +121,8 @@ def optimiser(runs: Runs) -> list[Fact]:
         parts.append(f"{entry.folder}: {', '.join(f'{name}={_typed(value)}' for name, value in named.items())}")
         evidence += [entry.of_record(f"config.{name}", value) for name, value in named.items()]
     constants = f"Betas {BETAS[0]} and {BETAS[1]} and epsilon {EPSILON:g} are constants of this version, not settings"
+    if any(entry.record.verb == "rl" for entry in runs.entries):
+        constants += f". The learning rate of RL rises over {WARMUP_RATIO:.0%} of its steps and is constant then"
     text = f"AdamW. {'; '.join(first(parts))}. {constants}."
     return [Fact(name="Optimiser", text=text, evidence=evidence)] if parts else []
 

@@ -19,7 +19,7 @@ from rlready.export.problems import has_template, opens_thought
 from rlready.export.result import Translated, Untranslated
 from rlready.models.lm import LM
 from rlready.models.lora import ALPHA
-from rlready.train.trainer import WARMUP_RATIO
+from rlready.train.schedule import WARMUP_RATIO
 
 BY_GROUP = ("arora_zanette", "grpo_lambda")  # rewards that compare the responses of a group
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 BETAS = (0.9, 0.95)  # of AdamW
 EPSILON = 1e-8  # of AdamW
+WARMUP_RATIO = 0.05  # share of the steps of RL over which its learning rate rises; it is constant then
 Schedule = Literal["constant", "linear", "cosine"]
 
 

@@ -39,9 +39,7 @@ from rlready.train.loss import LossInputs, LossOutput, LossSettings, loss_named
 from rlready.train.mismatch import Mismatch, OldPolicy
 from rlready.train.result import Evaluation
 from rlready.train.samples import SampleFiles
-from rlready.train.schedule import warmup
-
-WARMUP_RATIO = 0.05  # share of the steps spent warming up
+from rlready.train.schedule import WARMUP_RATIO, warmup
 
 
 class Trainer:
