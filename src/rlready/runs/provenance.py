@@ -44,18 +44,26 @@ def _digest(path: Path, _size: int, _modified_ns: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def folder_digest(path: Path) -> str:
-    """SHA-256 over the sorted relative names and contents of a folder's files, except hidden ones.
+def content_files(path: Path) -> list[Path]:
+    """The file at ``path``, or the files of the folder there, sorted, except hidden ones and leftovers of writing.
 
     Git and the Hugging Face hub keep hidden files there (``.git``, ``.cache``), which change although the content does
     not.
     """
+    if not path.is_dir():
+        return [path]
+
+    def kept(file: Path) -> bool:
+        return not any(part.startswith(".") or LEFTOVER.fullmatch(part) for part in file.relative_to(path).parts)
+
+    return [file for file in sorted(path.rglob("*")) if file.is_file() and kept(file)]
+
+
+def folder_digest(path: Path) -> str:
+    """SHA-256 over the relative names and contents of the `content_files` of a folder."""
     digest = hashlib.sha256()
-    for file in sorted(path.rglob("*")):
-        name = file.relative_to(path)
-        skipped = any(part.startswith(".") or LEFTOVER.fullmatch(part) for part in name.parts)
-        if file.is_file() and not skipped:
-            digest.update(f"{name.as_posix()}\0{file_digest(file)}\n".encode())
+    for file in content_files(path):
+        digest.update(f"{file.relative_to(path).as_posix()}\0{file_digest(file)}\n".encode())
     return digest.hexdigest()
 
 
@@ -69,9 +77,9 @@ def changed_since(path: Path, begun: float) -> Path | None:
 
     One from the future, as the clock of a file server may give it, does not count.
     """
-    files = path.rglob("*") if path.is_dir() else [path]
     now = time.time()
-    return next((file for file in files if file.is_file() and begun < file.stat().st_ctime <= now), None)
+    with os_errors_named(path, "read"):
+        return next((file for file in content_files(path) if begun < file.stat().st_ctime <= now), None)
 
 
 @cache

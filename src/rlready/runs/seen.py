@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from rlready.runs.files import os_errors_named
+from rlready.runs.provenance import content_files
 
 Identity = tuple[str, int, int, int, int]  # where it is, without links, then inode, size, and times in nanoseconds
 
@@ -25,8 +26,7 @@ class Seen:
     def at(cls, path: Path) -> Self:
         """What is there now; UserError if it cannot be read."""
         with os_errors_named(path, "read"):
-            there = path.rglob("*") if path.is_dir() else [path]
-            return cls(path, frozenset(_identity(file) for file in there if file.is_file()))
+            return cls(path, frozenset(map(_identity, content_files(path))))
 
     @property
     def changed(self) -> Path | None:
