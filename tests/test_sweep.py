@@ -218,12 +218,17 @@ def test_jobs_with_unlike_inputs_are_not_compared(tmp_path: Path) -> None:
         ]
     same = {key: records[key] for key in ("evaluate/a", "evaluate/c")}
     refuse_mixed_inputs(out, same, changed=True)
-    with pytest.raises(UserError, match=r"test.jsonl has changed since evaluate/b read it: restore it, .* this job in"):
+    with pytest.raises(UserError, match=r"test.jsonl has changed since evaluate/b read it: .* in .*, evaluate/b$"):
         refuse_mixed_inputs(out, records)
     table.write_text("new")
     refuse_mixed_inputs(out, same)
-    with pytest.raises(UserError, match=r"has changed since evaluate/a and evaluate/c read it: .* these jobs in"):
+    with pytest.raises(UserError, match=r"since evaluate/a and evaluate/c read it: .*, evaluate/a evaluate/c$"):
         refuse_mixed_inputs(out, same, changed=True)
+    write_record(out / "later", "evaluate")
+    later = RunRecord.load(out / "later")
+    later.data = [DataNote(id="x", role="test", path=str(out / "evaluate/a/rows.jsonl"), sha256="1", size=1)]
+    with pytest.raises(UserError, match=r", evaluate/a evaluate/c later$"):  # and what has read from these
+        refuse_mixed_inputs(out, same | {"later": later}, changed=True)
     table.unlink()
     refuse_mixed_inputs(out, same, changed=True)
     with pytest.raises(UserError, match=r"has changed since"):

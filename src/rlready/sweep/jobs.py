@@ -175,10 +175,22 @@ def refuse_mixed_inputs(out: Path, records: Mapping[str, RunRecord], *, changed:
             continue
         keys = [key for keys in by_content.values() for key in dict.fromkeys(keys)]
         if keys:
+            folders = " ".join(_and_what_starts_from(keys, out, records))
             raise UserError(
-                f"{path} has changed since {listed(keys)} read it: restore it, choose another --out, or delete the "
-                f"folders of {'these jobs' if len(keys) > 1 else 'this job'} in {out}"
+                f"{path} has changed since {listed(keys)} read it: restore it, choose another --out, or delete, in "
+                f"{out}, {folders}"
             )
+
+
+def _and_what_starts_from(keys: Sequence[str], out: Path, records: Mapping[str, RunRecord]) -> list[str]:
+    """The jobs and those that have read something in their folders, or in those of the latter."""
+    found = list(keys)
+    for first in found:  # which grows
+        for key, record in records.items():
+            read = (record.located(out / key, note.path).resolve() for note in record.notes if note.path)
+            inside = any(place.is_relative_to((out / first).resolve()) for place in read)
+            found += [key] if inside and key not in found else []
+    return found
 
 
 def _same_settings(job: Job, folder: Path, record: RunRecord, config: Config) -> bool:
