@@ -12,7 +12,8 @@ from typing import Self
 from rlready.runs.files import os_errors_named
 from rlready.runs.provenance import content_files
 
-Identity = tuple[str, int, int, int, int]  # where it is, without links, then inode, size, and times in nanoseconds
+# where it is, without links, then size, and times in nanoseconds; some file systems give a file another inode any time
+Identity = tuple[str, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -36,4 +37,4 @@ class Seen:
 
 def _identity(file: Path) -> Identity:
     about = file.stat()
-    return str(file.resolve()), about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
+    return str(file.resolve()), about.st_size, about.st_mtime_ns, about.st_ctime_ns
