@@ -27,6 +27,7 @@ from rlready.runs.log import append_line
 from rlready.runs.moved import rename_paths
 from rlready.runs.record import SCHEMA, RunRecord
 from rlready.runs.run import STATE, Run
+from rlready.runs.seen import seen_at
 from rlready.tasks import open_task
 
 
@@ -624,6 +625,19 @@ def test_data_that_others_take_the_place_of_is_refused(fake: Fake, swap: str) ->
                 Path("a/x-1.jsonl").unlink()
         with pytest.raises(UserError, match=f"^{path}(/x-1.jsonl)? changed while readiness was reading: start again"):
             noted()
+
+
+def test_a_model_that_another_takes_the_place_of_while_it_is_loaded_is_refused(fake: Fake) -> None:
+    for folder in ("a", "b"):
+        Path(folder).mkdir()
+        (Path(folder) / "model.safetensors").write_text(folder)
+    with Run(Path("run"), "evaluate", SFTConfig()) as run:
+        seen = seen_at(Path("a"))
+        run.note_model(id="a", path=Path("a"), role="evaluated", seen=seen)
+        Path("a").rename("old")
+        Path("b").rename("a")
+        with pytest.raises(UserError, match=r"^a changed while evaluate was reading"):
+            run.note_model(id="a", path=Path("a"), role="decoded away from", seen=seen)
 
 
 def test_a_run_that_is_refused_after_it_has_claimed_its_folder_gives_back_what_was_there(

@@ -32,6 +32,7 @@ from rlready.runs.drawn import DrawnSamples
 from rlready.runs.files import remove, write_json
 from rlready.runs.log import EXAMPLES, append_line
 from rlready.runs.run import STATE, Run
+from rlready.runs.seen import seen_at
 from rlready.tasks import open_task
 from rlready.tasks.contamination import DataSet
 from rlready.tasks.overlap import warn_of_repeats
@@ -118,9 +119,10 @@ def _warn_of_unused(config: EvaluateConfig, *, given: bool, thinks: bool) -> Non
 
 
 def _load(run: Run, config: EvaluateConfig, source: str) -> LM:
-    lm = load(source, device=config.device, dtype=config.dtype, delimiters=config.delimiters)
+    folder = local_folder(source)
+    seen, lm = seen_at(folder), load(source, device=config.device, dtype=config.dtype, delimiters=config.delimiters)
     note(f"evaluate: {lm.chat}")
-    run.note_model(id=source, path=local_folder(source), role="evaluated", chat=lm.chat.describe())
+    run.note_model(id=source, path=folder, role="evaluated", chat=lm.chat.describe(), seen=seen)
     warn_of_ordinary_stops(run, lm)
     return lm
 

@@ -44,6 +44,7 @@ from rlready.runs.checkpoint_order import labels
 from rlready.runs.drawn import DrawnSamples
 from rlready.runs.files import read_table, write_table
 from rlready.runs.run import Run
+from rlready.runs.seen import seen_at
 from rlready.tasks import Task
 from rlready.tasks.answers.verify import voted
 
@@ -130,10 +131,11 @@ class Measurer:
         )
 
     def _load(self, source: str) -> LM:
-        config = self.config
+        config, folder = self.config, local_folder(source)
+        seen = seen_at(folder)
         lm = load(source, device=local_device(config.device), dtype=config.dtype, delimiters=config.delimiters)
         note(f"readiness: {lm.chat}")
-        self.run.note_model(id=source, path=local_folder(source), role="checkpoint", chat=lm.chat.describe())
+        self.run.note_model(id=source, path=folder, role="checkpoint", chat=lm.chat.describe(), seen=seen)
         warn_of_ordinary_stops(self.run, lm)
         return lm
 

@@ -11,7 +11,6 @@ import platform
 import resource
 import subprocess
 import sys
-import time
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -70,16 +69,6 @@ def folder_digest(path: Path) -> str:
 def content_digest(path: Path) -> str:
     """SHA-256 in hex of a file, or of a folder's files by name, hidden ones and leftovers of writing apart."""
     return folder_digest(path) if path.is_dir() else file_digest(path)
-
-
-def changed_since(path: Path, begun: float) -> Path | None:
-    """A file, or one in a folder, that has changed since ``begun``, in seconds of `time.time`; None for none.
-
-    One from the future, as the clock of a file server may give it, does not count.
-    """
-    now = time.time()
-    with os_errors_named(path, "read"):
-        return next((file for file in content_files(path) if begun < file.stat().st_ctime <= now), None)
 
 
 @cache

@@ -13,7 +13,6 @@ from typing import TypeVar
 from pydantic import JsonValue
 
 from rlready.core.distributed import from_rank0, rank, refuse_differences
-from rlready.core.errors import UserError
 from rlready.core.progress import warn
 from rlready.core.result import RESULT, Result
 from rlready.core.settings import Config
@@ -39,7 +38,7 @@ from rlready.runs.record import (
     RunRecord,
     directory_of,
 )
-from rlready.runs.seen import Seen
+from rlready.runs.seen import Seen, refuse_others
 from rlready.runs.stated_licence import NOT_STATED, Stated, licence_of, licence_of_model, licence_on_hub
 
 BASE = "base of the adapter"  # the role of a model
@@ -141,9 +140,7 @@ class Recorder:
         """
         stated = Stated(licence.lower(), "task") if licence else licence_of(path) if path else NOT_STATED
         digest = sha256 or self._digest(path)
-        new = provenance.changed_since(path, self._begun) if path and not sha256 else None
-        if new := new or (seen.changed if seen else None):
-            raise UserError(f"{new} changed while {self.verb} was reading: start again when it is no longer written to")
+        refuse_others(self.verb, seen, None if sha256 else path, self._begun)
         licence, where = stated
         added = DataNote(
             id=id, role=role, path=_text(path), sha256=digest, licence=licence, licence_from=where, size=size
@@ -159,13 +156,15 @@ class Recorder:
         path: Path | None = None,
         chat: dict[str, JsonValue] | None = None,
         learner: str | None = None,
+        seen: Seen | None = None,
     ) -> None:
-        """Record a model.  With ``path`` the content is hashed, once in a run, and a later attempt that finds other
-        content there is refused; the same holds for the base of an adapter."""
+        """Record a model, which was ``seen`` before it was loaded.  With ``path`` the content is hashed, once in a run,
+        and a later attempt that finds other content there is refused; the same holds for the base of an adapter."""
         self._note_model(ModelNote(id=id, role=role, path=_text(path), sha256=None, chat=chat, learner=learner))
         if path and (base := base_folder(path)):
             name = str(base)
             self._note_model(ModelNote(id=name, role=BASE, path=name, sha256=None, chat=None, learner=None))
+        refuse_others(self.verb, seen)
 
     def _note_model(self, model: ModelNote) -> None:
         path = Path(model.path) if model.path else None

@@ -17,7 +17,7 @@ from typing import Literal
 
 from rlready.core.errors import UserError
 from rlready.core.records import Problem, Row
-from rlready.runs.seen import Seen
+from rlready.runs.seen import seen_at
 from rlready.tasks.answers.quantity import SIGNS
 from rlready.tasks.answers.verify import exact_number
 from rlready.tasks.files import local_data, stem_of
@@ -56,7 +56,7 @@ class Gsm8kTask(Task):
                 raise UserError(f"{source.text}: split= chooses a file in a folder, but {source.path} is a file")
             self.split = stem_of(source.path)
         self.path = local_data(source.path, self.split)
-        self.seen = Seen.at(self.path) if self.path else None
+        self.seen = seen_at(self.path)
         self.table = read_table(source.path, config="main", split=self.split)
         self.licence = None if self.path else hub_licence(source.path) or KNOWN.get(source.path)
 

@@ -33,7 +33,7 @@ from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.core.progress import note_once
 from rlready.core.records import Problem, Row
-from rlready.runs.seen import Seen
+from rlready.runs.seen import seen_at
 from rlready.tasks.answer_column import FINAL, answer_of
 from rlready.tasks.conversation import chats_of
 from rlready.tasks.dagmath import meta as dagmeta
@@ -98,7 +98,7 @@ class RowsTask(Task):
         super().__init__(source)
         self.given, self.name = source.text, Path(source.path)
         self.path = local_data(source.path, self.options.split)
-        self.seen = Seen.at(self.path) if self.path else None
+        self.seen = seen_at(self.path)
         unread = {"config", "revision"} if self.name.is_dir() else {"config", "revision", "split"}
         for key in sorted(source.options.keys() & unread if self.path else ()):
             what = "a folder" if self.name.is_dir() else "a file"

@@ -35,6 +35,7 @@ from rlready.models.preset import resolve
 from rlready.runs.log import LOG, truncate_log
 from rlready.runs.model_card import Measurement, model_card
 from rlready.runs.run import Run
+from rlready.runs.seen import seen_at
 from rlready.tasks.trained_prompts import write_trained
 from rlready.train.checkpointer import Checkpointer
 from rlready.train.data import Data, problems_of
@@ -111,7 +112,8 @@ def rl(config: RLConfig, out: Path) -> RLResult:
 
 def _trainer(config: RLConfig, run: Run) -> Trainer:
     """The trainer with the models of the run, which are loaded and entered in the run's record."""
-    lm = load_policy(config, run)
+    path = local_folder(config.model)
+    seen, lm = seen_at(path), load_policy(config, run)
     pair = _reference_pair(config, run, lm) if config.algorithm == "dense" else None
     settings = OptimizerSettings(
         config.learning_rate,
@@ -122,8 +124,8 @@ def _trainer(config: RLConfig, run: Run) -> Trainer:
     )
     learner = make_learner(lm, settings, bfloat16=config.dtype == "bfloat16")
     note(f"rl: {lm.chat}; training by {learner.about}{across_processes(config.distributed)}")
-    chat, path = lm.chat.describe(), local_folder(config.model)
-    run.note_model(id=config.model, path=path, role="start", chat=chat, learner=learner.name)
+    chat = lm.chat.describe()
+    run.note_model(id=config.model, path=path, role="start", chat=chat, learner=learner.name, seen=seen)
     warn_of_ordinary_stops(run, lm)
     run.note_output_licence()
     reference = load_starting_policy(lm, config) if config.kl_coef > 0 else None

@@ -37,6 +37,7 @@ from rlready.runs.files import write_table
 from rlready.runs.log import LOG, truncate_log
 from rlready.runs.model_card import Measurement, model_card
 from rlready.runs.run import Run
+from rlready.runs.seen import seen_at
 from rlready.tasks.trained_prompts import write_trained
 from rlready.train.checkpointer import Checkpointer
 from rlready.train.data import rows_of
@@ -98,7 +99,8 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
             return run.stored(SFTResult)
         config = resolve(config, [config.model], run)
         data = rows_of(config, run)
-        lm = load_policy(config, run)
+        path = local_folder(config.model)
+        seen, lm = seen_at(path), load_policy(config, run)
         if any(r.thinking is not None for r in data.training):
             lm = with_thought(lm)
         examples = encode(lm, data.training, config.rows)
@@ -112,8 +114,8 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
         )
         learner = make_learner(lm, settings, bfloat16=config.dtype == "bfloat16")
         note(f"sft: {lm.chat}; training by {learner.about}{across_processes(config.distributed)}")
-        chat, path = lm.chat.describe(), local_folder(config.model)
-        run.note_model(id=config.model, path=path, role="base", chat=chat, learner=learner.name)
+        chat = lm.chat.describe()
+        run.note_model(id=config.model, path=path, role="base", chat=chat, learner=learner.name, seen=seen)
         run.note_output_licence()
         plan, before = planned([len(e) for e in examples], config), WeightSample(learner)
         if round(config.epochs * plan.per_epoch) < 1:
