@@ -374,7 +374,8 @@ def test_a_sweep_is_also_what_it_measured(tmp_path: Path, capfd: pytest.CaptureF
         assert ("has not finished (failed): only what is done is ranked" in capfd.readouterr().err) is said
 
 
-def test_an_outcome_that_speaks_against_the_rule_is_said(tmp_path: Path) -> None:
+def test_an_outcome_that_speaks_against_the_rule_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # below which their SFT run is recorded
     found = [
         checkpoint(f"sft/checkpoints/step-{i + 1}", reach=0.8, skill=0.3 + 0.05 * i, seed=i, loss=loss)
         for i, loss in enumerate((0.5, 0.6))
