@@ -63,13 +63,9 @@ def files_of(path: Path) -> list[Path]:
 
 
 def is_log(file: Path) -> bool:
-    """Whether a file begins as a log of Inspect does, or has its name and is damaged."""
+    """Whether a file begins as a log of Inspect does, or is an archive of its name, which takes long to list."""
     if zipfile.is_zipfile(file):
-        try:
-            with zipfile.ZipFile(file) as archive:
-                return any(name in archive.namelist() for name in (HEADER, "_journal/start.json"))
-        except UNREADABLE:  # which `read` says
-            return file.suffix == ENDINGS[0]
+        return file.suffix == ENDINGS[0]
     with file.open("rb") as content:
         head = content.read(1000)
     return head.lstrip().startswith(b"{") and all(b'"%s"' % name.encode() in head for name in BEGINNING)
@@ -280,7 +276,9 @@ def _attached(text: str | None, sample: dict[str, Any]) -> str | None:
 
 def _whole(value: Any) -> Any:
     """A text in which a question mark stands for half of a surrogate pair, as where a model's output was cut."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+    if not isinstance(value, str) or value.isascii():
+        return value
+    return value.encode("utf-8", "replace").decode()
 
 
 def _reason(stop: Any) -> Any:

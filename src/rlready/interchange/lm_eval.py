@@ -70,8 +70,7 @@ def read(request: Request) -> Iterator[Batch]:
                 f"{request.text}: every document is there for each filter ({names}); choose one, as in "
                 f"?filter={next(iter(filters))}"
             )
-        columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
-        numbers = []
+        found, numbers = list[tuple[Any, ...]](), list[int]()
         for line, row, several in zip(lines, rows, responses, strict=True):
             if chosen and str(row.get("filter")) != chosen:
                 continue
@@ -79,13 +78,9 @@ def read(request: Request) -> Iterator[Batch]:
             if (stated := _settings_of(row)) != before:  # mostly those of the row before
                 before, settings = stated, drawn_with(stated)
             for response in several:
-                columns["problem_id"].append(row["doc_id"])
-                columns["prompt"].append(prompt)
-                columns["document"].append(row.get("doc_hash"))
-                columns["settings"].append(settings)
-                columns["text"].append(response)
-                columns["score"].append(row.get(score))
+                found.append((row["doc_id"], prompt, row.get("doc_hash"), settings, response, row.get(score)))
                 numbers.append(line)
+        columns = {name: [row[at] for row in found] for at, name in enumerate(COLUMNS)}
         yield Batch(Origin(str(file), "line"), np.array(numbers, dtype=np.int64), columns, score_first(score, others))
     if chosen and chosen not in filters:
         raise UserError(f"{request.text}: no row has filter = {chosen}; {nearest(chosen, list(filters))}")
@@ -115,7 +110,7 @@ def _prompt_of(row: dict[str, Any]) -> str:
     first = row.get("arguments")
     while isinstance(first, dict) or (isinstance(first, list) and first and not isinstance(first[0], dict)):
         first = next(iter(first.values() if isinstance(first, dict) else first), None)
-    if prompt := asked(first):
+    if first is not None and (prompt := asked(first)):
         return prompt
     doc = row.get("doc")
     texts = doc.values() if isinstance(doc, dict) else [doc]
@@ -124,8 +119,9 @@ def _prompt_of(row: dict[str, Any]) -> str:
 
 def _settings_of(row: dict[str, Any]) -> dict[str, Any]:
     """How the response was drawn: the object of the first request in ``arguments``, behind its prompt."""
-    requests = row.get("arguments")
-    first = next(iter(requests.values() if isinstance(requests, dict) else requests or ()), None)
+    if not (requests := row.get("arguments")):
+        return {}
+    first = next(iter(requests.values() if isinstance(requests, dict) else requests), None)
     parts = first.values() if isinstance(first, dict) else first if isinstance(first, list) else ()
     return next((part for part in parts if isinstance(part, dict)), {})
 
