@@ -383,6 +383,10 @@ def test_one_command_compares_everything(tmp_path: Path) -> None:
     assert sum(counts.right) + sum(counts.wrong) == 8 * 4
     rows = read_table(tmp_path / "run" / "parts" / "0.parquet")
     assert len(rows) == 8 * 4 * (1 + 8 + 2)
+    wrong = [row for row in rows if row["setting"] == "12" and not row["correct"]]
+    cut = [row for row in wrong if row["truncated"] or row["finish"] == "length"]
+    said = f"Share of wrong responses at budget 12 that reached a limit: {result.short['embedded']}"
+    assert result.notes[-1] == f"{said} {100 * len(cut) / len(wrong):.0f} %."
     assert {row["setting"] for row in rows} >= {"unconstrained", "12", "12+1~1", "length prompt 12"}
     assert result.unconstrained["embedded"].thinking_tokens.value > 6
     scores, *others = result.tables()
@@ -443,7 +447,7 @@ def test_models_of_one_name_are_distinguished_and_compared_with_the_first(tmp_pa
     assert gain
     assert result.headline.startswith("a/step-1 and b/step-1 are ")
     assert result.headline.partition(" at budget 48")[1]
-    assert re.search(r"b/step-1 0 % \(100% unfinished\)\.$", result.notes[-1])
+    assert re.search(r"b/step-1 0 % \(100% unfinished\)\.$", result.notes[1])
     scores, per_problem = result.unconstrained[models[1]], result.per_problem
     assert scores.gain.value == pytest.approx(
         np.subtract(*(per_problem[m]["unconstrained"] for m in models[::-1])).mean()
@@ -603,7 +607,8 @@ def test_a_lead_within_its_interval_is_not_one(models: str, said: str) -> None:
     ]
     assert headline(setting, budgets[-1], pair, names) == said
     more = "To separate b from a, measure about 320 more problems (enough in 4 cases of 5, if the lead is as measured)."
-    cheaper = "Use b with a budget of 32 tokens, where it is about as accurate as with 64."
+    cut_off = "(45 % of its thoughts are cut off)"
+    cheaper = f"Use b with a budget of 32 tokens, where it is about as accurate as with 64 {cut_off}."
     assert next_action(setting, budgets, pair, names, {}) == f"{cheaper} {more}"
     budgets[1] = budgets[0]
     assert next_action(setting, budgets, pair, names, {}) == f"Use b with a budget of 64 tokens. {more}"
@@ -615,7 +620,7 @@ def test_a_lead_within_its_interval_is_not_one(models: str, said: str) -> None:
     assert next_action(setting, budgets, pair, names, free) == f"{better}. {more}"
     ahead = [scores(16, Estimate(0.4, 0.2, 0.6, 40)), budgets[-1]]
     said = next_action(setting, ahead, pair, names, {})
-    assert said.startswith("Use b with a budget of 16 tokens, where it is more accurate than with 64. ")
+    assert said.startswith(f"Use b with a budget of 16 tokens, where it is more accurate than with 64 {cut_off}. ")
     worse = {"b": scores(0, Estimate(-0.2, -0.3, -0.1, 40)).scores["b"]}
     assert next_action(setting, budgets, pair, names, worse) == next_action(setting, budgets, pair, names, {})
     limited = replace(setting, limit=64)

@@ -186,6 +186,16 @@ def inject_result() -> InjectResult:
     )
 
 
+def test_steps_as_accurate_as_the_best_are_named() -> None:
+    result = rl_result()
+    later = result.evaluations[1].model_copy(update={"step": 40})
+    assert not result.remarks()
+    tied = result.model_copy(update={"evaluations": [*result.evaluations, later]})
+    assert tied.remarks() == ["As accurate as step 20: step 40; the earliest is taken."]
+    start = result.best.model_copy(update={"step": 0})
+    assert not tied.model_copy(update={"best": start}).remarks()
+
+
 RESULTS = {
     **{"demo": demo_result, "readiness": readiness_result, "evaluate": evaluate_result, "rl": rl_result},
     **{"sft": sft_result, "sweep": sweep_result, "inject": inject_result},

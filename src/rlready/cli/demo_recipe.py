@@ -26,8 +26,8 @@ def recipe(out: Path, ready: ReadinessResult, learned: RLResult) -> list[str]:
     samples, detours = max(ready.checkpoints[0].pass_at_k), str(sft.rows).rpartition("detours=")[2]
     tested = EvaluateConfig.model_validate(RunRecord.load(out / "evaluate").config)
     least, best = 1 - (rl.reward_coef or 0.0), learned.best
-    equal = [e.step for e in learned.evaluations if e.accuracy.value == best.accuracy.value and e.step > best.step]
-    tie = f" (as had step {listed(list(map(str, equal)))}: the earliest is taken)" if equal else ""
+    equal = [str(step) for step in learned.equals]
+    tie = f" (as had step {listed(equal)}: the earliest is taken)" if equal else ""
     return [
         f"SFT saw its worked rows for {sft.epochs:g} epochs in all. They have detours: steps that no question asks "
         f"for, each with probability {detours}, which cost tokens.",

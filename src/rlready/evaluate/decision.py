@@ -35,8 +35,7 @@ def closest(accuracy: Mapping[str, Sequence[float]]) -> Closest | None:
 
 def headline(setting: Setting, largest: BudgetScores, pair: Closest | None, short: Mapping[str, str]) -> str:
     """Which model is the most accurate at the largest budget, or without one, and whether significantly."""
-    where = "without a budget" if setting.tokens is None else f"at budget {setting.tokens:,}"
-    where = f"within {setting.limit:,} tokens" if setting.limit else where
+    where = setting.where
     if pair is None:
         ((model, scores),) = largest.scores.items()
         return f"{short[model]} solves {brief_percent(scores.accuracy)} % of {scores.accuracy.n:,} problems {where}."
@@ -66,6 +65,7 @@ def next_action(
     """Which model to use at which budget, and what it would cost to know more; "" without a choice."""
     model = pair.best if pair else next(iter(budgets[-1].scores))
     change, enough = _enough(budgets, model)
+    cut = next(row.scores[model].truncated for row in budgets if row.budget == enough)
     free = unconstrained.get(model)
     everywhere = [row.scores[model] for row in budgets] + ([free] if free else [])
     if not any(scores.accuracy.value for scores in everywhere):
@@ -76,7 +76,8 @@ def next_action(
     said = f"Use {short[model]}" + ("" if enough is None else f" with {limit} of {enough:,} tokens")
     if enough != largest:
         how = "more accurate than" if change and _moved(change) > 0 else "about as accurate as"
-        said += f", where it is {how} with {largest:,}"
+        what = "responses" if setting.limit else "thoughts"
+        said += f", where it is {how} with {largest:,} ({brief_percent(cut)} % of its {what} are cut off)"
     if enough is not None and free and free.change:
         if _moved(free.change) > 0:
             points = decimal(100 * free.change.value, decimals(free.change, 100))

@@ -31,7 +31,8 @@ class Vectors(Record):
     """Means over the samples of each problem (N,), under one setting.
 
     ``wrong_to_right`` and ``right_to_wrong``: shares of samples whose correctness differs from that of the same sample
-    under the main setting of the same budget.  ``length_error``: mean |thinking tokens - asked| / asked, empty where
+    under the main setting of the same budget.  ``cut_wrong``: share of samples that are wrong and reached their limit,
+    empty in parts of older versions.  ``length_error``: mean |thinking tokens - asked| / asked, empty where
     the prompt asks for no length.
     """
 
@@ -40,6 +41,7 @@ class Vectors(Record):
     thinking: list[float] = Field(default_factory=list)
     answer: list[float] = Field(default_factory=list)
     truncated: list[float] = Field(default_factory=list)
+    cut_wrong: list[float] = Field(default_factory=list)
     unfinished: list[float] = Field(default_factory=list)
     undecided: list[float] = Field(default_factory=list)
     extended: list[float] = Field(default_factory=list)
@@ -69,6 +71,7 @@ VALUES: dict[str, Callable[[Sample], float]] = {
     "thinking": lambda s: s.thinking_tokens,
     "answer": lambda s: s.answer_tokens,
     "truncated": lambda s: s.reached_limit,
+    "cut_wrong": lambda s: s.reached_limit and not s.correct,
     "unfinished": lambda s: s.finish == "length",
     "undecided": lambda s: s.undecided,
     "extended": lambda s: s.num_waits > 0,

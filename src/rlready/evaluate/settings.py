@@ -27,6 +27,13 @@ class Setting:
         return self.prompted or self.limit or self.budget.thinking_budget
 
     @property
+    def where(self) -> str:
+        """What limits its tokens, in words."""
+        if self.tokens is None:
+            return "without a budget"
+        return f"within {self.limit:,} tokens" if self.limit else f"at budget {self.tokens:,}"
+
+    @property
     def name(self) -> str:
         """Its name in results: "unconstrained", "64", "64+2~1" (2 waits, bias 1) or "length prompt 64"."""
         if self.tokens is None:

@@ -55,7 +55,7 @@ def summary(
     return EvaluateResult(
         headline=headline(settings.largest, budgets[-1], pair, short),
         next_action=next_action(settings.largest, budgets, pair, short, unconstrained),
-        notes=_notes(config, unconstrained, short),
+        notes=[*_notes(config, unconstrained, short), *_cut_off(measured, settings.largest, short)],
         seed=config.seed,
         task=TaskRecord(source=task.source, description=task.description),
         chance_level={f"pass@{k}": v for k, v in task.chance([1]).items()},
@@ -86,6 +86,19 @@ def _notes(config: EvaluateConfig, unconstrained: dict[str, Scores], short: Mapp
         )
         notes.append(f"Accuracy without a budget: {free}.")
     return notes
+
+
+def _cut_off(measured: Measured, setting: Setting, short: Mapping[str, str]) -> list[str]:
+    """Which share of each model's wrong responses under a setting reached a limit; nothing if none did."""
+    shares = {}
+    for m in measured:
+        vectors = m.vectors[setting.name]
+        if wrong := len(vectors.accuracy) - sum(vectors.accuracy):
+            shares[short[m.model]] = sum(vectors.cut_wrong) / wrong
+    if not any(shares.values()):
+        return []
+    said = ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())
+    return [f"Share of wrong responses {setting.where} that reached a limit: {said}."]
 
 
 class Means(TypedDict):

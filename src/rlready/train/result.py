@@ -9,6 +9,7 @@ from pydantic import Field
 from rlready.core.cells import decimal, percent
 from rlready.core.records import Estimate, Real
 from rlready.core.result import Record, Result, Table
+from rlready.runs.checkpoint_order import listed
 from rlready.train.log import RLStepLog
 
 
@@ -140,12 +141,21 @@ class RLResult(Result):
     def saved(self) -> list[str]:
         return [self.best.path] if self.best.step else []
 
+    @property
+    def equals(self) -> list[int]:
+        """Later steps that are as accurate as the best."""
+        best = self.best
+        return [e.step for e in self.evaluations if e.accuracy.value == best.accuracy.value and e.step > best.step]
+
     def remarks(self) -> list[str]:
-        """How many responses were not verified."""
+        """Which later steps equal the best, and how many responses were not verified."""
+        equal = listed(list(map(str, self.equals))) if self.best.step and self.equals else ""
+        tie = f"As accurate as step {self.best.step}: step {equal}; the earliest is taken."
         groups, share = self.groups or GroupTotals(), max(e.undecided for e in self.evaluations)
         rollouts = f"{groups.undecided} of {groups.responses} rollouts were not verified and count as incorrect."
         validation = f"Up to {share:.1%} of the validation responses were not verified and count as incorrect."
-        return [*([rollouts] if groups.undecided else []), *([validation] if share else [])]
+        said = {tie: equal, rollouts: groups.undecided, validation: share}
+        return [sentence for sentence, holds in said.items() if holds]
 
     def tables(self) -> list[Table]:
         """Accuracy at every evaluation, with the tokens of thoughts, if there are any, and of responses."""
