@@ -191,6 +191,21 @@ def test_a_refused_command_is_not_proposed_again(fake: Fake, capfd: Any) -> None
     assert rlready("sft seed=1 --out run", capfd) == (2, says)
 
 
+def test_the_time_of_a_run_goes_on_with_that_of_its_parts(fake: Fake) -> None:
+    """A kill loses no more of an outer run than of the part that runs inside it."""
+    with Run(Path("demo"), "demo", SFTConfig()) as outer:
+        outer.claim()
+        with Run(Path("demo/sft"), "sft", SFTConfig()) as inner:
+            inner.claim()
+            time.sleep(0.2)
+            inner.note_data(id="x", role="rows", sha256="0")
+            known = [RunRecord.load(Path(name)).attempts[-1] for name in ("demo", "demo/sft")]
+        assert [each.status for each in known] == ["running", "running"]
+        assert known[0].seconds >= known[1].seconds >= 0.2
+        assert RunRecord.load(Path("demo/sft")).status == "done"
+        assert RunRecord.load(Path("demo")).status == "running"
+
+
 def test_a_finished_run_adds_no_advice_to_another_refusal(fake: Fake) -> None:
     with Run(Path("run"), "sft", SFTConfig()) as run:
         run.claim()

@@ -500,7 +500,7 @@ def planned_and_scheduled(tmp_path: Path, n: int) -> float:
     jobs = jobs_of(read_sweep_file(file))
     assert finished(jobs, tmp_path / "nothing") == {}
     each = scheduler.Scheduler(tmp_path, jobs, status := Status(jobs, {}, 2), threads=1)
-    each.run(Instant())
+    each.run(Instant(), lambda: None)
     assert set(status.states.values()) == {"done"}
     return time.process_time() - began
 

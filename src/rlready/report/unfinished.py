@@ -29,8 +29,8 @@ from rlready.report.snapshot import snapshots
 from rlready.report.watch_result import WatchedRun, WatchResult
 from rlready.runs.checkpoint_order import in_training_order, labels
 from rlready.runs.checksums import refuse_changed
+from rlready.runs.provenance import now
 from rlready.runs.record import DONE, RUNNING, RunRecord, is_edited
-from rlready.runs.recorder import now
 from rlready.runs.results import AGAIN, is_own
 
 Part = TypeVar("Part", bound=Record)

@@ -11,6 +11,7 @@ import platform
 import resource
 import subprocess
 import sys
+from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -24,6 +25,11 @@ PACKAGES = (
     *("pyarrow", "sympy", "latex2sympy2_extended"),
 )
 LARGE = 1 << 20  # bytes: a weight file that is verified, then recorded
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def file_digest(path: Path) -> str:

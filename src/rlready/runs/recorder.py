@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -74,7 +73,7 @@ class Recorder:
 
     def _begin(self, config: Config, called: Invocation, earlier: RunRecord | None) -> None:
         """Set up the record of a new attempt, after the ``earlier`` ones; it is written when the folder is claimed."""
-        begun = now()
+        begun = provenance.now()
         attempts = earlier.attempts if earlier else []
         for attempt in attempts:
             attempt.status = "killed" if attempt.status == RUNNING else attempt.status
@@ -107,6 +106,10 @@ class Recorder:
     def count(self, name: str, n: int) -> None:
         """Add to a counter, such as tokens "generated" or "trained"; work that a kill discarded is counted too."""
         self._counts[name] += n
+        self.keep()
+
+    def keep(self) -> None:
+        """Save counters and time if that is long ago, so that a kill loses little of them."""
         if time.monotonic() - self._saved > SAVE_EVERY or self.record.kernels_build != provenance.kernels():
             self._save()  # with the kernels, once they are known: a kill may leave a state that they computed
 
@@ -281,6 +284,8 @@ class Recorder:
         record.peak_memory_bytes = provenance.peak_memory_bytes()
         self._note_machine()
         record.save(self.out)
+        if self._inside:  # its time goes on, too
+            self._inside._save()
 
     def _note_machine(self, load_kernels: bool = False) -> None:
         """Record what computes, as far as it is known by now."""
@@ -292,8 +297,3 @@ class Recorder:
 
 def _text(path: Path | None) -> str | None:
     return None if path is None else str(path)
-
-
-def now() -> str:
-    """The time in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")

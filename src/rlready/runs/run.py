@@ -50,7 +50,7 @@ from rlready.runs.log import DRAWN, LOG, sync_log
 from rlready.runs.moved import rename_paths
 from rlready.runs.overwrite import empty_folder
 from rlready.runs.record import CONFIG, DONE, EDITED, PRESET, RunRecord, is_edited
-from rlready.runs.recorder import Recorder, now
+from rlready.runs.recorder import Recorder
 from rlready.runs.results import checked
 
 STATE = "state"  # what an unfinished run continues from, removed when it is done
@@ -278,7 +278,7 @@ class Run(Recorder):
             raise UserError(f"{error}; once this is fixed, to continue: {command}") from error
 
     def _end(self, error: BaseException | None) -> None:
-        self.record.end = now()
+        self.record.end = provenance.now()
         if error is None:
             sync_log(self.out / LOG)
             known, state = self.record.files, self.out / STATE

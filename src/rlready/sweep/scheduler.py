@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -33,15 +33,20 @@ class Scheduler:
         for key in [key for key, state in status.states.items() if state == "done"]:
             self._release(key)
 
-    def run(self, executor: Executor) -> None:
-        """Run until no job is waiting or running; each job that ends adds a line to ``log.jsonl``."""
+    def run(self, executor: Executor, meanwhile: Callable[[], None]) -> None:
+        """Run until no job is waiting or running; each job that ends adds a line to ``log.jsonl``.
+
+        ``meanwhile`` is called about every second.
+        """
         while self._ready or self._running:
             while self._ready and executor.free_slots():
                 _, _, job, config = heapq.heappop(self._ready)
                 self.status.change(job.key, "running")
                 self._running += 1
                 executor.submit(Submission(job.key, job.verb, config, self.out / job.key, self.threads, Path.cwd()))
-            for result in executor.wait():
+            ended = executor.wait()
+            meanwhile()
+            for result in ended:
                 self._running -= 1
                 append_line(self.out / "log.jsonl", asdict(result))
                 self._end(result)

@@ -74,7 +74,7 @@ def sweep(config: SweepConfig, out: Path) -> SweepResult:
         run.claim([job.config for job in jobs])
         run.note_data(id=config.file, sha256=hashlib.sha256(file.read_bytes()).hexdigest(), role="sweep file")
         status = Status(jobs, seconds, config.workers)
-        problems = _run_all(config, out, jobs, status)
+        problems = _run_all(run, config, jobs, status)
         done = {key for key, state in status.states.items() if state == "done"}
         refuse_mixed_inputs(out, {key: RunRecord.load(out / key) for key in done})
         rows, found = _write_table(run, grid.tool, chains, done)
@@ -129,8 +129,9 @@ def _digest(jobs: Sequence[Job], chains: Sequence[Chain]) -> str:
     return hashlib.sha256(repr((settings, rows)).encode()).hexdigest()
 
 
-def _run_all(config: SweepConfig, out: Path, jobs: Sequence[Job], status: Status) -> dict[str, str]:
+def _run_all(run: Run, config: SweepConfig, jobs: Sequence[Job], status: Status) -> dict[str, str]:
     """Run the jobs that are not done; returns the reasons of failed jobs, by key."""
+    out = run.out
     scheduler = Scheduler(out, jobs, status, config.threads)
     if all(state == "done" for state in status.states.values()):
         return {}
@@ -138,7 +139,7 @@ def _run_all(config: SweepConfig, out: Path, jobs: Sequence[Job], status: Status
     try:
         with status.bar:
             status.print_table()
-            scheduler.run(executor)
+            scheduler.run(executor, run.keep)
             status.print_table()
     finally:
         executor.close()
