@@ -37,7 +37,7 @@ from rlready.engine.protocol import forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
 from rlready.models import checkpoint
 from rlready.models.batch import supervised
-from rlready.models.checkpoint import load
+from rlready.models.checkpoint import load, load_without_weights
 from rlready.models.checksums import CHECKSUMS
 from rlready.models.lm import LM, head_of
 from rlready.models.logprob import token_logprobs
@@ -458,6 +458,14 @@ def test_a_model_that_was_fetched_before_needs_no_hub(
     assert load("owner/name").source == "owner/name"
     asked: list[dict[str, Any]] = []
     monkeypatch.setattr(HfApi, "model_info", lambda *_, **__: SimpleNamespace(siblings=[]))
+    bare = shutil.copytree(good, tmp_path / "bare", ignore=shutil.ignore_patterns("*.safetensors"))
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda _, **settings: str(bare))
+    assert load_without_weights("owner/other").vocabulary == load(str(good)).vocabulary
+    with pytest.raises(UserError, match=r"bare: the folder has no weights \(model\.safetensors\)$"):
+        load_without_weights(str(bare))
+    (bare / "model-00001-of-00002.safetensors").write_bytes(b"")
+    with pytest.raises(UserError, match=r"without their index: copy \S+/bare/model\.safetensors\.index\.json, too$"):
+        load_without_weights(str(bare))
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda _, **settings: asked.append(settings) or str(good))
     load("owner/other")
     assert [("*.bin" in each["allow_patterns"], each["local_files_only"]) for each in asked] == [

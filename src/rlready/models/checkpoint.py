@@ -32,7 +32,7 @@ from rlready.models.checkpoint_files import (
 from rlready.models.checksums import verify_base, verify_checksums, write_base_checksum, write_checksums
 from rlready.models.fsdp import is_sharded, reshard, shard_of, shards
 from rlready.models.heed_in_layers import heed_in_layers
-from rlready.models.hub import folder_of
+from rlready.models.hub import folder_of, local_folder
 from rlready.models.lm import LM
 from rlready.models.lora import (
     BASE,
@@ -144,10 +144,13 @@ def load_without_weights(source: str, *, delimiters: Sequence[str] = ()) -> LM:
     folder = folder_of(source, weights=False)
     base = adapter.base_of(folder, source) if (folder / ADAPTER).exists() else folder
     check_config(base, source)
-    held = held_weights(base) if weight_files(base) else {}  # of a model on the hub they are not fetched yet
-    check_layers(base, held)
+    if local_folder(source) == base:  # of a model on the hub the weights are not fetched yet
+        check_weights_are_there(base, source)
+    held = held_weights(base) if weight_files(base) else None
+    if held is not None:
+        check_layers(base, held)
     model = plan_of(base, config_of(base))
-    if held:
+    if held is not None:
         refuse_unlike(source, held, shapes_of(model))
     model.generation_config = generation_config_of(base) or model.generation_config
     return LM(model, tokenizer, source, tuple(delimiters))

@@ -15,7 +15,7 @@ from rlready.core.result import RESULT
 from rlready.models.checksums import verify_checksums
 from rlready.models.one_line import one_line
 from rlready.models.tokenizer_file import check_tokenizer_file
-from rlready.models.weights import AGAIN, PICKLE, SAFE, Held, regular, weight_files
+from rlready.models.weights import AGAIN, INDEX, PICKLE, SAFE, Held, regular, weight_files
 from rlready.runs.checkpoint_names import numbered
 from rlready.runs.files import read_json
 from rlready.runs.record import RECORD
@@ -51,6 +51,7 @@ FOREIGN = {
     "zero_to_fp32.py": f"{DEEPSPEED} {{folder}} OUT",
     "mp_rank_*_model_states.pt": f"{DEEPSPEED} {{folder}}/.. OUT",
     "mp_rank_*": "Megatron's shards: convert them to a Hugging Face checkpoint with Megatron Bridge",
+    "model-*-of-*.safetensors": f"weights in several files without their index: copy {{folder}}/{SAFE}{INDEX}, too",
     "ft-model-*": "torchtune's weights: rename {match} to model.safetensors, or several to the names in their index",
     "hf_model_*.pt": "torchtune's weights in a pickle: set safe_serialization in its checkpointer, and save again",
     "consolidated*": "weights in the format of Meta or Mistral: name the checkpoint in that of Hugging Face",
