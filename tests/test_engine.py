@@ -398,6 +398,15 @@ def test_a_prompt_is_encoded_once_per_group(monkeypatch: pytest.MonkeyPatch) -> 
     assert sum(calls[1:]) <= 1.25 * sum(len(s.tokens) for s in samples)
 
 
+def test_words_that_a_vocabulary_lacks_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    problems = [Problem("known", "1", "1"), Problem("snowman", "☃", "1")]
+    lm, said = load("embedded"), "its vocabulary lacks words of the problems, which it reads as <unk>"
+    requests_for(lm, problems[:1], 1, Budget(5, 5))
+    assert said not in capsys.readouterr().err
+    requests_for(lm, problems * 2, 1, Budget(5, 5))
+    assert capsys.readouterr().err.count(said) == 1
+
+
 def test_what_exceeds_the_context_is_refused() -> None:
     lm = tiny_lm(max_position_embeddings=32)
     problem = [Problem("long", "1" * 8, "1")]

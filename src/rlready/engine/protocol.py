@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from rlready.core.errors import UserError
+from rlready.core.progress import warn_once
 from rlready.core.records import Problem, Sample
 from rlready.engine.budget import Budget, Forcing
 from rlready.engine.delimiter import Delimiter
@@ -152,6 +153,11 @@ def requests_for(
     for problem in problems:
         ids = tuple(lm.prompt_ids(problem.prompt, problem.system, think=think))
         refuse_beyond_context(lm, f"problem {problem.id}", len(ids), budget, len(answer_prefix_ids))
+        if lm.tokenizer.unk_token_id in ids and lm.tokenizer.unk_token_id not in lm.stop_ids:
+            warn_once(
+                f"{lm.source}: warning: its vocabulary lacks words of the problems, which it reads as "
+                f"{lm.tokenizer.unk_token}; are tokenizer and weights of one model?"
+            )
         requests += [Request(problem.id, i, ids, budget) for i in range(samples)]
     return requests
 
