@@ -424,7 +424,7 @@ def test_evaluations_of_skyrl(tmp_path: Path) -> None:
     assert len(read_sources(sources, problems_named=False)[1]) == 1
 
 
-def test_samples_of_lm_eval(tmp_path: Path) -> None:
+def test_samples_of_lm_eval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(
         UserError, match=r"for each filter \(strict-match, flexible-extract\); choose one, as in \?filter=strict"
     ):
@@ -444,6 +444,11 @@ def test_samples_of_lm_eval(tmp_path: Path) -> None:
     assert result.checkpoints[0].samples == 12
     with pytest.raises(UserError, match="no row has filter = strict; did you mean strict-match"):
         read(f"lm-eval:{LM_EVAL}?filter=strict")
+    drawn = tmp_path / "samples_drawn.jsonl"
+    rows = [{"doc_id": i, "resps": [["4"]], "metrics": ["em"], "em": 1.0, "filter": "none"} for i in range(2)]
+    lines(drawn, [row | {"arguments": [["What?", {"temperature": i}]]} for i, row in enumerate(rows)])
+    read(f"lm-eval:{drawn}")
+    assert "samples were drawn with temperature = 0 and 1, yet are read as one" in capsys.readouterr().err
     twice = tmp_path / "samples_twice.jsonl"
     twice.write_text(LM_EVAL.read_text() * 2)
     with pytest.raises(
@@ -487,6 +492,12 @@ def test_what_else_a_log_of_inspect_may_hold(tmp_path: Path) -> None:
     assert counts(alone(f"inspect:{path}?score=judge/a")) == {"1": "10"}
     texts = [each.text for each in alone(f"inspect:{path}", problems_named=True).pending]
     assert texts[:2] == ["<think>so</think>4", "a long text"]
+    with zipfile.ZipFile(path, "w") as archive:
+        for sample in samples[:2]:
+            asked = sample | {"input": f"What is {sample['epoch']}?"}
+            archive.writestr(f"samples/1_epoch_{sample['epoch']}.json", json.dumps(asked))
+    with pytest.raises(UserError, match="the samples of id '1' were asked different things"):
+        read(f"inspect:{path}?score=judge/a")
     failed = {
         "version": 2,
         "status": "error",
@@ -584,6 +595,9 @@ def test_details_of_lighteval(tmp_path: Path) -> None:
     assert [p.text for p in alone(f"lighteval:{double}", problems_named=True).pending] == ["4", "5"] * 2
     with pytest.raises(UserError, match="details of several tasks or dates"):
         read(f"lighteval:{tmp_path}?score=em")
+    pq.write_table(pa.Table.from_pylist(rows[:2] * 2), single)
+    with pytest.raises(UserError, match="row 3: document '0' is there again, which lighteval writes once"):
+        read(f"lighteval:{single}?score=em")
 
 
 def test_texts_are_verified_if_problems_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,7 +35,7 @@ def read(request: Request) -> Iterator[Batch]:
     metrics = [name.removeprefix("metric.") for name in table.columns if name.startswith("metric.")]
     if not {"doc", "model_response", METRIC} <= {*table.schema.names}:
         raise UserError(f"{file}: no columns doc, model_response and metric, which lighteval writes")
-    score = choose_score(request, metrics)
+    score, seen = choose_score(request, metrics), set[Any]()
     wanted = [ID, QUERY, TEXT, TOKENS, f"{METRIC}.{score}"]
     for batch in (part for whole in read_batches(str(file), wanted) for part in _parts(whole)):
         every = np.arange(len(batch))
@@ -43,12 +43,19 @@ def read(request: Request) -> Iterator[Batch]:
         columns: dict[str, list[Any]] = {"problem_id": [], "prompt": [], "text": [], "tokens": [], "score": []}
         numbers = []
         for at, line in enumerate(batch.lines.tolist()):
+            document = queries[at] if ids[at] in (None, "") else ids[at]
+            if document in seen:
+                raise UserError(
+                    f"{file} row {line}: document {str(document)[:80]!r} is there again, which lighteval writes once: "
+                    "give the samples of each checkpoint a file of their own"
+                )
+            seen.add(document)
             responses = texts[at] if isinstance(texts[at], list) and texts[at] else [texts[at]]
             if len(responses) > 1 and not request.verified:
                 refuse_several(f"{file} row {line}", len(responses), score)
             drawn = tokens[at] if isinstance(tokens[at], list) and len(tokens[at]) == len(responses) else None
             for number, response in enumerate(responses):
-                columns["problem_id"].append(queries[at] if ids[at] in (None, "") else ids[at])
+                columns["problem_id"].append(document)
                 columns["prompt"].append(queries[at])
                 columns["text"].append(response if isinstance(response, str) else None)
                 columns["tokens"].append(drawn[number] if drawn else None)

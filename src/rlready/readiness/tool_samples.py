@@ -185,6 +185,9 @@ class _Collector:
             raise UserError(f"{where}: all of its {everything} samples {' or '.join([*self.unusable, lack])}; {fix}")
         if missing := len(verdict) - len(kept):
             note(f"{where}: {missing} of {everything} samples {lack} and are left out")
+        for name, values in self.settings.items():
+            if len(values) > 1:
+                note(f"{where}: samples were drawn with {name} = {' and '.join(sorted(values))}, yet are read as one")
         self._say_repeated(draws.problem[kept], step[kept], digest[kept])
         one, evaluated = self.options.step is not None, evaluated_steps(files[0])
         policies = divided(where, draws.problem[kept], step[kept], one=one, evaluated=evaluated)
