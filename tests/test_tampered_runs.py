@@ -499,6 +499,19 @@ def test_a_finished_run_says_which_checkpoints_are_gone(runs: Runs, how: str) ->
     assert "Warning: deleted or replaced" in report(out).read_text()
 
 
+def test_a_run_of_a_newer_version_is_not_drawn(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
+    """One without a record that can be read is drawn, and the terminal says what is missing."""
+    out = runs.folder("rl", "done")
+    record = (out / "record.json").read_text()
+    assert '"schema_version": 3' in record
+    (out / "record.json").write_text(record.replace('"schema_version": 3', '"schema_version": 99'))
+    with pytest.raises(UserError, match=r"record\.json: a newer version of rlready wrote this; upgrade$"):
+        report(out)
+    (out / "record.json").write_text(record[:500])
+    report(out)
+    assert f"report: warning: {out}: left out of the page: record.json: no JSON object" in capsys.readouterr().err
+
+
 def test_an_edited_log_is_not_drawn(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
     out = runs.folder("rl", "done")
     assert "changed after the run" not in report(out).read_text()
@@ -507,7 +520,10 @@ def test_an_edited_log_is_not_drawn(runs: Runs, capsys: pytest.CaptureFixture[st
     page = report(out).read_text()
     assert "<li>log.jsonl: changed after the run had ended</li>" in page
     assert "Reinforcement learning</h2>" not in page
-    assert f"report: warning: {log} was changed after the run had ended" in capsys.readouterr().err
+    assert (
+        f"report: warning: {log.parent}: left out of the page: log.jsonl: changed after the run had ended"
+        in capsys.readouterr().err
+    )
 
 
 def test_an_edited_table_of_a_sweep_is_refused_and_made_again(runs: Runs, tmp_path: Path) -> None:

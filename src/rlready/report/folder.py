@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from rlready.core.errors import UserError
 from rlready.core.progress import warn
 from rlready.core.regular import read_whole
 from rlready.core.result import Record, Result, first_error
@@ -25,7 +26,7 @@ from rlready.report.logs import LogLine
 from rlready.runs.checksums import changed
 from rlready.runs.folders import refuse_links
 from rlready.runs.log import EXAMPLES, LOG
-from rlready.runs.record import RECORD
+from rlready.runs.record import RECORD, SCHEMA
 from rlready.runs.results import checksums_of, load_result
 
 REWRITTEN = 3  # rows of an ``inject`` run that are shown
@@ -53,7 +54,7 @@ class RunFolder:
 
 
 def read_folder(folder: Path, unfinished: Result | None = None) -> RunFolder:
-    """Read a run folder; UserError for a link out of it, and if ``result.json`` is no verb's result.
+    """Read a run folder; UserError for a link out of it, one of a newer version, and if ``result.json`` is no verb's.
 
     ``unfinished`` stands for the result that a run does not have yet.
     """
@@ -68,6 +69,8 @@ def read_folder(folder: Path, unfinished: Result | None = None) -> RunFolder:
     if isinstance(result, InjectResult):
         rewritten = _rewritten(records(BEFORE, RowText), records(Path(result.rows).name, RowText))
     examples, record = records(EXAMPLES, Example), _record(folder, left_out)
+    for what in left_out:
+        warn(f"report: warning: {folder}: left out of the page: {what}")
     return RunFolder(result, sft_log, rl_log, examples, record, rewritten, left_out)
 
 
@@ -79,7 +82,6 @@ def _records(folder: Path, name: str, kind: type[Line], left_out: list[str]) -> 
     path, found, unreadable = folder / name, list[Line](), 0
     if path.exists() and changed(path.parent, path, checksums_of(path.parent)):
         left_out.append(f"{name}: changed after the run had ended")
-        warn(f"report: warning: {path} was changed after the run had ended; it is left out of the page")
         return []
     for line in _content(path, left_out).split(b"\n"):
         try:
@@ -116,6 +118,8 @@ def _record(folder: Path, left_out: list[str]) -> dict[str, object]:
     if not isinstance(record, dict):
         left_out.append(f"{RECORD}: no JSON object")
         return {}
+    if isinstance(version := record.get("schema_version"), int) and version > SCHEMA:
+        raise UserError(f"{folder / RECORD}: a newer version of rlready wrote this; upgrade")
     return record
 
 
