@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 import rlready
-from rlready.core.config import ExportConfig, ImportConfig
+from rlready.core.config import ExportConfig, ImportConfig, SFTConfig
 from rlready.core.errors import UserError
 from rlready.export.outcome import import_outcome
 from rlready.export.stage import export
 from rlready.predict.outcomes import Outcome, find_runs
+from rlready.runs.run import Run
 
 SETTINGS = 'problems = "dagmath?ops=5&n=8"\nvalidation = "dagmath?ops=5&n=4&split=test"\nprompts_per_step = 2\n'
 
@@ -54,6 +55,15 @@ def test_curves_and_numbers_are_read_by_predict(folder: Path) -> None:
     exported("d", "seed = 3\n")
     import_outcome(ImportConfig(export="runs/d", outcome="0.7"))
     assert (result.outcome, result.text) == (0.6, "runs/outcomes.jsonl")
+    assert not any("percent" in note for note in result.notes)
+    Path("percent.csv").write_text("step,outcome\n0,40\n1,58\n")
+    warned = import_outcome(ImportConfig(export="runs/a", outcome="percent.csv"), Path("percent.jsonl"))
+    assert "Warning: the outcome 58 is no share from 0 to 1: is it in percent?" in " ".join(warned.notes)
+    with Run(Path("runs/sft"), "sft", SFTConfig()) as run:
+        run.claim()
+        run.write_result(result)
+    with pytest.raises(UserError, match="runs/sft: a run of sft, not an export; name the folder that rlready export"):
+        import_outcome(ImportConfig(export="runs/sft", outcome="0.7"))
     first, second, longer, number = outcomes()
     assert (first.checkpoint, first.value, first.seed, first.recipe) == ("embedded", 0.6, "1", "short")
     assert second.seed == "2"

@@ -48,6 +48,8 @@ def import_outcome(config: ImportConfig, out: Path | None = None) -> ImportResul
     folder = Path(config.export)
     refuse_sweep(folder)
     refuse_unfinished(folder)
+    if (verb := RunRecord.load(folder).verb) != "export":
+        raise UserError(f"{folder}: a run of {verb}, not an export; name the folder that rlready export wrote")
     exported, settings = ExportResult.load(folder), fill_config(RLConfig, folder / SETTINGS, {}).value
     sweep = sweep_of(folder) if out is None else None
     place = folder / NOTED if sweep else out or folder.parent / TABLE
@@ -82,6 +84,8 @@ def import_outcome(config: ImportConfig, out: Path | None = None) -> ImportResul
     left = found.unfinished(exported)
     result = with_warning(result, f"{left}: import it again when training has ended" if left else "")
     result = with_warning(result, found.too_long(exported))
+    unit = "" if 0 <= found.value <= 1 else f"the outcome {found.value:.4g} is no share from 0 to 1: is it in percent?"
+    result = with_warning(result, unit and f"{unit} All outcomes that are compared must have one unit")
     return with_warning(result, _said_of(folder, edited, "" if sweep else family))
 
 
