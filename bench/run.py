@@ -55,9 +55,9 @@ Three rows need a word more. Two processes of SFT are 1.66 times as fast as one 
 threads is 1.78 times as fast. Readiness by `engine=vllm` asks for smaller blocks of keys and values than vLLM does by
 itself on a CPU, which helps; a vLLM by hand with the same blocks is faster, so that the ratio to it is 1.22 to 1.46.
 And the readers' responses are 200 characters, mostly blanks, which compress well. The readers have gained checks since
-these rows were measured: side by side, at 200,000 samples and beside other work, two runs each took 1.2 times as long
-for TRL, verl, SkyRL, prime-rl and Inspect's archive, and 1.6 times for lm-eval: the archive is at its target now, or
-above.
+these rows were measured: side by side with that revision, at 200,000 samples and beside other work (the fastest of
+three runs each), they take 1.0 times as long for Inspect's archive, 1.1 to 1.2 times for the others and 1.6 times for
+lm-eval. Times these ratios every row stays below its target; Inspect's archive comes closest, with 16.8 of 20 seconds.
 
 *At the peak* is an upper bound: the ratio if rlready's side took only as long as its matrix products (without those of
 attention) at the measured GEMM peak. That peak is the speed of one large matrix product in torch, and the shares in the

@@ -32,8 +32,8 @@ class Vectors(Record):
 
     ``wrong_to_right`` and ``right_to_wrong``: shares of samples whose correctness differs from that of the same sample
     under the main setting of the same budget.  ``cut_wrong``: share of samples that are wrong and reached their limit,
-    empty in parts of older versions.  ``length_error``: mean |thinking tokens - asked| / asked, empty where
-    the prompt asks for no length.
+    empty in parts of older versions.  ``length_error``: mean |thinking tokens - asked| / asked, empty where the prompt
+    asks for no length.
     """
 
     accuracy: list[float] = Field(default_factory=list)

@@ -89,11 +89,12 @@ def _notes(config: EvaluateConfig, unconstrained: dict[str, Scores], short: Mapp
 
 
 def _cut_off(measured: Measured, setting: Setting, short: Mapping[str, str]) -> list[str]:
-    """Which share of each model's wrong responses under a setting reached a limit; nothing if none did."""
+    """Which share of each model's wrong responses under a setting reached a limit, if known; nothing if none did."""
     shares = {}
     for m in measured:
         vectors = m.vectors[setting.name]
-        if wrong := len(vectors.accuracy) - sum(vectors.accuracy):
+        wrong = len(vectors.accuracy) - sum(vectors.accuracy)
+        if wrong and vectors.cut_wrong:
             shares[short[m.model]] = sum(vectors.cut_wrong) / wrong
     if not any(shares.values()):
         return []
