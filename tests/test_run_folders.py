@@ -418,7 +418,7 @@ def test_the_record_of_a_newer_version_is_refused_in_one_line(tmp_path: Path) ->
         assert run.continues
     write_json(tmp_path / "a" / "record.json", record | {"schema_version": SCHEMA + 1, "of": "the future"})
     before = content(tmp_path)
-    with pytest.raises(UserError, match="schema_version: a newer version of rlready wrote this; upgrade"):
+    with pytest.raises(UserError, match=r"schema_version: a newer version of rlready wrote this; upgrade \(1 more\);"):
         Run(tmp_path / "a", "sft", Newer()).__enter__()
     assert content(tmp_path) == before
 

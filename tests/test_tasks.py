@@ -207,6 +207,9 @@ def test_the_hub_is_asked_once_and_only_for_hub_ids(tmp_path: Path, monkeypatch:
         assert line in str(caught.value)
     assert asked == ["some/offline", "nobody/nothing", "some/configs"]
     assert not offline.HF_HUB_OFFLINE
+    Path("broken.csv").symlink_to("broken.csv")
+    with pytest.raises(UserError, match=r"^broken\.csv: no such file or folder$"):  # it is not the one that is meant
+        open_task("broken.csv")
 
 
 def test_rows_of_every_kind_of_file_and_shape(tmp_path: Path) -> None:

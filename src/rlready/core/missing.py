@@ -16,7 +16,9 @@ def did_you_mean(path: str) -> str:
     while not os.path.lexists(at.parent):
         at = at.parent
     try:
-        names = sorted(name for name in os.listdir(at.parent) if name.isprintable())
+        names = sorted(
+            name for name in os.listdir(at.parent) if name.isprintable() and os.path.exists(at.parent / name)
+        )
     except OSError:
         return ""
     by_stem = {name.partition(".")[0]: name for name in names} | {name: name for name in names}

@@ -109,6 +109,7 @@ def first_error(error: ValidationError) -> str:
     first, *more = error.errors(include_url=False)
     where = ".".join(map(str, first["loc"])) or "the file"
     found = " ".join(repr(first["input"]).split())
-    shown = "" if first["type"] == "missing" else f", not {found if len(found) <= 60 else found[:57] + '...'}"
+    said = first["type"] in ("missing", "schema") or isinstance(first["input"], bytes)  # without what was found
+    shown = "" if said else f", not {found if len(found) <= 60 else found[:57] + '...'}"
     rest = f" ({len(more)} more)" if more else ""
     return f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}{shown}{rest}"
