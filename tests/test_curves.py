@@ -330,6 +330,13 @@ def test_a_table_that_a_tracker_exports_is_a_curve(
     assert (found.metric, found.values.tolist()) == (name, values)
 
 
+def test_a_tracker_may_list_the_newest_step_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "run.csv"
+    path.write_text("Step,run - eval/reward\n20,0.6\n10,0.4\n5,0.3\n")
+    assert read_curve(path, "", "here").values.tolist() == [0.3, 0.4, 0.6]
+    assert "went on" not in capsys.readouterr().err
+
+
 def test_a_run_that_a_tracker_saw_go_on_replaces_what_had_followed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from rlready.core.errors import UserError
@@ -57,14 +58,18 @@ def _outcomes(table: Table, step: str) -> dict[float, float]:
 
 
 def _tracked(table: Table, step: str, column: str) -> dict[float, float]:
-    found: dict[float, float] = {}
-    last, replaced = -math.inf, 0
+    points = list[tuple[float, float]]()
     for line, row in table.rows:
         at, value = number_of(row.get(step)), number_of(row.get(column))
         if value in (None, "") or str(value).lower() == "nan":
             continue  # another run, or another metric, has a value at this step
         if not is_number(at) or not is_number(value):
             raise UserError(f"{table.place(line)}: {step} and {column} must be numbers")
+        points.append((at, value))
+    found: dict[float, float] = {}
+    last, replaced = -math.inf, 0
+    newest_first = all(one > other for (one, _), (other, _) in pairwise(points))
+    for at, value in reversed(points) if newest_first else points:
         if at <= last:
             before, found = len(found), {each: kept for each, kept in found.items() if each < at}
             replaced += before - len(found)
