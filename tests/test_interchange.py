@@ -211,6 +211,25 @@ def test_evaluations_that_the_trainer_has_logged_are_told_from_training(
     assert len(read(f"trl:{tmp_path}")) == 4  # what is no log says nothing
 
 
+def test_samples_that_evaluations_may_be_mixed_with_are_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rows of training on the problems of an evaluation, and files of an earlier, longer run in the same folder."""
+    for step in range(1, 6):
+        trl(tmp_path, step, [(p, f"{p}{step}{n}", 1.0) for p in "ab" for n in "01"])
+    log = [{"step": step, "eval_reward": 0.5} for step in (2, 4)]
+    said = [
+        "the problems of its evaluations are trained on",
+        "by its log the run ended at step 4, but there are samples",
+    ]
+    for most, warned in ((9, said[:1]), (4, said)):
+        state = {"log_history": log, "global_step": 4, "max_steps": most}
+        (tmp_path / "trainer_state.json").write_text(json.dumps(state))
+        read(f"trl:{tmp_path}")
+        err = capsys.readouterr().err
+        assert [each for each in said if each in err] == warned
+
+
 @pytest.mark.parametrize("place", ["trainer_state.json", "checkpoint-3/trainer_state.json"])
 def test_evaluations_behind_the_last_log_are_evaluations(place: str, tmp_path: Path) -> None:
     """Steps with the problems of the one evaluation that the log has."""
@@ -387,6 +406,11 @@ def test_episodes_of_prime_rl(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"rollouts of train and of eval; choose: \?filter=eval"):
         read(f"prime-rl:{tmp_path}")
     assert len(alone(f"prime-rl:{tmp_path}?filter=eval").draws.problem) == 8
+    inside = tmp_path / "eval" / "run"  # the name of a folder above says nothing
+    shutil.copytree(DATA / "prime-rl", inside)
+    with pytest.raises(UserError, match="no rollouts of eval; there are those of train"):
+        read(f"prime-rl:{inside}?filter=eval")
+    assert len(alone(f"prime-rl:{inside}").draws.problem) == 8
     for run in ("one", "two"):
         shutil.copytree(DATA / "prime-rl", tmp_path / "outputs" / run)
     with pytest.raises(
@@ -396,6 +420,10 @@ def test_episodes_of_prime_rl(tmp_path: Path) -> None:
     assert len(alone(f"prime-rl:{tmp_path / 'outputs' / 'two'}").draws.problem) == 8
     file = tmp_path / "two.jsonl"
     episode = json.loads((DATA / "prime-rl/rollouts/step_1/train/all/traces.jsonl").read_text().splitlines()[0])
+    other = episode | {"task": episode["task"] | {"data": {"prompt": "What else?"}}}
+    lines(file, [episode, other])
+    with pytest.raises(UserError, match=r"two\.jsonl:2: task 'sum-0' asks something else than its first sample"):
+        read(f"prime-rl:{file}")
     lines(file, [episode | {"traces": episode["traces"] * 2}])
     with pytest.raises(UserError, match=r"two\.jsonl:1: an episode of 2 agents"):
         read(f"prime-rl:{file}")
@@ -408,6 +436,8 @@ def test_evaluations_of_skyrl(tmp_path: Path) -> None:
         row | {"input_prompt": "<|im_start|>user\nWhat is 2 + 2?<|im_end|>\n", "output_response": text, "score": score}
         for text, score in (("4<|im_end|>", [0.0, 1.0]), ("5<|im_end|>", 0.0))
     ]
+    dumped = lines(tmp_path / "global_step_5_evals" / "gsm8k.jsonl", rows)
+    assert len(read(f"skyrl:{dumped}?step=5")) == 1
     path = lines(tmp_path / "gsm8k.jsonl", [rows[0], rows[1] | {"stop_reason": "length"}])
     stored = alone(f"skyrl:{path}")
     assert list(counts(stored).values()) == ["10"]
@@ -744,6 +774,34 @@ def evaluated(epochs: Sequence[int], **more: Any) -> str:
         {"id": 1, "epoch": epoch, "output": {"choices": []}, "scores": {"judge": {"value": "C"}}} for epoch in epochs
     ]
     return json.dumps({"version": 2, "status": "success", "eval": {}, "samples": samples} | more)
+
+
+def test_answers_that_differ_between_sources_are_of_other_problems(tmp_path: Path) -> None:
+    """Of one id and one question; an answer and a solution that holds it are alike."""
+    for kind, of in {
+        "inspect": lambda truth: json.loads(evaluated([1]))["samples"][0] | {"input": "What?", "target": truth},
+        "lm-eval": lambda truth: {"doc_id": 1, "doc": {"q": "What?"}, "target": truth, "resps": [["4"]], "em": 1.0},
+    }.items():
+        files = [tmp_path / f"{kind}-{i}.{'json' if kind == 'inspect' else 'jsonl'}" for i in range(3)]
+        for file, truth in zip(files, ("4", "5", "2 + 2 = 4"), strict=True):
+            log = json.loads(evaluated([1])) | {"samples": [of(truth)]}
+            file.write_text(json.dumps(log if kind == "inspect" else of(truth) | {"metrics": ["em"]}))
+        sources = [f"{kind}:{file}" for file in files]
+        ranked(tmp_path / kind, sources[0], sources[2])
+        with pytest.raises(UserError, match=r"1 of 1 ids are of other problems .*, with the ground truth '4'"):
+            ranked(tmp_path / "run", *sources[:2])
+
+
+def test_what_was_found_in_completions_is_no_ground_truth(tmp_path: Path) -> None:
+    """Yes and no are found often; problems of one prompt have whole groups of each of their truths."""
+    rows = [(f"Is {p} odd?", f"{p} {n}", float(n < p)) for p in (2, 4) for n in range(4)]
+    found = ["yes" if right else "no" for *_, right in rows]
+    assert len(alone(f"trl:{trl(tmp_path / 'found', 1, rows, answer=found)}").problem_ids) == 2
+    truths = ["a"] * 4 + ["b"] * 4
+    rows = [("What?", f"{n}", 1.0) for n in range(8)]
+    both = [*rows, *[("And?", f"{n}", 0.0) for n in range(4)]]
+    stored = alone(f"trl:{trl(tmp_path / 'truths', 1, both, answer=[*truths, *'cccc'])}")
+    assert len(stored.problem_ids) == 3
 
 
 def trainer(folder: Path, *rewards: dict[str, list[float]]) -> Path:

@@ -48,7 +48,7 @@ ATTACHED = "attachment://"
 HEADER = "header.json"  # of an archive
 ROWS, TOGETHER = 256, 1 << 25  # samples, or characters of them, at a time
 LARGEST = 1 << 28  # bytes of one sample
-NEEDED = {"id", "epoch", "output", "scores"}
+NEEDED = {"id", "epoch", "target", "output", "scores"}
 SMALL = 1 << 14  # characters of a sample that is read faster as a whole
 ZSTD = 93  # the number of the compression in an archive
 UNREADABLE = (zipfile.BadZipFile, NotImplementedError, RecursionError, ValueError, OSError, zlib.error, StructError)
@@ -80,13 +80,11 @@ def read(request: Request) -> Iterator[Batch]:
             score = choose_score(request, others)
         for row in some:
             if row.prompt is not None and first.setdefault(row.problem_id, row.prompt) != row.prompt:
-                raise UserError(
-                    f"{file}: the samples of id {str(row.problem_id)[:80]!r} were asked different things; give the "
-                    "samples of each problem an id of their own"
-                )
+                raise UserError(f"{file}: the samples of id {str(row.problem_id)[:80]!r} were asked different things")
         columns: dict[str, list[Any]] = {
             "problem_id": [row.problem_id for row in some],
             "prompt": [row.prompt for row in some],
+            "truth": [row.truth for row in some],
             "text": [row.text for row in some],
             "score": [row.scores.get(score) for row in some],
             "finish_reason": [row.finish_reason for row in some],
@@ -103,6 +101,7 @@ class _Row(NamedTuple):
 
     problem_id: Any
     prompt: str | None
+    truth: Any
     text: str | None
     scores: dict[str, Any]
     finish_reason: Any
@@ -115,7 +114,8 @@ def _row(sample: dict[str, Any]) -> _Row:
     prompt, text = _attached(asked(sample.get("input")), sample), _text(choice, output, sample)
     unusable = FAILED if sample.get("error") else "are invalidated" if sample.get("invalidation") else None
     reason = _reason(choice.get("stop_reason"))
-    return _Row(_whole(sample.get("id")), _whole(prompt), _whole(text), _scores(sample), reason, unusable)
+    about = _whole(sample.get("id")), _whole(prompt), str(sample.get("target") or "")
+    return _Row(*about, _whole(text), _scores(sample), reason, unusable)
 
 
 def _together(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
@@ -184,10 +184,8 @@ def _settings(header: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
 
 
 def _entry(content: IO[bytes], entry: zipfile.ZipInfo) -> str:
-    """The text of a member of an archive; UserError if it is too large to be read.
-
-    Python's library takes three times as long for a small one, and reads the compression of inspect_ai from 3.14 on.
-    """
+    """The text of a member of an archive; UserError if it is too large.  Python's library takes three times as long for
+    a small one, and reads the compression of inspect_ai from 3.14 on."""
     if max(entry.file_size, entry.compress_size) > LARGEST:
         raise UserError(f"{content.name}: {entry.filename} needs more than {LARGEST >> 20} MiB")
     content.seek(entry.header_offset)
@@ -283,9 +281,8 @@ def _attached(text: str | None, sample: dict[str, Any]) -> str | None:
 
 def _whole(value: Any) -> Any:
     """A text in which a question mark stands for half of a surrogate pair, as where a model's output was cut."""
-    if not isinstance(value, str) or value.isascii():
-        return value
-    return value.encode("utf-8", "replace").decode()
+    whole = not isinstance(value, str) or value.isascii()
+    return value if whole else value.encode("utf-8", "replace").decode()
 
 
 def _reason(stop: Any) -> Any:

@@ -33,7 +33,7 @@ from rlready.tasks.table import Origin
 NOT_METRICS = ("doc_id",)
 NO_VERDICTS = ("perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte")  # metrics of likelihood alone
 LIKELIHOOD = 2  # a log-likelihood, and whether it is that of the greedy continuation
-COLUMNS = ("problem_id", "prompt", "document", "settings", "text", "score")
+COLUMNS = ("problem_id", "prompt", "truth", "document", "settings", "text", "score")
 
 
 def files_of(path: Path) -> list[Path]:
@@ -78,7 +78,8 @@ def read(request: Request) -> Iterator[Batch]:
             if (stated := _settings_of(row)) != before:  # mostly those of the row before
                 before, settings = stated, drawn_with(stated)
             for response in several:
-                found.append((row["doc_id"], prompt, row.get("doc_hash"), settings, response, row.get(score)))
+                about = row["doc_id"], prompt, str(row.get("target") or ""), row.get("doc_hash")
+                found.append((*about, settings, response, row.get(score)))
                 numbers.append(line)
         columns = {name: [row[at] for row in found] for at, name in enumerate(COLUMNS)}
         yield Batch(Origin(str(file), "line"), np.array(numbers, dtype=np.int64), columns, score_first(score, others))

@@ -44,14 +44,15 @@ def read(request: Request) -> Iterator[Batch]:
     if len(runs) > 1:
         raise UserError(f"{request.text}: holds {len(runs)} runs; name each: {request.each(runs)}")
     purpose = request.options.filter
-    there = [each for each in PURPOSES if any(each in file.parts for file in files)]
+    there = [each for each in PURPOSES if any(each in _below(file) for file in files)]
     if purpose and purpose not in there:
         raise UserError(f"{request.text}: no rollouts of {purpose}; there are those of {', '.join(there) or 'no kind'}")
     if len(there) > 1 and not purpose:
         raise UserError(f"{request.text}: has rollouts of train and of eval; choose: ?filter=eval, or ?filter=train")
     score, others = "", list[str]()
+    first = dict[tuple[str, str | None], str]()  # what the first sample of each problem was asked
     for file in files:
-        if (purpose and purpose not in file.parts) or not request.options.wants(_step(file)):
+        if (purpose and purpose not in _below(file)) or not request.options.wants(_step(file)):
             continue
         for lines, rows in read_objects(file):
             place = partial("{}:{}".format, file)
@@ -59,10 +60,16 @@ def read(request: Request) -> Iterator[Batch]:
             if not others and (others := list({name: 0 for trace in traces for name in trace.get("rewards") or ()})):
                 score = choose_score(request, others)
             sampled = [_sampled(trace) for trace in traces]
+            problems = [_problem(row, line, place) for line, row in zip(lines, rows, strict=True)]
+            environments, prompts = [_environment(row) for row in rows], [_prompt(row) for row in rows]
+            for line, name, environment, prompt in zip(lines, problems, environments, prompts, strict=True):
+                if prompt is not None and first.setdefault((name, environment), prompt) != prompt:
+                    raise UserError(f"{place(line)}: task {name[:80]!r} asks something else than its first sample")
             columns: dict[str, Column] = {
-                "problem_id": [_problem(row, line, place) for line, row in zip(lines, rows, strict=True)],
-                "variant": [_environment(row) for row in rows],
-                "prompt": [_prompt(row) for row in rows],
+                "problem_id": problems,
+                "variant": environments,
+                "prompt": prompts,
+                "truth": [_truth(row) for row in rows],
                 "step": [_step(file)] * len(rows),
                 "text": [said([nodes[-1].get("message")]) if nodes else None for nodes in sampled],
                 "score": [_score(trace, score) for trace in traces],
@@ -77,6 +84,12 @@ def read(request: Request) -> Iterator[Batch]:
 def _run_of(file: Path) -> Path:
     """The folder of the run that wrote a file: that with rollouts, or the file's own, of an evaluation by verifiers."""
     return next((folder.parent for folder in file.parents if folder.name == "rollouts"), file.parent)
+
+
+def _below(file: Path) -> tuple[str, ...]:
+    """The folders between that with rollouts and a file; of a file elsewhere, the two above it."""
+    parts = file.parts[:-1]
+    return parts[len(parts) - parts[::-1].index("rollouts") :] if "rollouts" in parts else parts[-2:]
 
 
 def _step(file: Path) -> int:
@@ -101,6 +114,11 @@ def _environment(episode: dict[str, Any]) -> str | None:
 def _prompt(episode: dict[str, Any]) -> str | None:
     data = episode["task"].get("data")
     return asked(data.get("prompt")) if isinstance(data, dict) else None
+
+
+def _truth(episode: dict[str, Any]) -> Any:
+    data = episode["task"].get("data")
+    return data.get("answer") if isinstance(data, dict) else None
 
 
 def _trace(episode: dict[str, Any], line: int, place: Callable[[int], str]) -> dict[str, Any]:

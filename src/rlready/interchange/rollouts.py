@@ -41,10 +41,14 @@ SHOWN = 8  # sources in a command
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The ``steps`` at which a tool has evaluated, by a log that goes ``until`` a step; 0 if there is no log."""
+    """The ``steps`` at which a tool has evaluated, by a log that goes ``until`` a step; 0 if there is no log.
+
+    ``ended``: the run has ended there.
+    """
 
     steps: frozenset[int] = frozenset()
     until: int = 0
+    ended: bool = False
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def files_of(path: Path) -> list[Path]:
 def read(request: Request) -> Iterator[Batch]:
     file = only_file(request, files_of(request.path), "several data sets")
     score = choose_score(request, ["score"])
-    step = step_of(file.parent) or 0
+    step = step_of(Path(file.parent.name.removesuffix("_evals"))) or 0
     data_sources = set[str]()
     for lines, rows in read_objects(file):
         for line, row in zip(lines, rows, strict=True):

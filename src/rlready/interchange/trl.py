@@ -12,6 +12,7 @@ different responses are kept, as evaluations of different policies that are sure
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,10 +57,11 @@ def evaluated_steps(completions: Path) -> Evaluated:
         try:
             state = json.loads(file.read_text(encoding="utf-8"))
             log, until = state["log_history"], int(state["global_step"])
+            ended = until == state.get("max_steps")
             steps = frozenset(int(line["step"]) for line in log if any(name.startswith("eval_") for name in line))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue  # the samples say what they can without it
-        found = max(found, Evaluated(steps, until), key=lambda each: each.until)
+        found = max(found, Evaluated(steps, until, ended), key=lambda each: each.until)
     return found
 
 
@@ -109,7 +111,8 @@ def read(request: Request) -> Iterator[Batch]:
 def _truth(table: ParquetTable) -> str:
     """The column with the ground truth of each problem, "" if there is none.
 
-    A column in which some prompt has a value once only, as one of what was found in each completion, is none.
+    A column of what was found in each completion is none: some prompt has a value once only, or some have several
+    values, but not each of them in whole groups, as problems of one prompt have.
     """
     name = next((name for name in TRUTHS if name in table.schema.names), "")
     if not name:
@@ -119,7 +122,12 @@ def _truth(table: ParquetTable) -> str:
         for batch, _ in table.batches(["prompt", name])
         for prompt, truth in zip(batch.column("prompt").to_pylist(), batch.column(name).to_pylist(), strict=True)
     )
-    return name if min(pairs.values(), default=0) > 1 else ""
+    if min(pairs.values(), default=0) < 2:
+        return ""
+    values = Counter(prompt for prompt, _ in pairs)
+    group = math.gcd(*(times for (prompt, _), times in pairs.items() if values[prompt] == 1))
+    several = [times for (prompt, _), times in pairs.items() if values[prompt] > 1]
+    return name if not several or (group and not any(times % group for times in several)) else ""
 
 
 def _differ(rows: list[pa.RecordBatch]) -> bool:

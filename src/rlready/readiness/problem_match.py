@@ -196,9 +196,13 @@ def _alike(one: Asked, other: Asked) -> bool:
     """Whether two sources may have asked the same: a template, or examples, may stand around the question."""
     if one is other or (one.document and one.document == other.document):
         return True
-    short, long = sorted((_bare(one.text), _bare(other.text)), key=len)
-    inside = any(_apart(long, at, len(short)) for at in _places(short, long)) if short else True
-    return inside and (not (one.truth and other.truth) or one.truth == other.truth)
+    return _inside(one.text, other.text) and _inside(one.truth, other.truth)
+
+
+def _inside(one: str, other: str) -> bool:
+    """Whether the shorter of two texts stands in the longer one, as an answer does in its solution."""
+    short, long = sorted((_bare(one), _bare(other)), key=len)
+    return any(_apart(long, at, len(short)) for at in _places(short, long)) if short else True
 
 
 def _shown(asked: Asked) -> str:

@@ -69,7 +69,12 @@ def divided(where: str, problem_N: Ints, step_N: Ints, *, one: bool, evaluated: 
     if one or len(steps) == 1:
         policies = [Policy(np.arange(len(step_N)), int(steps[0]), int(steps[-1]))]
         return [_whole_groups(where, policy, problem_N) for policy in policies]
-    policies, shared = _evaluations(problem_N, step_N, evaluated)
+    if evaluated.ended and steps[-1] > evaluated.until:
+        note(
+            f"{where}: warning: by its log the run ended at step {evaluated.until}, but there are samples of step "
+            f"{steps[-1]}: if they are of an earlier run in the same folder, remove them"
+        )
+    policies, shared, trained_on = _evaluations(problem_N, step_N, evaluated)
     if not (known := len(policies) > 1 and len(shared) > 0):
         same = _same_steps(problem_N, step_N)
         policies, shared = same[0], _shared(same[0], problem_N)
@@ -88,23 +93,28 @@ def divided(where: str, problem_N: Ints, step_N: Ints, *, one: bool, evaluated: 
     policies = [replace(policy, rows=policy.rows[kept[policy.rows]]) for policy in policies]
     policies = [_whole_groups(where, policy, problem_N) for policy in policies]
     _say(where, policies, steps, len(_shared(policies, problem_N)), evaluated=known)
+    if known and trained_on:
+        note(
+            f"{where}: warning: the problems of its evaluations are trained on, too, so that samples of training steps "
+            "may be counted among those of evaluations"
+        )
     _say_unequal(where, policies, problem_N)
     return policies
 
 
-def _evaluations(problem_N: Ints, step_N: Ints, known: Evaluated) -> tuple[list[Policy], Ints]:
-    """The steps that are known to have evaluations, with those behind the log that have all of their problems, and the
-    problems."""
+def _evaluations(problem_N: Ints, step_N: Ints, known: Evaluated) -> tuple[list[Policy], Ints, bool]:
+    """The steps that are known to have evaluations, with those behind the log that have all of their problems; the
+    problems; and whether all of these are trained on."""
     policies = [Policy(rows, step, step) for step, rows in by_step(step_N)]
     logged = [policy for policy in policies if policy.last in known.steps]
     if not logged:
-        return [], np.empty(0, dtype=np.int64)
+        return [], np.empty(0, dtype=np.int64), False
     shared = reduce(np.intersect1d, [problem_N[policy.rows] for policy in logged])
     trained = problem_N[(step_N <= known.until) & ~np.isin(step_N, list(known.steps))]
     own = np.setdiff1d(shared, trained)
     shared = np.unique(own if len(own) else shared)  # without rows of training, if those evaluated are not trained on
     later = [p for p in policies if p.last > known.until and np.isin(shared, problem_N[p.rows]).all()]
-    return [*logged, *later], shared
+    return [*logged, *later], shared, not len(own)
 
 
 def _say_unequal(where: str, policies: Sequence[Policy], problem_N: Ints) -> None:

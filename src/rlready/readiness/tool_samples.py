@@ -153,13 +153,13 @@ class _Collector:
         if len(self.asked) >= MOST_ASKED and not self.problems_named:
             return
         codes, rows = np.unique(problem, return_index=True)
-        columns = (batch.values(name, rows) for name in ("prompt", "problem_id", "variant", "document"))
-        for code, row, text, name, variant, document in zip(codes.tolist(), rows, *columns, strict=True):
+        columns = (batch.values(name, rows) for name in ("prompt", "truth", "problem_id", "variant", "document"))
+        for code, row, text, truth, name, variant, document in zip(codes.tolist(), rows, *columns, strict=True):
             if code in self.asked:
                 continue
             place = batch.origin.place(int(batch.lines[row]))
             if isinstance(text, str):
-                self.asked[code] = Asked(text, place, document=str(document or ""))
+                self.asked[code] = Asked(text, place, truth=str(truth or ""), document=str(document or ""))
             elif variant is not None:  # the prompt is the id
                 self.asked[code] = Asked(asked_in(id_of(name, "the problem") or ""), place, truth=str(variant))
 
