@@ -125,9 +125,9 @@ def _truth(table: ParquetTable) -> str:
     if min(pairs.values(), default=0) < 2:
         return ""
     values = Counter(prompt for prompt, _ in pairs)
-    group = math.gcd(*(times for (prompt, _), times in pairs.items() if values[prompt] == 1))
-    several = [times for (prompt, _), times in pairs.items() if values[prompt] > 1]
-    return name if not several or (group and not any(times % group for times in several)) else ""
+    once, several = ([n for (prompt, _), n in pairs.items() if (values[prompt] > 1) == more] for more in (False, True))
+    group = math.gcd(*(once or several))
+    return name if not several or (group > 1 and not any(times % group for times in several)) else ""
 
 
 def _differ(rows: list[pa.RecordBatch]) -> bool:
