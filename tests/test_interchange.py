@@ -422,7 +422,9 @@ def test_episodes_of_prime_rl(tmp_path: Path) -> None:
     episode = json.loads((DATA / "prime-rl/rollouts/step_1/train/all/traces.jsonl").read_text().splitlines()[0])
     other = episode | {"task": episode["task"] | {"data": {"prompt": "What else?"}}}
     lines(file, [episode, other])
-    with pytest.raises(UserError, match=r"two\.jsonl:2: task 'sum-0' asks something else than its first sample"):
+    with pytest.raises(
+        UserError, match=r"two\.jsonl:2: problem 'sum-0' asks something else than its first sample \(.*:1\)"
+    ):
         read(f"prime-rl:{file}")
     lines(file, [episode | {"traces": episode["traces"] * 2}])
     with pytest.raises(UserError, match=r"two\.jsonl:1: an episode of 2 agents"):
@@ -526,7 +528,9 @@ def test_what_else_a_log_of_inspect_may_hold(tmp_path: Path) -> None:
         for sample in samples[:2]:
             asked = sample | {"input": f"What is {sample['epoch']}?"}
             archive.writestr(f"samples/1_epoch_{sample['epoch']}.json", json.dumps(asked))
-    with pytest.raises(UserError, match="the samples of id '1' were asked different things"):
+    with pytest.raises(
+        UserError, match=r"log\.eval row 2: problem '1' asks something else than its first sample \(.*row 1\)"
+    ):
         read(f"inspect:{path}?score=judge/a")
     failed = {
         "version": 2,

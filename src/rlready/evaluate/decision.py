@@ -65,7 +65,6 @@ def next_action(
     """Which model to use at which budget, and what it would cost to know more; "" without a choice."""
     model = pair.best if pair else next(iter(budgets[-1].scores))
     change, enough = _enough(budgets, model)
-    cut = next(row.scores[model].truncated for row in budgets if row.budget == enough)
     free = unconstrained.get(model)
     everywhere = [row.scores[model] for row in budgets] + ([free] if free else [])
     if not any(scores.accuracy.value for scores in everywhere):
@@ -77,6 +76,7 @@ def next_action(
     if enough != largest:
         how = "more accurate than" if change and _moved(change) > 0 else "about as accurate as"
         what = "responses" if setting.limit else "thoughts"
+        cut = next(row.scores[model].truncated for row in budgets if row.budget == enough)
         said += f", where it is {how} with {largest:,} ({brief_percent(cut)} % of its {what} are cut off)"
     if enough is not None and free and free.change:
         if _moved(free.change) > 0:

@@ -74,13 +74,9 @@ def is_log(file: Path) -> bool:
 def read(request: Request) -> Iterator[Batch]:
     file = only_file(request, files_of(request.path), "several logs")
     score, others, header, done = "", list[str](), dict[str, Any](), 0
-    first = dict[Any, str]()  # what the first sample of each problem was asked
     for some in _together(map(_row, _samples(file, header))):
         if not others and (others := list({name: 0 for row in some for name in row.scores})):
             score = choose_score(request, others)
-        for row in some:
-            if row.prompt is not None and first.setdefault(row.problem_id, row.prompt) != row.prompt:
-                raise UserError(f"{file}: the samples of id {str(row.problem_id)[:80]!r} were asked different things")
         columns: dict[str, list[Any]] = {
             "problem_id": [row.problem_id for row in some],
             "prompt": [row.prompt for row in some],

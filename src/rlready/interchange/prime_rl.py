@@ -50,7 +50,6 @@ def read(request: Request) -> Iterator[Batch]:
     if len(there) > 1 and not purpose:
         raise UserError(f"{request.text}: has rollouts of train and of eval; choose: ?filter=eval, or ?filter=train")
     score, others = "", list[str]()
-    first = dict[tuple[str, str | None], str]()  # what the first sample of each problem was asked
     for file in files:
         if (purpose and purpose not in _below(file)) or not request.options.wants(_step(file)):
             continue
@@ -60,15 +59,10 @@ def read(request: Request) -> Iterator[Batch]:
             if not others and (others := list({name: 0 for trace in traces for name in trace.get("rewards") or ()})):
                 score = choose_score(request, others)
             sampled = [_sampled(trace) for trace in traces]
-            problems = [_problem(row, line, place) for line, row in zip(lines, rows, strict=True)]
-            environments, prompts = [_environment(row) for row in rows], [_prompt(row) for row in rows]
-            for line, name, environment, prompt in zip(lines, problems, environments, prompts, strict=True):
-                if prompt is not None and first.setdefault((name, environment), prompt) != prompt:
-                    raise UserError(f"{place(line)}: task {name[:80]!r} asks something else than its first sample")
             columns: dict[str, Column] = {
-                "problem_id": problems,
-                "variant": environments,
-                "prompt": prompts,
+                "problem_id": [_problem(row, line, place) for line, row in zip(lines, rows, strict=True)],
+                "variant": [_environment(row) for row in rows],
+                "prompt": [_prompt(row) for row in rows],
                 "truth": [_truth(row) for row in rows],
                 "step": [_step(file)] * len(rows),
                 "text": [said([nodes[-1].get("message")]) if nodes else None for nodes in sampled],

@@ -149,15 +149,26 @@ class _Collector:
         return [f"{names[name]} [{variants[v]}]" if often[name] > 1 else names[name] for name, v in pairs]
 
     def _note_asked(self, batch: Batch, problem: Ints) -> None:
-        """Keep what the first sample of each problem asks, to compare it with named problems or other sources."""
+        """Keep what the first sample of each problem asks, to compare it with named problems or other sources.
+
+        UserError for another sample of it that asks something else.
+        """
         if len(self.asked) >= MOST_ASKED and not self.problems_named:
             return
-        codes, rows = np.unique(problem, return_index=True)
+        prompt = batch.distinct("prompt")[0]
+        _, rows = np.unique(problem << HALF | prompt, return_index=True)
+        rows.sort()
+        codes = problem[rows]
         columns = (batch.values(name, rows) for name in ("prompt", "truth", "problem_id", "variant", "document"))
         for code, row, text, truth, name, variant, document in zip(codes.tolist(), rows, *columns, strict=True):
-            if code in self.asked:
-                continue
             place = batch.origin.place(int(batch.lines[row]))
+            if code in self.asked:
+                if isinstance(text, str) and text != self.asked[code].text:
+                    raise UserError(
+                        f"{place}: problem {str(name)[:80]!r} asks something else than its first sample "
+                        f"({self.asked[code].place}); give each problem an id of its own"
+                    )
+                continue
             if isinstance(text, str):
                 self.asked[code] = Asked(text, place, truth=str(truth or ""), document=str(document or ""))
             elif variant is not None:  # the prompt is the id
