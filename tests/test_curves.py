@@ -90,6 +90,16 @@ def test_last_and_best_of_a_log_and_of_a_table(tmp_path: Path) -> None:
     assert run.name in outcomes(tmp_path, {"curve": "grpo/trainer_state.json"})[0][1]
 
 
+def test_a_metric_that_was_logged_again_at_a_step_counts_by_its_last_value(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An evaluation after training has other samples than the one at its last step."""
+    history = [{"step": step, "eval_reward": value} for step, value in ((10, 0.2), (20, 0.3), (20, 0.3), (20, 0.5))]
+    (tmp_path / "trainer_state.json").write_text(json.dumps({"log_history": history}))
+    assert outcomes(tmp_path, {"curve": "trainer_state.json"})[0][0] == 0.5
+    assert "eval_reward was logged again at 1 of its 2 steps with another value" in capsys.readouterr().err
+
+
 def test_the_log_that_goes_furthest_is_read_and_two_runs_in_one_folder_are_refused(tmp_path: Path) -> None:
     """A run that goes on from a checkpoint leaves the log of its first part in the output folder itself."""
 

@@ -794,6 +794,12 @@ def test_answers_that_differ_between_sources_are_of_other_problems(tmp_path: Pat
         ranked(tmp_path / kind, sources[0], sources[2])
         with pytest.raises(UserError, match=r"1 of 1 ids are of other problems .*, with the ground truth '4'"):
             ranked(tmp_path / "run", *sources[:2])
+    for gold, places in enumerate((0, [1])):
+        doc = {"id": "0", "query": "What?", "choices": ["4", "5"], "gold_index": places}
+        row = {"doc": doc, "model_response": {"text": ["4"]}, "metric": {"em": 1.0}}
+        pq.write_table(pa.Table.from_pylist([row]), tmp_path / f"details_{gold}.parquet")
+    with pytest.raises(UserError, match=r"'What\?', with the ground truth '5' .*the ground truth '4'"):
+        ranked(tmp_path / "run", *(f"lighteval:{tmp_path / f'details_{gold}.parquet'}" for gold in range(2)))
 
 
 def test_what_was_found_in_completions_is_no_ground_truth(tmp_path: Path) -> None:
@@ -806,6 +812,17 @@ def test_what_was_found_in_completions_is_no_ground_truth(tmp_path: Path) -> Non
     both = [*rows, *[("And?", f"{n}", 0.0) for n in range(4)]]
     stored = alone(f"trl:{trl(tmp_path / 'truths', 1, both, answer=[*truths, *'cccc'])}")
     assert len(stored.problem_ids) == 3
+
+
+def test_whether_a_column_holds_truths_is_decided_by_all_files(tmp_path: Path) -> None:
+    """The first file alone cannot tell: all of its completions agree, or it has one completion of each prompt."""
+    sure, unsure = ([("What?", f"{step} {n}", float(n < most)) for n in range(4)] for step, most in ((1, 4), (2, 1)))
+    trl(tmp_path / "found", 1, sure, answer=["yes"] * 4)
+    trl(tmp_path / "found", 2, unsure, answer=["yes", "no", "no", "no"])
+    assert alone(f"trl:{tmp_path / 'found'}?step=1-2").problem_ids == ["What?"]
+    trl(tmp_path / "truths", 1, sure[:1], answer=["a"])
+    trl(tmp_path / "truths", 2, [*sure, *unsure], answer=[*"aaaabbbb"])
+    assert alone(f"trl:{tmp_path / 'truths'}?step=1-2").problem_ids == ["What? [a]", "What? [b]"]
 
 
 def trainer(folder: Path, *rewards: dict[str, list[float]]) -> Path:
@@ -846,6 +863,8 @@ def trainer(folder: Path, *rewards: dict[str, list[float]]) -> Path:
             "filter= does not apply to samples of verl",
         ),
         ("verl", "1.jsonl", json.dumps(verl_rows(1, {"p": "1"})[0] | {"step": 1e400}), "step must be a whole"),
+        ("verl", "1.jsonl", json.dumps(verl_rows(1, {"p": "1"})[0] | {"score": 1e400}), "a finite number, not inf"),
+        ("verl", "1.jsonl?step=5-3", json.dumps(verl_rows(1, {"p": "1"})[0]), "not a range that ascends, as 3-5"),
     ],
 )
 def test_what_is_given_twice_or_must_be_guessed_is_refused(

@@ -101,6 +101,36 @@ def test_outcomes_that_are_said_to_be_different_things_are_warned_of() -> None:
     assert said(("", f"{UNSAID}one.csv"), ("", f"{UNSAID}other.csv"), ("", "accuracy")) == ""
 
 
+def test_predictors_of_several_values_or_units_are_said(tmp_path: Path) -> None:
+    """A checkpoint has one value of a predictor that is known before RL; a constant one orders nothing."""
+    found = disagreeing(tmp_path)
+    ready = write_readiness(tmp_path / "ready", found)
+    rows = after_rl(found)
+    names = list(dict.fromkeys(row["checkpoint"] for row in rows))
+    for row in rows:
+        at = names.index(row["checkpoint"])
+        row |= {"predictor:mine": 0.1 + 0.01 * at, "predictor:same": 1.5}
+
+    def warned(name: str) -> PredictResult:
+        return predict(PredictConfig(runs=(str(ready), table(tmp_path / f"{name}.jsonl", rows))), tmp_path / name)
+
+    clean = warned("clean")
+    assert not any("predictor:" in note for note in clean.notes)
+    assert any("same is the same for all runs" in note for note in clean.notes)
+    scored = [s.predictor for s in clean.families[0].scores]
+    assert "mine" in scored
+    assert "same" not in scored
+    first = next(row for row in rows if row["checkpoint"] == names[0])
+    first["predictor:mine"] = 0.5
+    said = "Warning: predictor:mine has several values for 1 of"
+    assert any(note.startswith(said) and "has 0.5 in" in note and "0.1 in" in note for note in warned("twice").notes)
+    first["predictor:mine"] = 0.1
+    for row in rows:
+        if row["checkpoint"] == names[1]:
+            row["predictor:mine"] = 11
+    assert any("values between 0 and 1 and 1 above 1, up to 11: if some are" in note for note in warned("units").notes)
+
+
 def test_reach_beats_accuracy_where_they_disagree(tmp_path: Path) -> None:
     """pass@64 ranks and fits the outcomes, pass@1 ranks them upside down, and both are said in words."""
     found = disagreeing(tmp_path)
@@ -776,6 +806,7 @@ BAD: list[tuple[list[dict[str, Any]], str]] = [
     ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": 0.5, "cost": -1}], "cost must be seconds"),
     ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": 0.5, "seed": 1}] * 2, "given twice"),
     ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": "1_0"}], "must be a finite number.* not '1_0'"),
+    ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": "0,5"}], r"not '0,5' [(]write 0\.5[)]"),
     ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": "\u0663"}], "must be a finite number"),
     ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": 0.5, "cost": "1_0"}], "cost must be seconds, not '1_0'"),
     ([{"checkpoint": "sft-00/checkpoints/step-9", "outcome": 1e-300}], "0 or 1e-12 to 1e[+]12 in size, not 1e-300"),

@@ -110,7 +110,9 @@ def test_a_prompt_of_several_problems_is_matched_with_none(tmp_path: Path) -> No
     assert ranked(tmp_path / "run", source, problems=named).problems == ["y"]
 
 
-def test_a_problem_that_is_named_twice_with_one_answer_is_matched_with_the_first(tmp_path: Path) -> None:
+def test_a_problem_that_is_named_twice_with_one_answer_is_matched_with_the_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """With two answers it is not known which one was asked."""
     lines(tmp_path / "0.jsonl", rows_of_verl(["1"], ["0111"]))
     source = f"verl:{tmp_path / '0.jsonl'}?score=score"
@@ -120,6 +122,14 @@ def test_a_problem_that_is_named_twice_with_one_answer_is_matched_with_the_first
     other = str(lines(tmp_path / "other.jsonl", [twice[0], twice[1] | {"answer": "2"}]))
     with pytest.raises(UserError, match="no problem has the id or the prompt"):
         ranked(tmp_path / "none", source, problems=other)
+    assert "1 of 1 problems ask what several of the named ones ask, which have different" in capsys.readouterr().err
+
+
+def test_two_files_of_one_step_of_verl_are_refused(tmp_path: Path) -> None:
+    for name in ("1", "01"):
+        lines(tmp_path / f"{name}.jsonl", rows_of_verl(["1"], ["01"]))
+    with pytest.raises(UserError, match=r"01?.jsonl and 0?1.jsonl are both of step 1: remove one"):
+        alone(f"verl:{tmp_path}")
 
 
 def test_two_environments_of_prime_rl_have_no_problem_in_common(tmp_path: Path) -> None:

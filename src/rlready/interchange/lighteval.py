@@ -1,8 +1,8 @@
 """lighteval's details, ``details/MODEL/DATE/details_TASK_DATE.parquet``.
 
-A row is a document: ``doc`` (with ``id`` and ``query``), ``model_response`` (``text``, a list of responses, and
-``output_tokens``) and ``metric``, a number for each metric.  As a metric is one number for all responses of a document,
-several responses need ``problems=``.
+A row is a document: ``doc`` (with ``id``, ``query``, ``choices`` and ``gold_index``, the place of the right one among
+these), ``model_response`` (``text``, a list of responses, and ``output_tokens``) and ``metric``, a number for each
+metric.  As a metric is one number for all responses of a document, several responses need ``problems=``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from rlready.tasks.columns import Batch, read_batches
 from rlready.tasks.parquet import ParquetTable
 
 ROWS = 4096  # at a time
+CHOICES, GOLD = "doc.choices", "doc.gold_index"
 ID, QUERY, TEXT, TOKENS, METRIC = "doc.id", "doc.query", "model_response.text", "model_response.output_tokens", "metric"
 
 
@@ -36,11 +37,13 @@ def read(request: Request) -> Iterator[Batch]:
     if not {"doc", "model_response", METRIC} <= {*table.schema.names}:
         raise UserError(f"{file}: no columns doc, model_response and metric, which lighteval writes")
     score, seen = choose_score(request, metrics), set[Any]()
-    wanted = [ID, QUERY, TEXT, TOKENS, f"{METRIC}.{score}"]
+    wanted = [ID, QUERY, TEXT, TOKENS, f"{METRIC}.{score}", CHOICES, GOLD]
     for batch in (part for whole in read_batches(str(file), wanted) for part in _parts(whole)):
         every = np.arange(len(batch))
-        ids, queries, texts, tokens, scores = (batch.values(name, every) for name in wanted)
-        columns: dict[str, list[Any]] = {"problem_id": [], "prompt": [], "text": [], "tokens": [], "score": []}
+        ids, queries, texts, tokens, scores, choices, gold = (batch.values(name, every) for name in wanted)
+        columns: dict[str, list[Any]] = {
+            name: [] for name in ("problem_id", "prompt", "truth", "text", "tokens", "score")
+        }
         numbers = []
         for at, line in enumerate(batch.lines.tolist()):
             document = queries[at] if ids[at] in (None, "") else ids[at]
@@ -57,6 +60,7 @@ def read(request: Request) -> Iterator[Batch]:
             for number, response in enumerate(responses):
                 columns["problem_id"].append(document)
                 columns["prompt"].append(queries[at])
+                columns["truth"].append(_truth(choices[at], gold[at]))
                 columns["text"].append(response if isinstance(response, str) else None)
                 columns["tokens"].append(drawn[number] if drawn else None)
                 columns["score"].append(scores[at])
@@ -65,6 +69,14 @@ def read(request: Request) -> Iterator[Batch]:
             del columns["tokens"]
         others = [name for name in metrics if name != score]
         yield Batch(batch.origin, np.array(numbers, dtype=np.int64), columns, score_first(score, others))
+
+
+def _truth(choices: object, gold: object) -> str | None:
+    """The right answer or answers of a document, None where they are not known."""
+    places: list[Any] = gold if isinstance(gold, list) else [gold]
+    if not isinstance(choices, list) or not all(isinstance(at, int) and 0 <= at < len(choices) for at in places):
+        return None
+    return " or ".join(str(choices[at]) for at in places) or None
 
 
 def _parts(batch: Batch) -> Iterator[Batch]:

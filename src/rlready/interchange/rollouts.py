@@ -161,11 +161,13 @@ def verdicts(batch: Batch, options: ToolOptions) -> NDArray[np.int8]:
             return UNSCORED
         if not isinstance(value, bool | int | float):
             raise Refused(f"{name} must be a number, not {str(value)[:40]!r}")
+        if math.isinf(value):
+            raise Refused(f"{name} must be a finite number, not {value}")
         if options.threshold is not None:
             return int(value >= options.threshold)
         if value in (0, 1):
             return int(value)
-        known = [each for each in batch.distinct("score")[1] if isinstance(each, int | float)]
+        known = [each for each in batch.distinct("score")[1] if isinstance(each, int | float) and not math.isinf(each)]
         low, high = np.nanmin(known), np.nanmax(known)
         also = f" or choose another score ({', '.join(others[:8])}) with ?score=NAME" if others else ""
         raise Refused(

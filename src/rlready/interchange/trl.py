@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,10 +68,12 @@ def evaluated_steps(completions: Path) -> Evaluated:
 def read(request: Request) -> Iterator[Batch]:
     before: list[pa.RecordBatch] = []
     first: list[str] = []
-    repeated, score, truth = 0, "", None
-    for file in files_of(request.path):
-        if file != request.path and not request.options.wants(step_of(file) or 0):
-            continue
+    repeated, score = 0, ""
+    files = [
+        file for file in files_of(request.path) if file == request.path or request.options.wants(step_of(file) or 0)
+    ]
+    truth = _truth(files)
+    for file in files:
         table = ParquetTable(file)
         if missing := {"prompt", "completion"} - {*table.schema.names}:
             raise UserError(f"{file}: no column {min(missing)!r}, which TRL writes")
@@ -85,7 +87,6 @@ def read(request: Request) -> Iterator[Batch]:
         score = score or choose_score(request, rewards)
         if score and score not in rewards and not request.verified:
             raise UserError(f"{file}: no reward {score!r}; {nearest(score, rewards)}")
-        truth = _truth(table) if truth is None else truth
         names = [name for name in dict.fromkeys((*COLUMNS, score, truth)) if name in table.schema.names]
         rows = [batch for batch, _ in table.batches(names)]
         bare = [batch.drop_columns(["step"]) if "step" in names else batch for batch in rows]
@@ -108,26 +109,33 @@ def read(request: Request) -> Iterator[Batch]:
         note(f"{request.text}: {repeated} files repeat the rows of the one before and are left out")
 
 
-def _truth(table: ParquetTable) -> str:
+def _truth(files: Sequence[Path]) -> str:
     """The column with the ground truth of each problem, "" if there is none.
 
-    A column of what was found in each completion is none: some prompt has a value once only, or some have several
-    values, but not each of them in whole groups, as problems of one prompt have.
+    A column of what was found in each completion is none: in some file a prompt has several values, but not each of
+    them in whole groups, as problems of one prompt have.  Nor is one of which no file has whole groups.
     """
-    name = next((name for name in TRUTHS if name in table.schema.names), "")
-    if not name:
-        return ""
+    name, found = "", set[bool | None]()
+    for table in map(ParquetTable, files):
+        name = name or next((each for each in TRUTHS if each in table.schema.names), "")
+        if {name, "prompt"} <= {*table.schema.names}:
+            found.add(_in_groups(table, name))
+    return name if True in found and False not in found else ""
+
+
+def _in_groups(table: ParquetTable, name: str) -> bool | None:
+    """Whether the values of a column are those of problems; None for a file that cannot tell."""
     pairs = Counter(
         (str(prompt), str(truth))
         for batch, _ in table.batches(["prompt", name])
         for prompt, truth in zip(batch.column("prompt").to_pylist(), batch.column(name).to_pylist(), strict=True)
     )
-    if min(pairs.values(), default=0) < 2:
-        return ""
     values = Counter(prompt for prompt, _ in pairs)
     once, several = ([n for (prompt, _), n in pairs.items() if (values[prompt] > 1) == more] for more in (False, True))
     group = math.gcd(*(once or several))
-    return name if not several or (group > 1 and not any(times % group for times in several)) else ""
+    if several:
+        return group > 1 and not any(times % group for times in several)
+    return True if min(once, default=0) > 1 else None
 
 
 def _differ(rows: list[pa.RecordBatch]) -> bool:

@@ -10,6 +10,7 @@ Where a session has several outputs, as in an agent's loop, its last one is the 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,11 @@ def files_of(path: Path) -> list[Path]:
 
 def read(request: Request) -> Iterator[Batch]:
     score, others = "", list[str]()
-    for file in files_of(request.path):
+    files = files_of(request.path)
+    for one, other in pairwise(files):
+        if step_of(one) == step_of(other):
+            raise UserError(f"{request.text}: {one.name} and {other.name} are both of step {step_of(one)}: remove one")
+    for file in files:
         step = step_of(file) or 0
         if not request.options.wants(step) and file != request.path:
             continue

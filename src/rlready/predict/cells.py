@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TypeGuard
 
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")  # float() would take 1_0 for 10
+COMMA = re.compile(r"\s*[+-]?[0-9]+,[0-9]+\s*")
 LARGEST = 1e12  # of outcomes and seconds: squares and sums of them are exact enough
 SMALLEST = 1e-12  # of those that are not 0
 
@@ -19,6 +20,14 @@ def number_of(value: object) -> object:
         return float(value) if isinstance(value, str | int | Decimal) else value
     except OverflowError:
         return value
+
+
+def shown(value: object) -> str:
+    """A value that is no number, for an error line, with its number if it is written with a decimal comma."""
+    text = f"{value!r:.40}"
+    if isinstance(value, str) and COMMA.fullmatch(value):
+        text += f" (write {value.strip().replace(',', '.')})"
+    return text
 
 
 def is_number(value: object) -> TypeGuard[float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rlready.core.errors import UserError
@@ -10,6 +10,7 @@ from rlready.evaluate.conditions import Conditions, conditions_of, unlike
 from rlready.evaluate.result import EvaluateResult
 from rlready.predict.meaning import UNSAID
 from rlready.predict.outcome import Outcome
+from rlready.predict.outcome_table import OWN, TAKEN
 from rlready.runs.record import RunRecord
 
 APART = 10  # times 1: smaller outcomes beside 1 may be counts
@@ -68,6 +69,39 @@ def mixed_units(outcomes: Iterable[tuple[str, float]]) -> str:
                 f"to {max(values):g}: if some are fractions and some per cent, they cannot be compared"
             )
     return ""
+
+
+def doubtful_predictors(outcomes: Mapping[str, Sequence[Outcome]]) -> Iterable[str]:
+    """Warnings for the user's own predictors: several values of one checkpoint, and values that look like fractions
+    and per cent together.
+
+    ``outcomes`` are those of every checkpoint, in one family or several.  Values above 1 are per cent only if they lie
+    apart from those up to 1, as an unbounded predictor may have values on both sides of 1.
+    """
+    found: dict[tuple[str, str], dict[str, dict[float, Outcome]]] = {}
+    for name, mine in outcomes.items():
+        for outcome in mine:
+            for predictor, value in outcome.predictors.items():
+                if not TAKEN.fullmatch(predictor):  # those of rlready come from the beginning of every run of RL
+                    of_all = found.setdefault((outcome.family, predictor), {})
+                    of_all.setdefault(name, {}).setdefault(value, outcome)
+    for (family, predictor), checkpoints in found.items():
+        said = f"{OWN}{predictor}{f' of {family}' if family else ''}"
+        if several := [(name, values) for name, values in checkpoints.items() if len(values) > 1]:
+            name, values = several[0]
+            (one, first), (two, second) = list(values.items())[:2]
+            yield (
+                f"{said} has several values for {len(several)} of {len(checkpoints)} checkpoints, whose mean is used: "
+                f"{name} has {one:g} in {first.where} and {two:g} in {second.where}. If it is known before RL, a "
+                "checkpoint has one value: correct the table"
+            )
+        numbers = [value for values in checkpoints.values() for value in values]
+        fractions, others = [v for v in numbers if 0 < v <= 1], [v for v in numbers if v > 1]
+        if fractions and others and min(numbers) >= 0 and APART * max(fractions) <= min(others) <= max(others) <= 100:
+            yield (
+                f"{said} has {len(fractions)} values between 0 and 1 and {len(others)} above 1, up "
+                f"to {max(others):g}: if some are fractions and some per cent, they cannot be compared"
+            )
 
 
 def mixed_meanings(outcomes: Iterable[Outcome]) -> str:

@@ -26,6 +26,7 @@ from rlready.tasks.table import Table, read_table
 OUTCOME = "outcome"
 STEPS = ("step", "_step", "global_step", "train/global_step", "trainer/global_step")  # in small letters
 TIMES = ("wall time", "_runtime", "_timestamp", "epoch", "train/epoch", "trainer/epoch")
+VALUE = "value"  # what TensorBoard calls every scalar, in small letters
 RANGES = ("__MIN", "__MAX")  # of the values that Weights & Biases shows as one
 
 
@@ -96,6 +97,8 @@ def _column(table: Table, columns: Sequence[str], metric: str, usual: Sequence[s
         alone = len(columns) == 1 and "loss" not in columns[0].lower()  # which is less where RL is better
         found = list(columns) if alone else next(filter(None, of_usual), [])
     if len(found) == 1:
+        if found[0].lower() == VALUE:
+            note(f"{table.where}: {found[0]} is taken for a number of which more is better, as its name does not say")
         return found[0]
     names = ", ".join(map(repr, found or columns))[:200]
     raise UserError(f"{table.where}: has {names or 'no numbers'} by step; name the column of one as the metric")

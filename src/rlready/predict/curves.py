@@ -32,6 +32,7 @@ import numpy as np
 from rlready.core.config import CurveValue
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
+from rlready.core.progress import note
 from rlready.interchange.trl import STATE, states_in
 from rlready.predict import curve_table, prime_rl_log, verl_log
 from rlready.predict.cells import is_number, number_of
@@ -220,6 +221,7 @@ def _logged(path: Path, metric: str, usual: Sequence[str]) -> tuple[str, dict[fl
     if not metric:
         raise UserError(f"{path}: none of {', '.join(usual)} was logged; name another as the metric")
     found: dict[float, float] = {}
+    twice = 0
     for line in lines:
         if line.get(metric) is not None:
             value = number_of(line[metric])
@@ -227,6 +229,11 @@ def _logged(path: Path, metric: str, usual: Sequence[str]) -> tuple[str, dict[fl
                 raise UserError(
                     f"{path}: {metric} at step {line['step']} is {str(line[metric])[:40]!r}, no finite number"
                 )
-            found[float(line["step"])] = value
+            step = float(line["step"])
+            twice += found.get(step, value) != value
+            found[step] = value
+    if twice:
+        steps = f"{twice} of its {len(found)} steps"
+        note(f"{path}: {metric} was logged again at {steps} with another value: the last counts")
     done, planned = (number_of(state.get(name)) for name in ("global_step", "max_steps"))
     return metric, found, planned if is_number(done) and is_number(planned) and done < planned else None

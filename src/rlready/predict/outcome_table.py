@@ -12,7 +12,8 @@ A table (JSONL, JSON, Parquet) has the columns
     sft_seed     seed of SFT, for regret by seed; by default that of a checkpoint's SFT run
     meaning      what the outcome is, in words; optional
     family       runs that may be compared: one scenario, one RL recipe; by default all runs are one family
-    predictor:…  a predictor of your own under any name, of which more is better; it is scored beside those of rlready
+    predictor:…  a predictor of your own under any name, of which more is better; it is scored beside those of rlready;
+                 of several values of one checkpoint, the mean is used, with a warning
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from rlready.core.errors import UserError
 from rlready.core.explain import misnamed, nearest
 from rlready.core.progress import note
 from rlready.core.text import in_one_line
-from rlready.predict.cells import LARGEST, SMALLEST, is_number, number_of
+from rlready.predict.cells import LARGEST, SMALLEST, is_number, number_of, shown
 from rlready.predict.curves import CHOICES, Curve, read_curve
 from rlready.predict.early import early
 from rlready.predict.meaning import UNSAID, Meaning, of_runs
@@ -94,9 +95,9 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
     cost = number_of(row.get("cost"))
     if not is_number(value):
         what = f"outcome must be a finite number, 0 or {SMALLEST:g} to {LARGEST:g} in size"
-        raise UserError(f"{place}: {what}, not {repr(value)[:40]}; leave out runs that have none")
+        raise UserError(f"{place}: {what}, not {shown(value)}; leave out runs that have none")
     if cost is not None and (not is_number(cost) or cost < 0):
-        raise UserError(f"{place}: cost must be seconds, not {repr(cost)[:40]}")
+        raise UserError(f"{place}: cost must be seconds, not {shown(cost)}")
     words = {key: _label(row.get(key), f"{place}: {key}") for key in LABELS}
     words |= {key: _label(number_of(words[key]), key) for key in SEEDS}
     if words["readiness"] and (folder / words["readiness"]).is_dir():  # a sweep's table is next to its runs
@@ -154,7 +155,7 @@ def _predictor(value: object, what: str) -> float | None:
         return None
     if not is_number(number):
         raise UserError(
-            f"{what} must be a finite number, below {LARGEST:g}, not {repr(value)[:40]}; leave the cell empty where it "
+            f"{what} must be a finite number, below {LARGEST:g}, not {shown(value)}; leave the cell empty where it "
             "is not known"
         )
     return number

@@ -28,14 +28,14 @@ from rlready.predict.advice import (
     untried,
 )
 from rlready.predict.candidates import Candidate, Candidates, read_candidates, trained_on
-from rlready.predict.comparable import mixed_meanings, mixed_units, unequal_ends
+from rlready.predict.comparable import doubtful_predictors, mixed_meanings, mixed_units, unequal_ends
 from rlready.predict.entries import checkpoint_predictions, family_result, predictor_ranking
 from rlready.predict.family import Family, families
 from rlready.predict.fit import predict_with_interval
 from rlready.predict.matching import match_outcomes
 from rlready.predict.outcome import Outcome
 from rlready.predict.outcomes import find_runs
-from rlready.predict.predictors import LOSS, Predictor, predictors, stated
+from rlready.predict.predictors import BASELINE, LOSS, Predictor, predictors, stated
 from rlready.predict.repeat import repeated
 from rlready.predict.result import PredictResult
 from rlready.predict.run_cost import run_cost
@@ -44,6 +44,7 @@ from rlready.readiness.next_step import explained, next_action
 from rlready.readiness.overfitting import along_runs
 from rlready.readiness.ranking import Ranking, large, rank
 from rlready.readiness.result import Overfitting
+from rlready.runs.checkpoint_order import listed
 from rlready.runs.run import Run
 
 
@@ -61,9 +62,11 @@ def predict(config: PredictConfig, out: Path) -> PredictResult:
         for file in found.files:
             run.note_data(id=str(file), path=file, role="measurements")
         measured = read_candidates(found.readiness)
-        result = _result(config, measured, match_outcomes(found.outcomes, measured.names))
+        outcomes = match_outcomes(found.outcomes, measured.names)
+        result = _result(config, measured, outcomes)
         units = mixed_units((outcome.family, outcome.value) for outcome in found.outcomes)
-        for doubt in filter(None, (units, mixed_meanings(found.outcomes), unequal_ends(found.outcomes))):
+        doubts = (units, mixed_meanings(found.outcomes), unequal_ends(found.outcomes), *doubtful_predictors(outcomes))
+        for doubt in filter(None, doubts):
             run.warn(doubt)
             result = with_warning(result, doubt)
         run.claim()
@@ -148,7 +151,8 @@ def _next_steps(
         return [ranking.headline(), *filter(None, steps)]
     families = [family for family, _ in scored]
     trusted = [
-        (f"{family.name}: " if len(scored) > 1 else "") + trust(family, scores, ranking.by) for family, scores in scored
+        (f"{family.name or 'unnamed'}: " if len(scored) > 1 else "") + trust(family, scores, ranking.by)
+        for family, scores in scored
     ]
     details = [correlations(family, scores, ranking.by) for family, scores in scored]
     tried = {int(i) for family in families for i in family.place}
@@ -196,6 +200,14 @@ def _scores(config: PredictConfig, measured: Candidates, family: Family, primary
         return [], notes
     if family.recipes < ENOUGH:
         notes.append(f"{name}: {family.recipes} SFT recipes are fewer than {ENOUGH}; scores of so few can mislead.")
+    constant = sorted(each.name for each in few if float(np.ptp(each.score)) == 0)
+    if constant:
+        are = "is" if len(constant) == 1 else "are"
+        notes.append(
+            f"{name}: {listed(constant)} {are} the same for all runs, so that there is no rank correlation with the "
+            "outcome: shown as 0, or left out."
+        )
+    few = [each for each in few if each.name not in constant or each.name in (BASELINE, primary)]
     sizes = {"splits": config.splits, "resamples": config.resamples, "seed": config.seed}
     return score(few, family, primary=primary, **sizes), notes
 

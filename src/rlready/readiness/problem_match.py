@@ -151,6 +151,11 @@ def matched(where: str, stored: Stored, prompts: Prompts) -> Stored:
             f"(first {stored.asked[trusted[0]].place}), so that their ids are trusted"
         )
     names = {name: prompts.ids[questions[name]] for name in others if name in questions}
+    if unknown := sum(not found for found in names.values()):
+        note(
+            f"{where}: {unknown} of {len(stored.problem_ids)} problems ask what several of the named ones ask, which "
+            "have different answers: which is meant cannot be told, and they are left out"
+        )
     times = Counter(names.values())
     names = {name: found for name, found in names.items() if found and times[found] == 1}
     return stored if {*names.values()} & {*stored.problem_ids} else stored.renamed(names)

@@ -150,6 +150,8 @@ def _convert(text: str, hint: Any) -> Value:
         if not found:
             raise ValueError("a whole number or a range such as 6-8")
         value = int(found[1]), int(found[2] or found[1])
+        if value[0] > value[1]:
+            raise ValueError(f"a range that ascends, as {value[1]}-{value[0]}")
     elif hint is not str:
         pattern, expected = FORMS[hint]
         if not re.fullmatch(pattern, text):
