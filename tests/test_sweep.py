@@ -538,6 +538,11 @@ def test_processes_run_the_same_sweep(tmp_path: Path) -> None:
     assert sweep(SweepConfig(file=file, workers=2), out).runs == 2
     again = {line["key"] for line in read_log(out / "log.jsonl")[len(first) :]}
     assert again == {"rl/one-2-rl-problems2-s0", "evaluate/one-2-rl-problems2-s0"}
+    whole = [line["key"] for line in read_log(out / "log.jsonl") if not line["problem"]]
+    (out / "log.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in first[:2]))  # as a kill may leave it
+    (out / "rl/one-2-rl-problems2-s0/result.json").unlink()
+    sweep(SweepConfig(file=file, workers=0), out)
+    assert sorted(line["key"] for line in read_log(out / "log.jsonl") if not line["problem"]) == sorted(whole)
     here, apart = (read_log(tmp_path / name / "runs.jsonl") for name in ("here", "apart"))
     assert [row["outcome"] for row in here] == [row["outcome"] for row in apart]
     assert (out / "logs/sft/one.log").stat().st_size

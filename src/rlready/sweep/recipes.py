@@ -88,10 +88,10 @@ def combinations(
         ]
         name = re.sub(r"[^\w.+=-]", "_", "-".join([base, *suffix]))
         full = f"{name}-s{chosen['seed']}" if "seed" in chosen else name
-        if not name.strip(".") or len(full) > LONGEST:
+        if name.startswith(".") or len(full) > LONGEST:
             raise UserError(
                 f"{recipe.where}: name = {base[:40]!r} cannot be the name of a folder: use up to {LONGEST} letters, "
-                "digits, hyphens and underscores, with those of the listed values"
+                "digits, hyphens and underscores, with those of the listed values, and no dot at its begin"
             )
         if full in seen:
             raise UserError(f"{recipe.where}: two runs would have the name {full}; give recipes different names")

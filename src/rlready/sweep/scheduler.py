@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from rlready.core.errors import UserError
-from rlready.runs.log import append_line
+from rlready.runs.log import append_line, read_log
 from rlready.sweep.executors import Executor, JobResult, Submission
 from rlready.sweep.grid import VERBS, Config
 from rlready.sweep.jobs import Job, checkpoints_of
 from rlready.sweep.status import Status
+
+LOG = "log.jsonl"
+
+
+def complete_log(out: Path, seconds: Mapping[str, float]) -> None:
+    """Add the lines of jobs that had ended, but were not logged yet, when the sweep was killed."""
+    logged = {line.get("key") for line in read_log(out / LOG) if not line.get("problem")}
+    for key in (key for key in seconds if key not in logged):
+        append_line(out / LOG, asdict(JobResult(key, "", seconds[key])))
 
 
 class Scheduler:
@@ -48,7 +57,7 @@ class Scheduler:
             meanwhile()
             for result in ended:
                 self._running -= 1
-                append_line(self.out / "log.jsonl", asdict(result))
+                append_line(self.out / LOG, asdict(result))
                 self._end(result)
 
     def _end(self, result: JobResult) -> None:

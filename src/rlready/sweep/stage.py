@@ -31,7 +31,7 @@ from rlready.sweep.few_steps import refuse_too_few_steps
 from rlready.sweep.grid import VERBS, Grid, read_sweep_file
 from rlready.sweep.jobs import Chain, Job, chains_of, finished, jobs_of, refuse_mixed_inputs
 from rlready.sweep.result import SweepResult, summarise
-from rlready.sweep.scheduler import Scheduler
+from rlready.sweep.scheduler import Scheduler, complete_log
 from rlready.sweep.status import Status, duration, remaining
 from rlready.sweep.table import RunRow, as_text, lost, rows_of
 
@@ -132,6 +132,7 @@ def _digest(jobs: Sequence[Job], chains: Sequence[Chain]) -> str:
 def _run_all(run: Run, config: SweepConfig, jobs: Sequence[Job], status: Status) -> dict[str, str]:
     """Run the jobs that are not done; returns the reasons of failed jobs, by key."""
     out = run.out
+    complete_log(out, status.seconds)
     scheduler = Scheduler(out, jobs, status, config.threads)
     if all(state == "done" for state in status.states.values()):
         return {}
