@@ -326,12 +326,25 @@ def test_full_folder_is_one_whole_page_that_loads_nothing(tmp_path: Path) -> Non
     assert parsed.text.count("✗ wrong") == 6
 
 
+def test_what_the_terminal_remarks_is_on_the_page(tmp_path: Path) -> None:
+    """Later steps that equal the best of RL, beside all evaluations, and responses that were not verified."""
+    learned = rl_result()
+    again = learned.evaluations[1].model_copy(update={"step": 30})
+    write_json(tmp_path / "result.json", learned.model_copy(update={"evaluations": [*learned.evaluations, again]}))
+    text = re.sub(r"\s+", " ", Strict(page.render(tmp_path)).text)
+    assert "As accurate as step 20: step 30; the earliest is taken." in text
+    assert "Validation during RL step validation accuracy (%)" in text
+    scores = evaluate_result().budgets[0].scores["a/b"].model_copy(update={"undecided": 0.25})
+    write_json(tmp_path / "result.json", evaluate_result(budgets=[BudgetScores(budget=24, scores={"a/b": scores})]))
+    assert "up to 25.0% of the responses were not verified" in Strict(page.render(tmp_path)).text
+
+
 def test_numbers_are_those_of_the_result(tmp_path: Path) -> None:
     text = re.sub(r"\s+", " ", Strict(page.render(demo_folder(tmp_path))).text)
     for expected in (
         "Gain of RL step-40 over SFT step-129 at a budget of 96 thinking tokens +42 points",
         "Greedy gain of RL step-40 over SFT step-129 +25 points 95 % interval +18 to +32, n = 200 problems",
-        "Sampled answer and every step correct, RL step-40 80.2 %",
+        "Answer and every step correct, RL step-40 80.2 %",
         *(
             "SFT step-129 ★ chosen 1.5 129 0.553 [0.533, 0.573]",
             "SFT step-43 0.5 43",

@@ -305,7 +305,7 @@ def test_it_is_said_why_an_outcome_cannot_be_chosen_and_what_flipped_means(
     """In view, as there is no pointer on a phone; of the run with one checkpoint and budget another reason."""
     page = open_page(viewer, size=PHONE)
     said = page.locator("#meaning")
-    expect(said).to_contain_text("Flipped: the sample of this number is correct at one budget and wrong at another")
+    expect(said).to_contain_text("Flipped: this sample is correct at one budget and wrong at another")
     expect(said).to_be_visible()
     expect(said).not_to_contain_text("Outcomes")
     page = open_page(run_of(tmp_path, [[sample("p0", 0)]]))

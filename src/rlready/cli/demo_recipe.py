@@ -12,7 +12,7 @@ from rlready.readiness.result import ReadinessResult
 from rlready.runs.checkpoint_order import listed
 from rlready.runs.files import read_table
 from rlready.runs.record import RunRecord
-from rlready.train.result import RLResult
+from rlready.train.result import RLResult, SFTResult
 
 # shares of responses in the asked form: up to the first a model has not learned it, from the second on it has
 FEW, MOST = 0.05, 0.5
@@ -26,11 +26,13 @@ def recipe(out: Path, ready: ReadinessResult, learned: RLResult) -> list[str]:
     samples, detours = max(ready.checkpoints[0].pass_at_k), str(sft.rows).rpartition("detours=")[2]
     tested = EvaluateConfig.model_validate(RunRecord.load(out / "evaluate").config)
     least, best = 1 - (rl.reward_coef or 0.0), learned.best
+    seen = next((c.epoch for c in SFTResult.load(out / "sft").checkpoints if c.path == ready.chosen), sft.epochs)
+    chosen = "" if seen == sft.epochs else f", and for {seen:g} up to the checkpoint that RL started from"
     equal = [str(step) for step in learned.equals]
     tie = f" (as had step {listed(equal)}: the earliest is taken)" if equal else ""
     return [
-        f"SFT saw its worked rows for {sft.epochs:g} epochs in all. They have detours: steps that no question asks "
-        f"for, each with probability {detours}, which cost tokens.",
+        f"SFT saw its worked rows for {sft.epochs:g} epochs in all{chosen}. They have detours: steps that no question "
+        f"asks for, each with probability {detours}, which cost tokens.",
         f"RL ran for {rl.steps} steps of {rl.prompts_per_step} problems with {rl.group_size} samples each, by "
         f"algorithm {rl.algorithm} at temperature {rl.temperature:g}. Its reward, {rl.reward}, is 0 for a wrong "
         f"sample and between {least:g} and 1 for a correct one, lower the longer its thought is beside "

@@ -233,7 +233,9 @@ class EvaluateResult(Result):
         """How many responses of each model were not verified, under the setting with the most of them."""
         budgets = [*(row.scores for row in self.budgets), self.unconstrained]
         measures = [pair for scores in budgets for pair in scores.items()] + [(s.model, s) for s in self.settings]
-        most = {model: max(m.undecided for name, m in measures if name == model) for model in self.models}
+        most = {
+            model: max((m.undecided for name, m in measures if name == model), default=0.0) for model in self.models
+        }
         return [
             f"{model}: up to {share:.1%} of the responses were not verified and count as incorrect."
             for model, share in most.items()

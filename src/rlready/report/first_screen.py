@@ -95,8 +95,8 @@ def _numbers(run: RunFolder) -> Iterator[Number]:
                 greedy = [m.greedy_strict_accuracy for m in (result.sft, result.rl)]
                 shown = [brief_percent(g) for g in greedy if g]
                 note = f"; greedy {shown[1]} %, {sft}: {shown[0]} %" if all(greedy) else ""
-                label = f"Sampled answer and every step correct, {rl}"
-                yield Number(label, PERCENT, after, f"{sft}: {brief_percent(before)} %{note}")
+                note = f"of {brief_percent(result.rl.accuracy)} % correct; {sft}: {brief_percent(before)} %{note}"
+                yield Number(f"Answer and every step correct, {rl}", PERCENT, after, note)
             tokens = TOKENS.show(result.sft.thinking_tokens.value)
             yield Number(f"Thinking tokens of {rl}", TOKENS, result.rl.thinking_tokens, f"{sft}: {tokens}")
         case PredictResult() if result.families:

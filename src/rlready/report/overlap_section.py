@@ -16,8 +16,8 @@ METHOD = (
     "shorter one, stand in one that was trained on (Brown et al. 2020, appendix C), without case and punctuation. "
     "Near-duplicates: the Jaccard index of 5-grams with a single other prompt is at least 0.8 (Lee et al. 2022). Words "
     "that stand in many prompts, such as instructions, are left out. Equal prompts are in all counts. A dash: not "
-    "counted, as the training data were too large, or only hashes of their prompts were at hand: of data that may have "
-    "changed, or that code makes, the run that trained has kept no more."
+    "counted, because the training data were too large, or because only hashes of their prompts are known, as of data "
+    "that code generates or that may have changed since."
 )
 GENERATED = (
     "Same graph: for generated problems, the arithmetic of the solution without its names and numbers. The train and "

@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 from jinja2 import Environment
 
 from rlready.core.records import Finish
+from rlready.core.result import Result
 from rlready.core.text import visible
 from rlready.evaluate.result import EvaluateResult, Example
 from rlready.export.result import ExportResult
@@ -56,6 +57,7 @@ ENDS: dict[Finish, str] = {
     "length": "at its limit of tokens",
     "reopened": "when its answer began another thought",
 }
+VALIDATION = "Validation during RL"
 MOST_EXAMPLES = 6  # wrong samples that are on the page itself
 
 
@@ -121,6 +123,8 @@ def _page(run: RunFolder, sections: Sequence[Section], viewed: int = 0) -> str:
             ends=ENDS,
             record=run.record,
             left_out=run.left_out,
+            remarks=result.remarks() if isinstance(result, EvaluateResult | RLResult) else [],
+            wrong=_wrong_samples(result) if viewed and examples else "",
         )
     )
 
@@ -153,6 +157,8 @@ def _sections(run: RunFolder) -> Iterator[Section]:
             yield budget_section(result)
         case SFTResult():
             yield sft_section(result)
+        case RLResult():
+            yield Section(VALIDATION, [as_printed(each, VALIDATION) for each in result.tables()])
         case ReadinessResult():
             yield readiness_section(result, run.sft_log)
             yield from influence_section(result.checkpoints)
@@ -232,6 +238,21 @@ def _link(example: Example, name: str) -> str:
     budget = "unconstrained" if example.budget is None else str(example.budget)
     values = {"problem": example.problem_id, "checkpoint": name, "budget": budget_name(budget)}
     return f"{VIEWER}#{urlencode({**{key: visible(value) for key, value in values.items()}, 'sample': 0})}"
+
+
+def _wrong_samples(result: Result) -> str:
+    """The address of the wrong samples of the best model at the largest budget."""
+    match result:
+        case DemoResult():
+            name, largest = result.short["rl"], result.budgets[-1].budget
+        case EvaluateResult():
+            model = result.closest.best if result.closest else result.models[-1]
+            name, largest = names_of(result)(model), result.budgets[-1].budget
+        case _:
+            return ""
+    budget = budget_name("unconstrained" if largest is None else str(largest))
+    values = {"outcome": "wrong", "checkpoint": visible(name), "budget": visible(budget)}
+    return f"{VIEWER}#{urlencode(values)}"
 
 
 def _compact(value: object) -> str:

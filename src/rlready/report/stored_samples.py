@@ -6,6 +6,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -20,6 +21,7 @@ from rlready.credit.outcome import has_signal
 from rlready.report.sample_tables import Outline, SampleTable, kept_problems, outline_of, rows_of, tables_of
 from rlready.report.step_faults import first_fault, problems_with_steps
 from rlready.report.token_texts import Piece, TokenTexts
+from rlready.runs.record import RunRecord
 from rlready.tasks.protocol import Fault
 from rlready.train.result import RLResult
 
@@ -73,7 +75,7 @@ def stored_samples(folder: Path, result: Result, algorithm: str, left_out: list[
     task = getattr(result, "task", None)
     checked = problems_with_steps(task.source) if task else {}
     for table in tables:
-        decoder = decoders.setdefault(table.model, TokenTexts(table.model))
+        decoder = decoders.setdefault(table.model, TokenTexts(_located(folder, table.model)))
         for row in rows_of(table.path, problems):
             pieces = decoder.pieces(row)
             if pieces is None:
@@ -99,6 +101,14 @@ def stored_samples(folder: Path, result: Result, algorithm: str, left_out: list[
 
     samples.sort(key=place)
     return StoredSamples(samples, total, list(unmarked))
+
+
+def _located(folder: Path, model: str) -> str:
+    """Where a model is now, by the record of the run that has called it so; its own name, if that knows no better."""
+    with suppress(UserError):
+        path = RunRecord.load(folder).located(folder, model)
+        return str(path) if path.exists() else model
+    return model
 
 
 def budget_name(setting: str) -> str:

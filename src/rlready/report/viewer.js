@@ -5,7 +5,7 @@
   const FLAGS = ["correct", "truncated", "extended", "flipped", "informative", "undecided", "run_on"]; // as in viewer.py
   const MEANING = {
     truncated: "cut off at its limit of tokens", extended: "made to think on by a forced “Wait”",
-    flipped: "the sample of this number is correct at one budget and wrong at another, or with one budget at two checkpoints",
+    flipped: "this sample is correct at one budget and wrong at another; where there is one budget, at one checkpoint and another",
     informative: "some samples of its problem are right and some wrong: from such a group RL learns",
     undecided: "the verifier came to no verdict", run_on: "went on after its answer",
   };
@@ -455,10 +455,10 @@
     const next = view.slice(view.indexOf(current) + 1).find((sample) => !has(sample, "correct"));
     if (next !== undefined) show(next, { open: true });
   };
-  const nextComparison = () => { // those behind this checkpoint at this budget, then those before it; of one its budgets
+  const nextComparison = () => { // those behind this checkpoint at this budget, then those before it, the nearest first; of one its budgets
     if (current < 0) return;
     const own = index.condition[current], all = [...new Set(ofProblem(current).map((each) => index.condition[each]))];
-    const at = all.indexOf(own), others = [...all.slice(at + 1), ...all.slice(0, at)];
+    const at = all.indexOf(own), others = [...all.slice(at + 1), ...all.slice(0, at).reverse()];
     const same = others.filter((condition) => index.conditions[condition][1] === index.conditions[own][1]);
     const near = same.length ? same : others;
     compare([...near, -1][near.indexOf(beside) + 1] ?? -1);
