@@ -618,6 +618,10 @@ def test_a_lead_within_its_interval_is_not_one(models: str, said: str) -> None:
     free = {"b": scores(0, Estimate(0.4, 0.2, 0.6, 40)).scores["b"]}
     better = "Use b without a budget: it is 40 points more accurate than with 64 tokens"
     assert next_action(setting, budgets, pair, names, free) == f"{better}. {more}"
+    free["a"] = free["b"].model_copy(update={"accuracy": Estimate(0.9, 0.8, 1.0, 40)})
+    other = "Compare a with b without a budget: there a has 90 %, b 45 %, 40 points more than with 64 tokens"
+    assert next_action(setting, budgets, pair, names, free) == f"{other}. {more}"
+    del free["a"]
     ahead = [scores(16, Estimate(0.4, 0.2, 0.6, 40)), budgets[-1]]
     said = next_action(setting, ahead, pair, names, {})
     assert said.startswith(f"Use b with a budget of 16 tokens, where it is more accurate than with 64 {cut_off}. ")

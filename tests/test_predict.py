@@ -21,6 +21,7 @@ from scipy.special import betaincinv
 from scipy.stats import betabinom, kstest, spearmanr
 
 from measured import Simulated, checkpoint, write_parts, write_readiness, write_record
+from rlready.core.cells import fixed
 from rlready.core.config import EvaluateConfig, PredictConfig, ReadinessConfig, RLConfig
 from rlready.core.errors import UserError
 from rlready.core.options import fill_config, to_toml
@@ -129,6 +130,35 @@ def test_predictors_of_several_values_or_units_are_said(tmp_path: Path) -> None:
         if row["checkpoint"] == names[1]:
             row["predictor:mine"] = 11
     assert any("values between 0 and 1 and 1 above 1, up to 11: if some are" in note for note in warned("units").notes)
+
+
+def test_outcomes_far_from_0_are_fitted_and_shown_as_others(tmp_path: Path) -> None:
+    """Their spread counts, not their size: R² stays, ties are exact, and no digit is made up."""
+    found = disagreeing(tmp_path)
+    ready, rows = write_readiness(tmp_path / "ready", found), after_rl(found)
+
+    def at(offset: float) -> PredictResult:
+        moved = [row | {"outcome": round(row["outcome"], 3) + offset} for row in rows]
+        name = f"{offset:g}"
+        return predict(PredictConfig(runs=(str(ready), table(tmp_path / f"{name}.jsonl", moved))), tmp_path / name)
+
+    near, far = (at(offset).families[0] for offset in (2.0, 1e8))
+    r2 = [next(s.r2.value for s in family.scores if s.predictor == "pass@64") for family in (near, far)]
+    assert r2[1] == pytest.approx(r2[0], abs=1e-3)
+    assert [fixed(each, 3) for each in (1e9 + 0.7, 0.0005, -2.5e6, 0.1235)] == [
+        "1000000000.700",
+        "0.001",
+        "-2500000.000",
+        "0.124",
+    ]
+    most = max(p.outcome.value for p in far.points)
+    assert reached_of(at(1e8)) == [p.label for p in far.points if p.outcome.value == most]
+
+
+def reached_of(result: PredictResult) -> list[str]:
+    """The checkpoints that a headline names as best."""
+    best = result.headline.partition(" most from ")[2].partition(";")[0]
+    return [p.label for p in result.families[0].points if p.label in best]
 
 
 def test_reach_beats_accuracy_where_they_disagree(tmp_path: Path) -> None:
@@ -842,6 +872,13 @@ BAD: list[tuple[list[dict[str, Any]], str]] = [
             for seed, (way, recipe) in enumerate((("sft-", "a"), ("sft-", ""), ("sft-", "b")))
         ],
         ":3: sft-00/checkpoints/step-9 is of the SFT recipe 'b', but in .*:1 of 'a'",
+    ),
+    (
+        [
+            {"checkpoint": "sft-00/checkpoints/step-9", "outcome": 0.5, "seed": seed, "sft_seed": of}
+            for seed, of in enumerate(("", 0, 1))
+        ],
+        ":3: sft-00/checkpoints/step-9 has the SFT seed '1', but in .*:2 '0'; a checkpoint has one",
     ),
 ]
 

@@ -523,7 +523,7 @@ class Instant:
     def close(self) -> None: ...
 
 
-def test_processes_run_the_same_sweep(tmp_path: Path) -> None:
+def test_processes_run_the_same_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The same rows as in this process; of two workers' jobs one is killed, and fails alone with what starts from it.
 
     The same command then runs only these.
@@ -546,6 +546,11 @@ def test_processes_run_the_same_sweep(tmp_path: Path) -> None:
     here, apart = (read_log(tmp_path / name / "runs.jsonl") for name in ("here", "apart"))
     assert [row["outcome"] for row in here] == [row["outcome"] for row in apart]
     assert (out / "logs/sft/one.log").stat().st_size
+    capsys.readouterr()
+    assert sweep(SweepConfig(file=write(tmp_path), workers=0), out).runs == 1
+    assert "4 runs in " in (said := capsys.readouterr().err)
+    assert "are not in " in said
+    assert "any more, first evaluate/one-2-rl-problems1-s0: they stay" in said
 
 
 def submit_and_kill(key: str) -> Callable[[LocalProcesses, Submission], None]:

@@ -161,6 +161,11 @@ def test_an_outcome_stays_changes_or_goes_with_a_word(tmp_path: Path, capfd: Any
     assert [row["outcome"] for row in rows(out).values()] == [0.7, 0.4]
     assert "export/one-2-rl-s0: its outcome was 0.6 and is now 0.7" in said
     assert "its outcome of before, 0.4, is kept" in said
+    assert any("its outcome of before, 0.4, is kept" in note for note in result.notes)
+    shutil.copytree(out / EXPORTS[0] / "outputs", out / EXPORTS[1] / "outputs")
+    assert any("has the same curve as export/one-2-rl-s0, to the byte" in note for note in sweep(config, out).notes)
+    shutil.rmtree(out / EXPORTS[1] / "outputs")
+    result = sweep(config, out)
     out = out.rename(tmp_path / "moved")
     assert sweep(config, out).starts[0].outcome == result.starts[0].outcome
     shutil.rmtree(out / EXPORTS[0])  # that job runs again

@@ -17,7 +17,8 @@ def fixed(value: float, digits: int, options: str = "") -> str:
 
     ``options`` are those of a format: ``+`` for a sign of positive numbers, too, ``,`` between thousands.
     """
-    return f"{value * (1 + 1e-9):{options}.{digits}f}"
+    away = min(abs(value) * 1e-9, 10.0 ** -(digits + 3))
+    return f"{value + math.copysign(away, value):{options}.{digits}f}"
 
 
 def counted(n: int, noun: str) -> str:

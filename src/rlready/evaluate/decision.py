@@ -84,6 +84,13 @@ def next_action(
             said = (
                 f"Use {short[model]} without {limit}: it is {points} points more accurate than with {largest:,} tokens"
             )
+            freest = max(unconstrained, key=lambda name: unconstrained[name].accuracy.value)
+            if unconstrained[freest].accuracy.value > free.accuracy.value:
+                shares = [brief_percent(each.accuracy) for each in (unconstrained[freest], free)]
+                said = (
+                    f"Compare {short[freest]} with {short[model]} without {limit}: there {short[freest]} has "
+                    f"{shares[0]} %, {short[model]} {shares[1]} %, {points} points more than with {largest:,} tokens"
+                )
         elif _moved(free.change) == 0:
             said += "; without one it is about as accurate"
     if pair is None or pair.significant:

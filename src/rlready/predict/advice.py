@@ -54,7 +54,7 @@ def reached(ranking: Ranking, families: Sequence[Family], left: int | None) -> s
         return f"RL from {ranking.labels[int(families[0].place[0])]} reached {families[0].shown(0)}{tried}."
     found = []
     for family in families:
-        best = np.flatnonzero(np.isclose(family.outcome, family.outcome.max(), rtol=1e-9, atol=0.0))
+        best = np.flatnonzero(np.isclose(family.outcome, family.outcome.max(), rtol=1e-12, atol=0.0))
         places = sorted((int(place) for place in family.place[best]), key=ranking.order.index)
         if single and 1 < len(best) == len(family.outcome):
             return f"RL reached the same from all {len(best)} checkpoints, {family.shown(0)}."

@@ -50,9 +50,10 @@ def least_squares(x_MF: Floats, y_M: Floats, weights_SM: Floats) -> Floats:
     outer = (design[:, :, None] * design[:, None, :]).reshape(len(x_MF), -1)
     left = (weights_SM @ outer).reshape(-1, size, size)
     ridge = np.eye(size) * (RIDGE * np.maximum(weights_SM.sum(1), 1e-12))[:, None, None]
-    right = weights_SM @ (design * y_M[:, None])
+    centre = y_M.mean()  # which the ridge must not shrink
+    right = weights_SM @ (design * (y_M - centre)[:, None])
     coefficients: Floats = np.linalg.solve(left + ridge, right[:, :, None])[:, :, 0]
-    predictions: Floats = coefficients @ design.T
+    predictions: Floats = coefficients @ design.T + centre
     return predictions
 
 

@@ -14,7 +14,7 @@ from rlready.predict.outcome import Outcome
 def match_outcomes(outcomes: Sequence[Outcome], names: Sequence[str]) -> dict[str, list[Outcome]]:
     """Outcomes by the full name of their checkpoint; a recipe that one of them names is that of all.
 
-    UserError for an outcome without readiness, for a duplicate, and for a checkpoint of two recipes.
+    UserError for an outcome without readiness, for a duplicate, and for a checkpoint of two recipes or SFT seeds.
     """
     found: dict[str, list[Outcome]] = {}
     seen: dict[tuple[str, str, str], str] = {}
@@ -33,6 +33,14 @@ def match_outcomes(outcomes: Sequence[Outcome], names: Sequence[str]) -> dict[st
                 f"{outcome.where}: {outcome.checkpoint} is of the SFT recipe {outcome.recipe!r}, but in {first.where} "
                 f"of {first.recipe!r}; a checkpoint has one, so correct one of them"
             )
+    for some in found.values():
+        first = next((outcome for outcome in some if outcome.sft_seed), some[0])
+        for outcome in some:
+            if outcome.sft_seed not in ("", first.sft_seed):
+                raise UserError(
+                    f"{outcome.where}: {outcome.checkpoint} has the SFT seed {outcome.sft_seed!r}, but in "
+                    f"{first.where} {first.sft_seed!r}; a checkpoint has one, so correct one of them"
+                )
     return {
         name: [replace(each, recipe=recipes[name].recipe) for each in some] if name in recipes else some
         for name, some in found.items()

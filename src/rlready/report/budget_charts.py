@@ -196,9 +196,7 @@ def _setting_tables(result: EvaluateResult, names: Names) -> list[Markup]:
     return [
         titled_table("Each curve in three numbers", result.metrics, _metric_columns(result, names)),
         titled_table(compared, result.settings, _setting_columns(names)),
-        titled_table(
-            "Many samples at equal total tokens", result.votes if result.several else [], _vote_columns(names)
-        ),
+        titled_table("Many samples at equal total tokens", result.several, _vote_columns(names)),
     ]
 
 

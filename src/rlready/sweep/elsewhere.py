@@ -15,6 +15,7 @@ from rlready.export.manifest import LAUNCHER
 from rlready.export.noted import NotedOutcome, keep, kept, outcome_in
 from rlready.export.stage import refuse_in_advance, refuse_place
 from rlready.runs.files import remove, write_text
+from rlready.runs.provenance import content_digest
 from rlready.runs.run import Run
 from rlready.sweep.grid import Grid
 from rlready.sweep.jobs import Chain
@@ -49,6 +50,11 @@ class Elsewhere:
     waiting: dict[str, str] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
+    @property
+    def notes(self) -> list[str]:
+        """The remarks as they stand in the result."""
+        return [f"Warning: {remark}." for remark in self.remarks]
+
     def say(self) -> None:
         for remark in self.remarks:
             note(f"sweep: {remark}")
@@ -75,7 +81,7 @@ def refuse_exports(file: Path, grid: Grid, out: Path) -> None:
 
 def look(out: Path, chains: Sequence[Chain], done: Collection[str]) -> Elsewhere:
     """What there is of the exports that are written."""
-    found = Elsewhere()
+    found, curves = Elsewhere(), dict[str, str]()
     for key in (chain.run for chain in chains if chain.run in done):
         before = found.before[key] = kept(out / key)
         outcome, said = outcome_in(out / key, before)
@@ -85,6 +91,12 @@ def look(out: Path, chains: Sequence[Chain], done: Collection[str]) -> Elsewhere
             found.waiting[key] = said
         if said:
             found.remarks.append(f"{key}: {said}" if outcome else f"{key} waits: {said}")
+        curve = out / key / outcome.curve if outcome and outcome.curve else None
+        if curve and curve.exists() and (other := curves.setdefault(content_digest(curve), key)) != key:
+            found.remarks.append(
+                f"{key} has the same curve as {other}, to the byte: one run is no outcome of two exports; put there "
+                "what was trained from each"
+            )
     return found
 
 

@@ -92,7 +92,11 @@ def summarise(
     exports = [*elsewhere.outcomes, *waiting]
     return SweepResult(
         headline=_headline(starts, so_far=bool(waiting)) if starts else f"{said}.",
-        notes=[*so_far, *dict.fromkeys(line for key in exports for line in ExportResult.load(out / key).notes)],
+        notes=[
+            *so_far,
+            *elsewhere.notes,
+            *dict.fromkeys(line for key in exports for line in ExportResult.load(out / key).notes),
+        ],
         next_action=f"{said}, here or where this folder is copied to; then run this command again" if waiting else "",
         next_command=shlex.join(["sh", str(out / TRAIN)] if waiting else ["rlready", "predict", str(out)]),
         plan=plan,

@@ -35,6 +35,7 @@ from rlready.sweep.scheduler import Scheduler, complete_log
 from rlready.sweep.status import Status, duration, remaining
 from rlready.sweep.table import RunRow, as_text, lost, rows_of
 
+WARNED = "Warning: "
 MANY, LONG = 1000, 86400.0  # jobs and seconds from which a sweep must be confirmed
 
 
@@ -71,6 +72,7 @@ def sweep(config: SweepConfig, out: Path) -> SweepResult:
             refuse_unreadable_data(jobs, seconds)
         refuse_too_few_steps(jobs, seconds)
         refuse_exports(file, grid, out)
+        _say_left(out, config.file, jobs)
         run.claim([job.config for job in jobs])
         run.note_data(id=config.file, sha256=hashlib.sha256(file.read_bytes()).hexdigest(), role="sweep file")
         status = Status(jobs, seconds, config.workers)
@@ -91,6 +93,17 @@ def sweep(config: SweepConfig, out: Path) -> SweepResult:
         return result
 
 
+def _say_left(out: Path, file: str, jobs: Sequence[Job]) -> None:
+    """Name finished runs of an earlier content of the file, which its table has no more."""
+    keys = {job.key for job in jobs}
+    there = (str(record.parent.relative_to(out)) for record in sorted(out.glob(f"*/*/{RECORD}")))
+    if left := [key for key in there if key not in keys]:
+        note(
+            f"sweep: {len(left)} runs in {out} are not in {file} any more, first {left[0]}: they stay, and {RUNS} is "
+            "without them"
+        )
+
+
 def _is_up_to_date(stored: SweepResult, out: Path, chains: Sequence[Chain]) -> bool:
     """Whether a finished sweep has the outcomes of another tool that there are now."""
     if not stored.tool:
@@ -98,7 +111,8 @@ def _is_up_to_date(stored: SweepResult, out: Path, chains: Sequence[Chain]) -> b
     done = {key for chain in chains for key in (chain.readiness, chain.run)}
     found = look(out, chains, done)
     rows = as_text(rows_of(out, chains, done, found))
-    same = stored.waiting == list(found.waiting) and rows == (out / RUNS).read_text(encoding="utf-8")
+    same = stored.waiting == list(found.waiting) and {*found.notes} == {n for n in stored.notes if n.startswith(WARNED)}
+    same = same and rows == (out / RUNS).read_text(encoding="utf-8")
     if same:
         found.say()
     return same
