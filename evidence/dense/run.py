@@ -1,8 +1,8 @@
 """Dense rewards from demonstrations and every control, five seeds: `python evidence/dense/run.py`.
 
 Resumable: what a killed run left undone is done when the command is given again; `python evidence/dense/run.py 0` does
-the runs of one seed only and keeps them in `again.json`, `--page` only writes the page again.  Between seeds
-everything but the base model differs: SFT rows, RL problems, test problems, the order of rows and all samples.
+the runs of one seed only, `--page` only writes the page again.  Between seeds everything but the base model differs:
+SFT rows, RL problems, test problems, the order of rows and all samples.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ HERE = Path(__file__).parent
 WORLD = f"{DEMO_TASK}&modulus=17"  # arithmetic that the embedded model has not seen: SFT has something to teach
 RUNS = Path("runs/dense")
 STORED = "seeds.json"
-AGAIN = "again.json"  # seeds that were run again since, with the corrected program, until it has all of them
 SEEDS = range(5)
 FRACTIONS = (0.1, 0.25, 0.5, 0.75, 0.9)
+BARE = "dense, no reference (log π_SFT)"
 STEPS, LONG = 40, 48  # of the variants without and with a verifier
 EVERY = 4  # steps between the evaluations of the latter
 ROWS, PROBLEMS, TEST, PROMPTS, GROUP = 2000, 4000, 200, 16, 8
@@ -60,7 +60,7 @@ DENSE: dict[str, dict[str, Any]] = {
     "dense": {},
     "dense, full return": {"return_type": "full_return"},
     "dense, uniform (sequence level)": {"return_type": "uniform"},
-    "dense, no reference (log π_SFT)": {"reference": "none"},
+    BARE: {"reference": "none"},
     "dense, reference at 10 %": {"reference_at": 0.1},
     "dense, reference at 25 %": {"reference_at": 0.25},
     "dense, reference at 75 %": {"reference_at": 0.75},
@@ -220,7 +220,7 @@ def measured(seed: int) -> dict[str, Any]:
     out = RUNS / f"seed-{seed}"
     main = kept(out / "measured.json", PROTOCOL, lambda: new_world(seed, out))
     usual = kept(out / "usual.json", USUAL, lambda: usual_world(seed, out))
-    return main | {"usual": usual["curves"], "seconds": seconds_of(out), "corrected": True}
+    return main | {"usual": usual["curves"], "seconds": seconds_of(out)}
 
 
 def curve(run: Path) -> list[tuple[int, float]]:
@@ -322,18 +322,10 @@ Results = Sequence[dict[str, Any]]
 
 
 def main(seeds: Sequence[int]) -> None:
-    results = {seed: measured(seed) for seed in seeds}
+    results = [measured(seed) for seed in seeds]
     if list(seeds) == list(SEEDS):
-        write_json(HERE / STORED, list(results.values()))
-        (HERE / AGAIN).unlink(missing_ok=True)
-        report(list(results.values()), math.fsum(r["seconds"] for r in results.values()))
-    else:
-        write_json(HERE / AGAIN, run_again() | {str(seed): result for seed, result in results.items()})
-
-
-def run_again() -> dict[str, Any]:
-    """The results of seeds that were run again, by seed."""
-    return dict(read_json(HERE / AGAIN)) if (HERE / AGAIN).exists() else {}
+        write_json(HERE / STORED, results)
+        report(results, math.fsum(r["seconds"] for r in results))
 
 
 def report(results: Results, seconds: float | None) -> None:
@@ -464,60 +456,15 @@ def ended_early(results: Results) -> str:
     return "No variant modulo 17 ended before its last step."
 
 
-CORRECTED = """
-> These figures were measured before two estimators were corrected. The baseline of a group included the response
-> itself, which scaled every advantage by 1 − 1/n (n responses that reach the position), and the correlation with
-> correctness was pooled over problems instead of taken within them. {repeated}In [another world, with a positive
-> control](../dense-controls/README.md), the corrected program finds that these rewards do harm with γ = 1, while with
-> γ = 0 the loss against SFT is not significant; neither was tuned there.
-"""
-
-
-def corrected(results: Results) -> str:
-    """What the figures lack; nothing if the corrected program has measured them."""
-    if all(result.get("corrected") for result in results):
-        return ""
-    again = run_again()
-    if not again:
-        return CORRECTED.format(repeated="The runs have not been repeated since. ")
-    seeds, have = ("seeds", "have") if len(again) > 1 else ("seed", "has")
-    return CORRECTED.format(
-        repeated=f"So far {seeds} {listed(list(again))} {have} been run again, [below](#run-again). "
-    )
-
-
-def again_section(results: Results) -> str:
-    """The seeds that were run again beside themselves."""
-    again = run_again()
-    if not again:
-        return ""
-    lines = ["| variant | seed | accuracy before | again | greedy before | again |", "|---|---|---|---|---|---|"]
-    changes = []
-    for variant in results[0]["variants"]:
-        for seed, new in again.items():
-            old, now = (r["variants"][variant] for r in (results[int(seed)], new))
-            cells = (f"{r[key]:.1%}" for key in ("accuracy", "greedy") for r in (old, now))
-            lines.append(f"| {variant} | {seed} | {' | '.join(cells)} |")
-            changes.append(now["accuracy"] - old["accuracy"])
-    text, moved = "\n".join(lines), 100 * np.abs(changes)
-    return f"""
-## Run again
-
-The same protocol and seeds with both estimators corrected; as the kernels have changed since, so have the samples, and
-with them SFT itself. Over these {len(changes)} lines accuracy differs by {moved.mean():.1f} points on average and by at
-most {moved.max():.1f}; that of 800 samples of 200 problems has a standard error of about two.
-
-{text}
-"""
-
-
 def words(results: Results) -> str:
     alone = {variant: gain(results, variant, "SFT continued") for variant in DENSE}
-    best, second = sorted(alone, key=lambda variant: -alone[variant].value)[:2]  # the best has no reference
+    best = max(alone, key=lambda variant: alone[variant].value)
+    other = BARE if best != BARE else max(alone.keys() - {BARE}, key=lambda variant: alone[variant].value)
+    also = "without a reference it is" if other == BARE else "with one, the best is"
     mixed = over_seeds(results, lambda r: r["usual"]["dense + verifier"][-1][1] - r["usual"][VERIFIER][-1][1])
     excluded = ", ".join(f"{left_out(curves)} {world}" for world, curves in worlds(results).items())
     return f"""# Dense rewards from demonstrations, with controls
-{corrected(results)}
+
 The dense reward of a token is r̂ = log π_SFT − log π_ref, from two checkpoints of one SFT run (Li et al., arXiv
 2510.02493). The embedded model is trained on DAG maths modulo 17 with seeds 0 to 4. It was pretrained with arithmetic
 modulo 13, so that SFT has arithmetic to teach. SFT uses 2,000 rows and {EPOCHS} epochs. Variants without a verifier run
@@ -531,8 +478,8 @@ zero. Entropy and KL are in nats per sampled token, on each variant's own sample
 learning rate were chosen on seed 100, which is not among the seeds reported.
 
 In short, in points of accuracy: of {len(DENSE)} variants without a verifier, the best, "{best}", differs by
-{points(alone[best])} from SFT continued for as many steps; of those with a reference the best, "{second}", by
-{points(alone[second])}, the default variant by {points(alone["dense"])}, and decoding from both models, untrained, by
+{points(alone[best])} from SFT continued for as many steps; {also} "{other}", by
+{points(alone[other])}, the default variant by {points(alone["dense"])}, and decoding from both models, untrained, by
 {points(gain(results, DECODED, "SFT continued"))}. Mixed
 with a verifier where RL learns fast, dense rewards differ by {points(mixed)} from the verifier alone. They find a
 planted error with an AUC of {probed(results, "0.5", "auc").value:.2f}; log π_SFT alone finds it with
@@ -570,7 +517,14 @@ both vary.
 ## What it shows, and what it does not
 
 {conclusions(results)}
-{again_section(results)}"""
+
+## What was measured before
+
+The first run of these seeds, until 2026-11-22, counted the response itself in the baseline of its group, which scaled
+every advantage by 1 − 1/n, and pooled the correlation with correctness over problems. The same claims were met and
+missed; "dense" was -2.6 [-4.5, -0.7] points above SFT continued, "dense, γ = 0" -1.7 [-2.6, -0.9]. The seeds were run
+again one by one, at five revisions.
+"""
 
 
 def conclusions(results: Results) -> str:
@@ -590,7 +544,7 @@ def conclusions(results: Results) -> str:
     return f"""On a solution with one number changed, credit from a reference at half of the samples has an AUC of
 {probed(results, "0.5", "auc")}; log π_SFT alone, without a reference, has {probed(results, "0.5", "auc_sft")}. On the
 model's own samples the picture differs: at the first step of RL, Σr̂ correlates with correctness at
-{with_correctness("dense")}, log π_SFT at {with_correctness("dense, no reference (log π_SFT)")}. The reward is what the
+{with_correctness("dense")}, log π_SFT at {with_correctness(BARE)}. The reward is what the
 second half of SFT would add again, whether it is correct or not. Accuracy minus that of SFT is {dense} points for dense
 and {undiscounted} for γ = 0; with the verifier mixed in, it is {mixed} and {mixed_0}.
 
