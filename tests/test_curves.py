@@ -217,6 +217,12 @@ def test_curves_without_an_outcome(rows: list[dict[str, Any]], message: str, tmp
         outcomes(tmp_path, *rows)
 
 
+def test_a_chart_of_several_runs_has_the_curve_of_each(tmp_path: Path) -> None:
+    (tmp_path / "chart.csv").write_text("Step,a - eval/reward,b - eval/reward\n1,0.1,0.2\n2,0.3,0.6\n")
+    rows = [{"curve": "chart.csv", "metric": f"{run} - eval/reward"} for run in "ab"]
+    assert [value for value, _ in outcomes(tmp_path, *rows)] == [0.3, 0.6]
+
+
 def test_the_choice_is_in_the_result_and_its_file_in_the_record(tmp_path: Path) -> None:
     found = [checkpoint(str(tmp_path / f"sft-{i}/checkpoints/step-9"), reach=0.5, skill=0.5, seed=i) for i in range(4)]
     ready = write_readiness(tmp_path / "ready", found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 import pytest
 
 from rlready.core.errors import UserError
-from test_interchange import Row, lines, ranked, verl_rows
+from test_interchange import Row, alone, counts, lines, ranked, read, trl, verl_rows
+from test_problem_match import asking
+from test_tool_problems import episode
 
 
 @pytest.mark.parametrize(
@@ -62,7 +65,69 @@ def test_settings_of_sampling_that_a_tool_logs_must_be_the_same(form: str, tmp_p
         "until": r"'\n', 'Q:'",
         "correct": "the score acc",
     }
+    systems = ("Be brief. " * 9, "Think. " * 20)
+    for setting, values in (("reasoning_tokens", (1000, 2000)), ("system_message", systems)):
+        few, many = (of_inspect(f"{setting}{at}", {setting: value}, {}) for at, value in enumerate(values))
+        with pytest.raises(UserError, match=f"hold samples of different {setting}, "):
+            ranked(tmp_path / setting, few, many)
     short = of_inspect("short", {"temperature": 0.6, "max_tokens": 512}, {"max_tokens": 16, "temperature": None})
     long = of_inspect("long", {"temperature": 0.6, "max_tokens": 512}, {})
     with pytest.raises(UserError, match="hold samples of different max_tokens, 16 and 512,"):
         ranked(tmp_path / "inspect", short, long)
+
+
+def test_settings_of_prime_rl_must_be_the_same(tmp_path: Path) -> None:
+    """As the agent was set, or by its first call; a judge without rewards is not the policy."""
+    judge = {"rewards": {}, "nodes": [], "calls": []}
+    sources = []
+    for name, sampling in (("cold", {"temperature": 0.2}), ("warm", {"temperature": 1.0})):
+        trace = {"agent": {"config": {"sampling": sampling}}} if name == "cold" else {"calls": [{"sampling": sampling}]}
+        row = episode(trace=trace)
+        row["traces"].append(judge)
+        sources.append(f"prime-rl:{lines(tmp_path / f'{name}.jsonl', [row])}")
+    with pytest.raises(UserError, match=r"hold samples of different temperature, 0\.2 and 1"):
+        ranked(tmp_path / "run", *sources)
+
+
+@pytest.mark.parametrize("kind", ["inspect", "lighteval"])
+def test_other_prompts_around_one_question_are_a_doubt(kind: str, tmp_path: Path) -> None:
+    """Examples in front of it, or a template, change what a model says."""
+    shots = ["", "Q: 1 + 1? A: 2 "]
+    sources = [asking(kind, tmp_path / str(n), [(0, f"{shot}Q: 2 + 2?")]) for n, shot in enumerate(shots)]
+    result = ranked(tmp_path / "run", *sources)
+    assert any("the prompts of 1 of 1 problems are not those of" in note for note in result.notes)
+    same = [asking(kind, tmp_path / f"same{n}", [(0, "Q: 2 + 2?")]) for n in range(2)]
+    assert not any("prompts" in note for note in ranked(tmp_path / "same", *same).notes)
+
+
+def test_a_threshold_holds_for_rewards_of_32_bits(tmp_path: Path) -> None:
+    rows = verl_rows(1, {"a": "0000"})
+    for row, score in zip(rows, (0.699999988079071, 0.7, 0.6999, 0.1), strict=True):
+        row["score"] = score
+    assert counts(alone(f"verl:{lines(tmp_path / '1.jsonl', rows)}?threshold=0.7")) == {"a": "1100"}
+
+
+def test_files_of_an_earlier_run_and_problems_that_are_there_twice_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for step in (1, 2, 3):
+        rows = verl_rows(step, {"a": "0101" if step == 1 else "01", "b": "01", "c": "11"})
+        file = lines(tmp_path / f"{step}.jsonl", rows)
+        os.utime(file, (10**9, 10**9 - 86400 * (step == 3)))
+    read(f"verl:{tmp_path}")
+    said = capsys.readouterr().err
+    assert "3.jsonl is of a later step than 1.jsonl, but was written before it" in said
+    assert "1 of 3 problems have 4 samples or more where most have 2" in said
+
+
+def test_evaluations_that_the_log_contradicts_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rows of the same training problems stand before each evaluation, so that only its mean tells."""
+    for step, right in ((4, 1), (8, 2)):
+        training = [(f"{p}", f"{p} {step} {n}", float(n < 2)) for p in range(2) for n in range(4)]
+        trl(tmp_path, step, [*training, *[("e", f"{step} {n}", float(n < right)) for n in range(4)]])
+    log = [{"step": step, "eval_reward": value} for step, value in ((4, 0.25), (8, 0.5))]
+    (tmp_path / "trainer_state.json").write_text(json.dumps({"log_history": log, "global_step": 8, "max_steps": 8}))
+    read(f"trl:{tmp_path}")
+    said = capsys.readouterr().err
+    assert "the samples of step 4 have a mean reward of 0.417, but by its log the evaluation had 0.25" in said
+    assert "step 8 have" not in said

@@ -71,8 +71,9 @@ def import_outcome(config: ImportConfig, out: Path | None = None) -> ImportResul
         row |= _columns(config, found, place) | {"seed": settings.seed, "family": family}
         _add_row(place, row | ({"recipe": config.recipe} if config.recipe else {}))
         next_command = shlex.join(["rlready", "predict", "runs/ready", str(place)])
+    kind = f" ({found.kind})" if found.path else ""
     result = ImportResult(
-        headline=f"The outcome {found.value:.4g} of RL from {exported.model} is in {place}.",
+        headline=f"The outcome {found.value:.4g}{kind} of RL from {exported.model} is in {place}.",
         next_command=next_command,
         text=str(place),
         checkpoint=exported.model,

@@ -15,7 +15,7 @@ from rlready.interchange.lighteval import LIGHTEVAL
 from rlready.interchange.lines import first_object
 from rlready.interchange.lm_eval import LM_EVAL
 from rlready.interchange.prime_rl import PRIME_RL
-from rlready.interchange.rollouts import Format, Request, ToolOptions
+from rlready.interchange.rollouts import Format, Request, ToolOptions, say_older
 from rlready.interchange.skyrl import SKYRL
 from rlready.interchange.trl import TRL
 from rlready.interchange.verl import VERL
@@ -24,6 +24,7 @@ from rlready.tasks.columns import Batch
 from rlready.tasks.parquet import ParquetTable
 from rlready.tasks.source import Source, options_from, options_of
 
+STEPPED = (TRL, VERL, PRIME_RL)  # whose files are in the order of their steps
 FORMATS = {each.kind: each for each in (TRL, VERL, PRIME_RL, SKYRL, LM_EVAL, INSPECT, LIGHTEVAL)}
 
 
@@ -73,6 +74,8 @@ def open_tool(format: Format, request: Request) -> Iterator[Batch]:
     for file in files:
         if not file.is_file():
             raise UserError(f"{file}: not a file that can be read (a folder, a pipe or a broken link); remove it")
+    if format in STEPPED:
+        say_older(where, files)
     other = recognise(path)
     if other and other is not format:
         raise UserError(f"{where}: these are samples of {other.tool}; read them with {other.kind}:{path}")

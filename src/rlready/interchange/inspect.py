@@ -176,7 +176,10 @@ def _config(header: dict[str, Any], of: str = "eval", name: str = "config") -> d
 
 def _settings(header: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
     """How the responses were drawn: as the model was set, unless the task's plan says otherwise."""
-    return drawn_with(_config(header, name="model_generate_config") | _config(header, of="plan"))
+    steps = (step for step in (header.get("plan") or {}).get("steps") or () if isinstance(step, dict))
+    systems = [step.get("params") for step in steps if str(step.get("solver")).endswith("system_message")]
+    settings = _config(header, name="model_generate_config") | _config(header, of="plan")
+    return drawn_with(settings | ({"system_message": systems} if systems else {}))
 
 
 def _entry(content: IO[bytes], entry: zipfile.ZipInfo) -> str:

@@ -17,6 +17,7 @@ from rlready.core.errors import UserError
 from rlready.core.progress import note
 from rlready.tasks.files import open_plain
 
+BOM = b"\xef\xbb\xbf"  # with which PowerShell begins a text
 BYTES = 1 << 17  # of lines at a time: the objects of more do not fit into a processor's cache
 CHUNK = 1 << 20  # characters of a JSON log that are read at a time
 MOST = 1 << 28  # characters of one value of a JSON log
@@ -39,6 +40,7 @@ def read_objects(file: Path) -> Iterator[tuple[list[int], list[dict[str, Any]]]]
     size = 0
     with open_plain(file) as content:
         for line, raw in enumerate(content, start=1):
+            raw = raw.removeprefix(BOM) if line == 1 else raw
             if not raw.strip():
                 continue
             try:
@@ -67,7 +69,7 @@ def first_object(file: Path) -> dict[str, Any]:
     try:
         with open_plain(file) as content:
             line = content.readline(MOST)
-        found = from_json(line)
+        found = from_json(line.removeprefix(BOM))
         return found if isinstance(found, dict) else {}
     except (OSError, ValueError, UserError):
         return {}

@@ -20,7 +20,17 @@ import numpy as np
 
 from rlready.core.errors import UserError
 from rlready.interchange.lines import files_named, read_objects
-from rlready.interchange.rollouts import FAILED, Format, Request, asked, choose_score, said, score_first, step_of
+from rlready.interchange.rollouts import (
+    FAILED,
+    Format,
+    Request,
+    asked,
+    choose_score,
+    drawn_with,
+    said,
+    score_first,
+    step_of,
+)
 from rlready.tasks.columns import Batch, Column
 from rlready.tasks.table import Origin
 
@@ -68,6 +78,7 @@ def read(request: Request) -> Iterator[Batch]:
                 "text": [said([nodes[-1].get("message")]) if nodes else None for nodes in sampled],
                 "score": [_score(trace, score) for trace in traces],
                 "truncated": [_truncated(trace) for trace in traces],
+                "settings": [_settings(trace) for trace in traces],
                 "unusable": [FAILED if any(map(_failed, both)) else None for both in zip(rows, traces, strict=True)],
             } | _tokens(sampled)
             numbers = np.array(lines, dtype=np.int64)
@@ -116,15 +127,23 @@ def _truth(episode: dict[str, Any]) -> Any:
 
 
 def _trace(episode: dict[str, Any], line: int, place: Callable[[int], str]) -> dict[str, Any]:
-    """The trace of an episode's only agent; {} if it failed before there was one."""
+    """The trace of an episode's only agent, or of the only one with rewards; {} if it failed before there was one."""
     traces = episode.get("traces")
     if not isinstance(traces, list) or not all(isinstance(trace, dict) for trace in traces):
         raise UserError(f"{place(line)}: no list 'traces', which verifiers writes")
+    traces = [trace for trace in traces if trace.get("rewards")] if len(traces) > 1 else traces
     if len(traces) > 1:
         raise UserError(
             f"{place(line)}: an episode of {len(traces)} agents, of which it is not known whose reward counts"
         )
     return traces[0] if traces else {}
+
+
+def _settings(trace: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """How the agent's responses were drawn, as it was set or, where that is not stored, by its first call."""
+    first: dict[str, Any] = next(iter(trace.get("calls") or ()), {})
+    configured = ((trace.get("agent") or {}).get("config") or {}).get("sampling")
+    return drawn_with(configured or first.get("sampling") or {})
 
 
 def _failed(record: dict[str, Any]) -> bool:

@@ -10,11 +10,12 @@ sample was not scored; `verdicts` says what a score means.  ``settings`` are tho
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
+from rlready.core.progress import note
 from rlready.models.chat import CLOSE, KEYS, OPEN
 from rlready.tasks.columns import Batch
 from rlready.tasks.files import stem_of
@@ -34,7 +36,12 @@ STEP = re.compile(r"(?:^|_)(?:step_?)?([0-9]{1,15})$")  # at the end of the name
 DATE = r"\d{4}-\d\d-\d\dT[^_]*"
 DATED = re.compile(rf"{DATE}_(.+)_[^_]+|(.+)_{DATE}")  # Inspect's DATE_TASK_ID, or TASK_DATE, in the name of a file
 UNSCORED = -1
-SETTINGS = ("temperature", "do_sample", "top_p", "top_k", "max_tokens", "max_gen_toks", "until")  # of sampling
+SETTINGS = (  # of sampling
+    *("temperature", "do_sample", "top_p", "top_k", "max_tokens", "max_gen_toks", "until"),
+    *("reasoning_effort", "reasoning_tokens", "system_message"),
+)
+BRIEF = 60  # characters of a setting, beyond which a digest stands for the rest
+HOUR = 3600.0
 FAILED = "ended in an error"
 SHOWN = 8  # sources in a command
 
@@ -43,12 +50,13 @@ SHOWN = 8  # sources in a command
 class Evaluated:
     """The ``steps`` at which a tool has evaluated, by a log that goes ``until`` a step; 0 if there is no log.
 
-    ``ended``: the run has ended there.
+    ``ended``: the run has ended there; ``rewards`` are the mean rewards of evaluations, by step.
     """
 
     steps: frozenset[int] = frozenset()
     until: int = 0
     ended: bool = False
+    rewards: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -163,8 +171,8 @@ def verdicts(batch: Batch, options: ToolOptions) -> NDArray[np.int8]:
             raise Refused(f"{name} must be a number, not {str(value)[:40]!r}")
         if math.isinf(value):
             raise Refused(f"{name} must be a finite number, not {value}")
-        if options.threshold is not None:
-            return int(value >= options.threshold)
+        if options.threshold is not None:  # a reward of 0.7 that went through 32-bit floats is 0.7
+            return int(value >= options.threshold or np.float32(value) >= np.float32(options.threshold))
         if value in (0, 1):
             return int(value)
         known = [each for each in batch.distinct("score")[1] if isinstance(each, int | float) and not math.isinf(each)]
@@ -182,7 +190,30 @@ def verdicts(batch: Batch, options: ToolOptions) -> NDArray[np.int8]:
 def drawn_with(settings: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     """The names and values of a tool's settings of sampling that decide how samples turn out."""
     found = ((name, settings.get(name)) for name in SETTINGS)
-    return tuple((n, ", ".join(map(repr, v)) if isinstance(v, list) else v) for n, v in found if v is not None)
+    return tuple(
+        (n, _brief(", ".join(map(repr, v)) if isinstance(v, list) else v)) for n, v in found if v not in (None, "")
+    )
+
+
+def _brief(value: Any) -> Any:
+    """A value; of a long text its beginning and a digest."""
+    if not isinstance(value, str) or len(value) <= BRIEF:
+        return value
+    return f"{value[:BRIEF]}... (SHA-256 {hashlib.sha256(value.encode('utf-8', 'replace')).hexdigest()[:8]})"
+
+
+def say_older(where: str, files: Sequence[Path]) -> None:
+    """Warn of files, in the order of their steps, of which a later one is older, as an earlier run leaves them."""
+    times = [file.stat().st_mtime for file in files]
+    newest = 0
+    for at, time in enumerate(times):
+        if time < times[newest] - HOUR:
+            note(
+                f"{where}: warning: {files[at].name} is of a later step than {files[newest].name}, but was written "
+                "before it: if it is of an earlier run in the same folder, remove it"
+            )
+            return
+        newest = at if time > times[newest] else newest
 
 
 def refuse_several(place: str, count: int, score: str) -> None:

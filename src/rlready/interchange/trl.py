@@ -59,9 +59,10 @@ def evaluated_steps(completions: Path) -> Evaluated:
             log, until = state["log_history"], int(state["global_step"])
             ended = until == state.get("max_steps")
             steps = frozenset(int(line["step"]) for line in log if any(name.startswith("eval_") for name in line))
+            rewards = {int(line["step"]): float(line["eval_reward"]) for line in log if "eval_reward" in line}
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue  # the samples say what they can without it
-        found = max(found, Evaluated(steps, until, ended), key=lambda each: each.until)
+        found = max(found, Evaluated(steps, until, ended, rewards), key=lambda each: each.until)
     return found
 
 

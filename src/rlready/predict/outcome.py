@@ -15,10 +15,11 @@ class Outcome:
     """One RL run: its starting checkpoint and its outcome.
 
     ``readiness`` is the run folder that measured the former, ``runs`` are those of RL and of the evaluation, if known.
-    ``curve`` says which value of which curve the outcome is, empty for a number that was given; ``last_step`` is its
-    last, and ``planned_steps`` are those that its run was to take, if it stopped before.  ``predictors`` are those that
-    are known of the run besides readiness, by name; ``meaning`` says what the outcome is; ``over_problems`` has its
-    interval over the problems that it was measured on, where that is known.
+    ``curve`` says which value of which curve the outcome is, empty for a number that was given, and ``curve_metric`` is
+    the metric that was named; ``last_step`` is its last, and ``planned_steps`` are those that its run was to take, if
+    it stopped before.  ``predictors`` are those that are known of the run besides readiness, by name; ``meaning`` says
+    what the outcome is; ``over_problems`` has its interval over the problems that it was measured on, where that is
+    known.
     """
 
     checkpoint: str
@@ -32,6 +33,7 @@ class Outcome:
     where: str = ""
     curve: str = ""
     curve_files: tuple[Path, ...] = ()
+    curve_metric: str = ""
     last_step: float | None = None
     planned_steps: float | None = None
     runs: tuple[Path, ...] = ()

@@ -143,11 +143,11 @@ def _refuse_unlike_curves(outcomes: Sequence[Outcome]) -> None:
 
 
 def _refuse_shared_curves(outcomes: Sequence[Outcome]) -> None:
-    """UserError for one curve that is the outcome of two checkpoints of a family."""
-    first: dict[tuple[str, tuple[Path, ...]], Outcome] = {}
+    """UserError for one curve, of one metric of a file, that is the outcome of two checkpoints of a family."""
+    first: dict[tuple[str, str, tuple[Path, ...]], Outcome] = {}
     for outcome in (each for each in outcomes if each.curve_files):
         files = tuple(file.resolve() for file in outcome.curve_files)
-        before = first.setdefault((outcome.family, files), outcome)
+        before = first.setdefault((outcome.family, outcome.curve_metric, files), outcome)
         if before.checkpoint != outcome.checkpoint:
             raise UserError(
                 f"{outcome.where}: {outcome.checkpoint} has the curve {files[0]}, which is that of {before.checkpoint} "

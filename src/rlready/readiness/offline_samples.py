@@ -77,7 +77,7 @@ class Stored:
     those of the samples, by column (`conditions.COLUMNS`); ``copied``: whether all samples of every problem are equal;
     ``responses``: the column that holds them, "" in a table of verdicts alone; ``asked``: what was asked, by problem,
     where another tool stores that beside the ids; ``saved``: the checkpoint that a trainer saved at their last step, or
-    ""; ``seen``: what was at ``path`` once it was read.
+    ""; ``seen``: what was at ``path`` once it was read; ``otherwise``: how its prompts differ from those of others.
     """
 
     path: str
@@ -94,10 +94,15 @@ class Stored:
     asked: Mapping[str, Asked] = field(default_factory=dict)
     saved: str = ""
     seen: Seen | None = None
+    otherwise: str = ""
 
     @property
     def doubt(self) -> str:
         """What is wrong with the samples; "" if nothing is known to be."""
+        return "; ".join(filter(None, [self.otherwise, self._single()]))
+
+    def _single(self) -> str:
+        """Why figures of several samples are those of one; "" if they are not."""
         several = len(self.draws.problem) > self.draws.problems
         if not several or not (self.copied or self.conditions.get("temperature") == "0"):
             return ""

@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from rlready.core.errors import UserError
 from rlready.core.progress import note
@@ -195,6 +196,26 @@ def refuse_unlike_questions(tables: Mapping[str, Stored]) -> None:
                 f"{unlike[0][:SHOWN]!r} asks {here} here and {earlier} there; rank samples of the same problems, or "
                 "name these with problems="
             )
+
+
+def with_other_prompts(tables: Mapping[str, Stored]) -> dict[str, Stored]:
+    """The tables, with a doubt of those whose prompts are not those of the first that has the problem, though they hold
+    the same question: a template, a system turn or examples may stand around it."""
+    first: dict[str, tuple[str, Asked]] = {}
+    found = {}
+    for checkpoint, stored in tables.items():
+        there = [(name, stored.asked[name]) for name in stored.problem_ids if name in stored.asked]
+        pairs = [(first.setdefault(name, (checkpoint, asked)), asked) for name, asked in there]
+        unlike = [(other, before, mine) for (other, before), mine in pairs if _bare(before.text) != _bare(mine.text)]
+        doubt = ""
+        if unlike:
+            other, before, mine = unlike[0]
+            doubt = (
+                f"the prompts of {len(unlike)} of {len(there)} problems are not those of {other}, as {mine.place} "
+                f"beside {before.place} shows: a difference may be one of prompts, as of their examples or template"
+            )
+        found[checkpoint] = replace(stored, otherwise=doubt)
+    return found
 
 
 def _alike(one: Asked, other: Asked) -> bool:

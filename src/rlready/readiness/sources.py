@@ -13,7 +13,7 @@ from rlready.interchange.formats import is_tool_source, parse_tool_source, recog
 from rlready.models.hub import refuse_twice
 from rlready.readiness.offline_reader import is_table, parse_table_source, read_samples
 from rlready.readiness.offline_samples import Stored
-from rlready.readiness.problem_match import Prompts, matched, refuse_unlike_questions
+from rlready.readiness.problem_match import Prompts, matched, refuse_unlike_questions, with_other_prompts
 from rlready.readiness.tool_samples import read_tool_samples
 from rlready.runs.checkpoint_order import in_training_order, order_warnings
 from rlready.runs.seen import Seen
@@ -111,4 +111,4 @@ def on_shared_problems(
     found = {name: stored.only(shared) for name, stored in found.items()}
     if not problems:
         refuse_unlike_questions(found)
-    return found, kept
+    return with_other_prompts(found), kept

@@ -35,6 +35,7 @@ from rlready.interchange.rollouts import Evaluated
 from rlready.readiness.passk import Ints
 
 LEAST = 0.5  # share of the problems of the fullest pass that a pass needs
+CLOSE = 0.01  # difference of mean rewards that rounding may make
 SHOWN = 8  # passes that are listed in a note
 
 
@@ -128,6 +129,15 @@ def _say_unequal(where: str, policies: Sequence[Policy], problem_N: Ints) -> Non
         )
 
 
+def say_unlike_log(where: str, step: int, mean: float, logged: float) -> None:
+    """Warn of an evaluation whose samples have another mean reward than the trainer's log has of it."""
+    if abs(mean - logged) > CLOSE:
+        note(
+            f"{where}: warning: the samples of step {step} have a mean reward of {mean:.3g}, but by its log the "
+            f"evaluation had {logged:.3g}: rows of training may be among them, or rows of a large evaluation missing"
+        )
+
+
 def _same_steps(problem_N: Ints, step_N: Ints) -> list[list[Policy]]:
     """The steps, those with exactly the same problems together, the most numerous of these first."""
     groups: dict[bytes, list[Policy]] = {}
@@ -180,6 +190,11 @@ def _whole_groups(where: str, policy: Policy, problem_N: Ints) -> Policy:
     drawn_P = np.bincount(mine)
     sizes, problems = np.unique(drawn_P[drawn_P > 0], return_counts=True)
     usual = int(sizes[np.argmax(problems)])
+    if (more := drawn_P >= 2 * usual).any():
+        note(
+            f"{where}: warning: {int(more.sum())} of {int(problems.sum())} problems have {2 * usual} samples or more "
+            f"where most have {usual}: problems that ask the same, or are in two data sets, are read as one"
+        )
     cut = (drawn_P > 0) & (drawn_P < usual)
     if not cut.any() or 2 * cut.sum() >= problems.sum():
         return policy

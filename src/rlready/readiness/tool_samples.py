@@ -34,7 +34,7 @@ from rlready.readiness.conditions import JUDGED, VERIFIED, plain
 from rlready.readiness.offline_samples import Asked, Pending, Stored, TableOptions
 from rlready.readiness.passk import Ints
 from rlready.readiness.sample_stats import FACTS, Draws
-from rlready.readiness.tool_policies import by_step, divided
+from rlready.readiness.tool_policies import by_step, divided, say_unlike_log
 from rlready.tasks.columns import Batch
 from rlready.tasks.strictjson import Refused
 from rlready.tasks.table import Origin, id_of
@@ -74,6 +74,7 @@ class _Collector:
         self.digest: list[Ints] = []  # of texts
         self.texts: list[str | None] = []  # if they are to be verified
         self.score = ""  # that is the verdict
+        self.binary = False  # whether that is the reward, 0 or 1
         self.settings: dict[str, set[str]] = {}  # how samples were drawn, where that is stored
         self.unusable = Counter[str]()  # by the reason
         self.total = 0
@@ -100,6 +101,7 @@ class _Collector:
         else:
             verdict = verdicts(batch, self.options)
             self.score = batch.named[0]
+            self.binary = len(batch.named) == 1 and self.options.threshold is None
         facts = replace(batch, columns={name: batch.columns[name] for name in FACTS if name in batch.columns})
         self.draws.append(Draws.of_batch(facts, 0, problem, verdict == 1))
         self.verdict.append(verdict)
@@ -209,6 +211,9 @@ class _Collector:
             rows = kept[policy.rows]
             stepped = len(policies) > 1 or (self.options.step is not None and not self.options.name)
             name = policy.name(self.options.name or str(self.request.path), stepped=stepped)
+            if policy.first in evaluated.rewards and self.binary and not self.request.verified:
+                mean = float((verdict[rows] == 1).mean())
+                say_unlike_log(where, policy.first, mean, evaluated.rewards[policy.first])
             found[name] = replace(
                 self._stored(files, ids, draws, rows, line, digest),
                 responses=policy.span,
