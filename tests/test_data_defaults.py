@@ -213,6 +213,17 @@ def test_overlap_is_said_and_recorded(tmp_path: Path, capfd: Any, held: list[str
     assert [warning in err, [warning in each for each in recorded]] == [True, [True] if warning else []]
 
 
+def test_prompts_with_several_answers_are_warned_of(tmp_path: Path) -> None:
+    rows = [{"prompt": "What is 2 plus 2?", "answer": answer} for answer in ("4", "5")]
+    (tmp_path / "p.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    held = table(tmp_path / "v.jsonl", prompts(9, 50))
+    config = RLConfig(problems=str(tmp_path / "p.jsonl"), validation=held, prompts_per_step=2)
+    with Run(tmp_path / "run", "rl", config) as run:
+        run.claim()
+        problems_of(config, run)
+        assert "problems: 1 prompts have several answers, first 'What is 2 plus 2?'" in run.record.warnings
+
+
 def test_equal_ids_of_different_prompts_are_counted(tmp_path: Path, capfd: Any) -> None:
     config = RLConfig(
         problems=table(tmp_path / "p.jsonl", prompts(40)), validation=table(tmp_path / "v.jsonl", prompts(9, 50))

@@ -102,7 +102,7 @@ def test_outcomes_that_are_said_to_be_different_things_are_warned_of() -> None:
     assert said(("", f"{UNSAID}one.csv"), ("", f"{UNSAID}other.csv"), ("", "accuracy")) == ""
 
 
-def test_predictors_of_several_values_or_units_are_said(tmp_path: Path) -> None:
+def test_predictors_of_several_values_or_units_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A checkpoint has one value of a predictor that is known before RL; a constant one orders nothing."""
     found = disagreeing(tmp_path)
     ready = write_readiness(tmp_path / "ready", found)
@@ -126,10 +126,14 @@ def test_predictors_of_several_values_or_units_are_said(tmp_path: Path) -> None:
     said = "Warning: predictor:mine has several values for 1 of"
     assert any(note.startswith(said) and "has 0.5 in" in note and "0.1 in" in note for note in warned("twice").notes)
     first["predictor:mine"] = 0.1
+    assert "more is taken for better" not in capsys.readouterr().err
+    for row in rows:
+        row["predictor:val_loss"] = 1.0
     for row in rows:
         if row["checkpoint"] == names[1]:
             row["predictor:mine"] = 11
     assert any("values between 0 and 1 and 1 above 1, up to 11: if some are" in note for note in warned("units").notes)
+    assert "of predictor:val_loss more is taken for better" in capsys.readouterr().err
 
 
 def test_outcomes_far_from_0_are_fitted_and_shown_as_others(tmp_path: Path) -> None:

@@ -129,6 +129,8 @@ def test_thoughts_inside_a_text() -> None:
         ("NaN", ""),
         ("null", ""),
         ('" \\n"', ""),
+        ('"\\u200b"', ""),
+        ('"so it is\\n####"', ""),
     ],
 )
 def test_answers_keep_their_value(tmp_path: Path, answer: str, want: str) -> None:

@@ -42,6 +42,7 @@ TAKEN = re.compile(
     r"(pass|cover|reward)@.*|group_signal|informative|entropy|distinct_answers|loss|combined|extrapolated.*"
 )  # the names of predictors that rlready has, whether or not they are known of some checkpoints
 RUNS = "runs.jsonl"  # a sweep's table
+LESS = re.compile("loss|nll|perplexity|ppl|error")  # in the names of predictors of which less is better
 OWN = "predictor:"  # begins the names of columns that hold predictors of the user's own
 KNOWN = (
     "checkpoint",
@@ -65,6 +66,8 @@ def read_outcomes(path: Path) -> list[Outcome]:
     for column in dict.fromkeys(name for columns in first for name in columns if name.startswith(OWN)):
         if all(column.removeprefix(OWN) not in outcome.predictors for outcome in outcomes):
             note(f"predict: {path}: the predictor {column.removeprefix(OWN)} is left out: no outcome has one")
+        elif LESS.search(column.lower()):
+            note(f"predict: {path}: of {column} more is taken for better; if less is, write its negative")
     if path.name != RUNS:
         for column in dict.fromkeys(name for columns in first for name in columns if name not in KNOWN):
             if not column.startswith(OWN) and any(is_number(number_of(row.get(column))) for _, row in table.rows):

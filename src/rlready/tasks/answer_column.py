@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from decimal import Decimal
 
 from rlready.core.errors import UserError
@@ -10,11 +11,12 @@ from rlready.tasks.strictjson import Fields, Refused, digits
 from rlready.tasks.table import value_of
 
 FINAL = re.compile(r"(?:^|\n)####[ \t]*(\S[^\n]*)\Z")  # the last line of an answer of GSM8K, which ends in no space
+UNANSWERED = re.compile(r"(?:^|\n)####\s*\Z")  # its mark with nothing behind it
 
 
 def answer_of(row: Fields, column: str, place: str, *, as_it_is: bool) -> str:
-    """The answer as text; empty if the column is missing or null, and for an object or a list that a verifier takes
-    ``as_it_is`` in the row.
+    """The answer as text; empty if the column is missing, null or without a sign that is seen, and for an object or a
+    list that a verifier takes ``as_it_is`` in the row.
 
     UserError, which begins with ``place``, for another object or list, and for a number that has no exact text.
     """
@@ -38,4 +40,6 @@ def answer_of(row: Fields, column: str, place: str, *, as_it_is: bool) -> str:
         )
     if value and (final := FINAL.search(value.rstrip())):
         return final[1]
-    return value if value and value.strip() else ""
+    if not value or UNANSWERED.search(value):
+        return ""
+    return value if any(not (sign.isspace() or unicodedata.category(sign) == "Cf") for sign in value) else ""

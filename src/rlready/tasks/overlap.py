@@ -13,6 +13,7 @@ from rlready.runs.run import Run
 Item = TypeVar("Item", Problem, Row)
 
 SHARE, LEAST, MOST = 0.1, 16, 200  # of the items that are held out, before the limits below
+SHOWN = 60  # characters of a prompt in a warning
 TOO_FEW = 24  # items that are not split: a third of them, the most that is held out, would be below eight
 
 
@@ -28,6 +29,12 @@ def warn_of_repeats(run: Run, setting: str, items: Sequence[Problem | Row]) -> N
     }
     if again := len(items) - len(texts):
         run.warn(f"{setting}: {again} of {len(items)} repeat the text of an earlier one under another id")
+    answers: dict[str, set[str]] = {}
+    for item in items:
+        if isinstance(item, Problem) and item.answer:
+            answers.setdefault(prompt_of(item), set()).add(item.answer)
+    if several := [prompt for prompt, found in answers.items() if len(found) > 1]:
+        run.warn(f"{setting}: {len(several)} prompts have several answers, first {several[0][:SHOWN]!r}")
 
 
 def shared_ids(training: Sequence[Problem | Row], held: Sequence[Problem | Row]) -> int:

@@ -16,6 +16,8 @@ from rlready.tasks.contamination import DataSet, overlap_of, warn_of_near
 from rlready.tasks.overlap import Item, shared_ids, split_off, warn_of_repeats
 from rlready.tasks.trained_prompts import VALIDATION, warn_of_trained
 
+ENDS = 2  # evaluations that there always are: before the first step and after the last
+
 
 @dataclass(frozen=True)
 class Data(Generic[Item]):
@@ -123,8 +125,9 @@ def _say_validation_cost(config: RLConfig, problems: int, run: Run) -> None:
     responses = evaluations * problems * config.eval_samples
     rollouts = config.steps * config.prompts_per_step * config.group_size
     if responses > rollouts:
+        fewer = f"raise eval_every={config.eval_every}, " if evaluations > ENDS else ""
         note(
             f"{run.verb}: validation takes {responses:,} responses ({evaluations} evaluations of {problems} problems, "
             f"eval_samples={config.eval_samples}), more than the {rollouts:,} rollouts of training: lower "
-            f"eval_samples, raise eval_every={config.eval_every}, or validate on fewer problems with ?n="
+            f"eval_samples, {fewer}or validate on fewer problems with ?n="
         )
