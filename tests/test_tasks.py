@@ -259,7 +259,8 @@ def test_verifier_by_import_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     [
         ("dagmath?opps=8", "unknown key 'opps'; did you mean ops?"),
         ("dagmath?ops=many", "ops=many is not a whole number or a range such as 6-8"),
-        ("dagmath?ops=8-6", "ops must satisfy 1 <= low <= high"),
+        ("dagmath?ops=8-6", "ops=8-6 is not a range that ascends, as 6-8"),
+        ("dagmath?ops=0-3", "ops must satisfy 1 <= low <= high"),
         ("dagmath?ops=20-24", "up to 29 parameters, but symbols has only 26 variable names"),
         ("dagmath?rendering=word", "rendering=word is not one of symbols, words"),
         ("dagmath?modulus=x", "modulus=x is not a whole number"),
