@@ -19,7 +19,7 @@ from rlready.core.config import SweepConfig, Tool
 from rlready.core.errors import UserError
 from rlready.core.progress import note
 from rlready.core.settings import Config
-from rlready.export.noted import NOTED
+from rlready.export.noted import EXPORTS, NOTED
 from rlready.predict.outcome_table import RUNS
 from rlready.runs.files import write_text
 from rlready.runs.record import RECORD, RunRecord
@@ -35,7 +35,7 @@ from rlready.sweep.scheduler import Scheduler, complete_log
 from rlready.sweep.status import Status, duration, remaining
 from rlready.sweep.table import RunRow, as_text, lost, rows_of
 
-WARNED = "Warning: "
+WARNED = f"Warning: {EXPORTS}/"  # begins the remarks on exports, whose own notes may be warnings, too
 MANY, LONG = 1000, 86400.0  # jobs and seconds from which a sweep must be confirmed
 
 
@@ -94,7 +94,7 @@ def sweep(config: SweepConfig, out: Path) -> SweepResult:
 
 
 def _say_left(out: Path, file: str, jobs: Sequence[Job]) -> None:
-    """Name finished runs of an earlier content of the file, which its table has no more."""
+    """Name runs of an earlier content of the file, which its table has no more."""
     keys = {job.key for job in jobs}
     there = (str(record.parent.relative_to(out)) for record in sorted(out.glob(f"*/*/{RECORD}")))
     if left := [key for key in there if key not in keys]:

@@ -27,8 +27,10 @@ def warn_of_repeats(run: Run, setting: str, items: Sequence[Problem | Row]) -> N
     texts = {
         (prompt_of(item), item.thinking, item.response) if isinstance(item, Row) else prompt_of(item) for item in items
     }
-    if again := len(items) - len(texts):
-        run.warn(f"{setting}: {again} of {len(items)} repeat the text of an earlier one under another id")
+    again = len(items) - len(texts)
+    if not again:
+        return
+    run.warn(f"{setting}: {again} of {len(items)} repeat the text of an earlier one under another id")
     answers: dict[str, set[str]] = {}
     for item in items:
         if isinstance(item, Problem) and item.answer:
