@@ -25,6 +25,7 @@ from rlready.core.errors import UserError
 from rlready.core.records import Estimate
 from rlready.core.result import Record
 from rlready.evaluate.result import EvaluateResult
+from rlready.predict.outcomes import find_runs
 from rlready.predict.stage import predict
 from rlready.runs import lock
 from rlready.runs.files import plain, read_json, write_json
@@ -551,6 +552,10 @@ def test_processes_run_the_same_sweep(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "4 runs in " in (said := capsys.readouterr().err)
     assert "are not in " in said
     assert "any more, first evaluate/one-2-rl-problems1-s0: they stay" in said
+    assert [path.name for path in find_runs([str(out)]).readiness] == [
+        Path(row["readiness"]).name for row in read_log(out / "runs.jsonl")
+    ]
+    assert "readiness/one-1 is left out: measured for runs of RL that the file of" in capsys.readouterr().err
 
 
 def submit_and_kill(key: str) -> Callable[[LocalProcesses, Submission], None]:
@@ -700,6 +705,7 @@ def test_ray_is_only_for_an_address(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"ray=head:6379 needs Ray: pip install 'rlready\[ray\]'"):
         sweep(SweepConfig(file=write(tmp_path), ray="head:6379"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_interval_over_seeds_is_of_a_share() -> None:

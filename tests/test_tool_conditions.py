@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from rlready.core.errors import UserError
@@ -43,8 +46,9 @@ def test_settings_of_sampling_that_a_tool_logs_must_be_the_same(form: str, tmp_p
         arguments = {"gen_args_0": {"arg_0": "2 + 2?", "arg_1": {"until": ["\n", "Q:"], "do_sample": True} | settings}}
         return f"lm-eval:{lines(tmp_path / f'{name}.jsonl', [row | {'arguments': arguments}])}"
 
-    def of_inspect(name: str, model: Row, plan: Row) -> str:
+    def of_inspect(name: str, model: Row, plan: Row, steps: Sequence[Row] = ()) -> str:
         log = {"version": 2, "status": "success", "eval": {"model_generate_config": model}, "plan": {"config": plan}}
+        log["plan"] |= {"steps": steps}
         sample = {"id": 1, "epoch": 1, "input": "2 + 2?", "output": {"completion": "4"}}
         sample |= {"scores": {"m": {"value": "C"}}}
         path = tmp_path / f"{name}.{'eval' if form == 'archive' else 'json'}"
@@ -70,6 +74,15 @@ def test_settings_of_sampling_that_a_tool_logs_must_be_the_same(form: str, tmp_p
         few, many = (of_inspect(f"{setting}{at}", {setting: value}, {}) for at, value in enumerate(values))
         with pytest.raises(UserError, match=f"hold samples of different {setting}, "):
             ranked(tmp_path / setting, few, many)
+    steps = [
+        {"solver": "inspect_ai/prompt_template", "params": {"template": text}} for text in ("{prompt}", "Q {prompt}")
+    ]
+    plain, templated = (
+        of_inspect(f"plan{at}", {}, {}, [step, {"solver": "generate", "params": {"cache": bool(at)}}])
+        for at, step in enumerate(steps)
+    )
+    with pytest.raises(UserError, match="hold samples of different solvers, prompt_template"):
+        ranked(tmp_path / "solvers", plain, templated)
     short = of_inspect("short", {"temperature": 0.6, "max_tokens": 512}, {"max_tokens": 16, "temperature": None})
     long = of_inspect("long", {"temperature": 0.6, "max_tokens": 512}, {})
     with pytest.raises(UserError, match="hold samples of different max_tokens, 16 and 512,"):
@@ -98,6 +111,40 @@ def test_other_prompts_around_one_question_are_a_doubt(kind: str, tmp_path: Path
     assert any("the prompts of 1 of 1 problems are not those of" in note for note in result.notes)
     same = [asking(kind, tmp_path / f"same{n}", [(0, "Q: 2 + 2?")]) for n in range(2)]
     assert not any("prompts" in note for note in ranked(tmp_path / "same", *same).notes)
+
+
+@pytest.mark.parametrize("kind", ["inspect", "lighteval", "lm-eval"])
+def test_other_conversations_around_one_question_are_a_doubt(kind: str, tmp_path: Path) -> None:
+    """A system turn or examples, where the tool logs the question apart from them."""
+
+    def asked(name: str, system: str) -> str:
+        turns: list[Row] = [{"role": "user", "content": "2 + 2?", "id": name}]
+        turns = [{"role": "system", "content": system, "id": name}, *turns] if system else turns
+        path = tmp_path / f"{name}.{'json' if kind == 'inspect' else 'jsonl' if kind == 'lm-eval' else 'parquet'}"
+        if kind == "inspect":
+            sample = {
+                "id": 1,
+                "epoch": 1,
+                "input": turns,
+                "output": {"completion": "4"},
+                "scores": {"m": {"value": "C"}},
+            }
+            path.write_text(json.dumps({"version": 2, "status": "success", "eval": {}, "samples": [sample]}))
+        elif kind == "lm-eval":
+            said = json.dumps([{"role": turn["role"], "content": turn["content"]} for turn in turns])
+            row = {"doc_id": 0, "doc": {}, "resps": [["4"]], "metrics": ["acc"], "acc": 1.0}
+            lines(path, [row | {"arguments": [[said, {}]]}])
+        else:
+            doc = {"id": "1", "query": "2 + 2?", "choices": ["4"], "gold_index": 0}
+            response = {"text": ["4"], "input": f"{system}2 + 2?"}
+            pq.write_table(pa.Table.from_pylist([{"doc": doc, "model_response": response, "metric": {"em": 1}}]), path)
+        return f"{kind}:{path}"
+
+    for name, one, other in (("both", "Be brief.", "Think."), ("one", "", "Think.")):
+        notes = ranked(tmp_path / name, asked(f"{name}0", one), asked(f"{name}1", other)).notes
+        assert any("the prompts of 1 of 1 problems are not those of" in note for note in notes)
+    alike = ranked(tmp_path / "alike", asked("alike0", "Think."), asked("alike1", "Think."))
+    assert not any("prompts" in note for note in alike.notes)
 
 
 def test_a_threshold_holds_for_rewards_of_32_bits(tmp_path: Path) -> None:

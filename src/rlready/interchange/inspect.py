@@ -31,6 +31,7 @@ from rlready.interchange.rollouts import (
     Request,
     asked,
     choose_score,
+    context,
     drawn_with,
     only_file,
     said,
@@ -44,6 +45,7 @@ ENDINGS = (".eval", ".json")
 BEGINNING = ("version", "status", "eval")  # the first members of a log
 GRADES = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}  # inspect_ai's CORRECT, INCORRECT, PARTIAL and NOANSWER
 WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
+SOLVERS = ("system_message", "user_message", "prompt_template", "chain_of_thought", "multiple_choice")  # set the prompt
 ATTACHED = "attachment://"
 HEADER = "header.json"  # of an archive
 ROWS, TOGETHER = 256, 1 << 25  # samples, or characters of them, at a time
@@ -80,6 +82,7 @@ def read(request: Request) -> Iterator[Batch]:
         columns: dict[str, list[Any]] = {
             "problem_id": [row.problem_id for row in some],
             "prompt": [row.prompt for row in some],
+            "context": [row.context for row in some],
             "truth": [row.truth for row in some],
             "text": [row.text for row in some],
             "score": [row.scores.get(score) for row in some],
@@ -97,6 +100,7 @@ class _Row(NamedTuple):
 
     problem_id: Any
     prompt: str | None
+    context: str | None
     truth: Any
     text: str | None
     scores: dict[str, Any]
@@ -110,8 +114,8 @@ def _row(sample: dict[str, Any]) -> _Row:
     prompt, text = _attached(asked(sample.get("input")), sample), _text(choice, output, sample)
     unusable = FAILED if sample.get("error") else "are invalidated" if sample.get("invalidation") else None
     reason = _reason(choice.get("stop_reason"))
-    about = _whole(sample.get("id")), _whole(prompt), str(sample.get("target") or "")
-    return _Row(*about, _whole(text), _scores(sample), reason, unusable)
+    asked_for = _whole(prompt), _whole(context(sample.get("input"))), str(sample.get("target") or "")
+    return _Row(_whole(sample.get("id")), *asked_for, _whole(text), _scores(sample), reason, unusable)
 
 
 def _together(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
@@ -177,9 +181,10 @@ def _config(header: dict[str, Any], of: str = "eval", name: str = "config") -> d
 def _settings(header: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
     """How the responses were drawn: as the model was set, unless the task's plan says otherwise."""
     steps = (step for step in (header.get("plan") or {}).get("steps") or () if isinstance(step, dict))
-    systems = [step.get("params") for step in steps if str(step.get("solver")).endswith("system_message")]
+    names = [(str(step.get("solver")).rpartition("/")[2], step.get("params")) for step in steps]
+    solvers = [f"{name}({params or ''})" for name, params in names if name in SOLVERS]
     settings = _config(header, name="model_generate_config") | _config(header, of="plan")
-    return drawn_with(settings | ({"system_message": systems} if systems else {}))
+    return drawn_with(settings | {"solvers": ", ".join(solvers)})
 
 
 def _entry(content: IO[bytes], entry: zipfile.ZipInfo) -> str:

@@ -1,8 +1,9 @@
 """lighteval's details, ``details/MODEL/DATE/details_TASK_DATE.parquet``.
 
 A row is a document: ``doc`` (with ``id``, ``query``, ``choices`` and ``gold_index``, the place of the right one among
-these), ``model_response`` (``text``, a list of responses, and ``output_tokens``) and ``metric``, a number for each
-metric.  As a metric is one number for all responses of a document, several responses need ``problems=``.
+these), ``model_response`` (``text``, a list of responses, ``output_tokens``, and ``input``, the whole prompt) and
+``metric``, a number for each metric.  As a metric is one number for all responses of a document, several responses need
+``problems=``.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from rlready.core.errors import UserError
-from rlready.interchange.rollouts import Format, Request, choose_score, only_file, refuse_several, score_first
+from rlready.interchange.rollouts import Format, Request, choose_score, context, only_file, refuse_several, score_first
 from rlready.tasks.columns import Batch, read_batches
 from rlready.tasks.parquet import ParquetTable
 
 ROWS = 4096  # at a time
 CHOICES, GOLD = "doc.choices", "doc.gold_index"
-ID, QUERY, TEXT, TOKENS, METRIC = "doc.id", "doc.query", "model_response.text", "model_response.output_tokens", "metric"
+ID, QUERY, METRIC = "doc.id", "doc.query", "metric"
+TEXT, TOKENS, INPUT = "model_response.text", "model_response.output_tokens", "model_response.input"
 
 
 def files_of(path: Path) -> list[Path]:
@@ -37,15 +39,16 @@ def read(request: Request) -> Iterator[Batch]:
     if not {"doc", "model_response", METRIC} <= {*table.schema.names}:
         raise UserError(f"{file}: no columns doc, model_response and metric, which lighteval writes")
     score, seen = choose_score(request, metrics), set[Any]()
-    wanted = [ID, QUERY, TEXT, TOKENS, f"{METRIC}.{score}", CHOICES, GOLD]
+    wanted = [ID, QUERY, TEXT, TOKENS, f"{METRIC}.{score}", CHOICES, GOLD, INPUT]
     for batch in (part for whole in read_batches(str(file), wanted) for part in _parts(whole)):
         every = np.arange(len(batch))
-        ids, queries, texts, tokens, scores, choices, gold = (batch.values(name, every) for name in wanted)
+        ids, queries, texts, tokens, scores, choices, gold, inputs = (batch.values(name, every) for name in wanted)
         columns: dict[str, list[Any]] = {
-            name: [] for name in ("problem_id", "prompt", "truth", "text", "tokens", "score")
+            name: [] for name in ("problem_id", "prompt", "context", "truth", "text", "tokens", "score")
         }
         numbers = []
         for at, line in enumerate(batch.lines.tolist()):
+            given = inputs[at] if isinstance(inputs[at], str) else context(inputs[at])
             document = queries[at] if ids[at] in (None, "") else ids[at]
             if document in seen:
                 raise UserError(
@@ -60,6 +63,7 @@ def read(request: Request) -> Iterator[Batch]:
             for number, response in enumerate(responses):
                 columns["problem_id"].append(document)
                 columns["prompt"].append(queries[at])
+                columns["context"].append(given)
                 columns["truth"].append(_truth(choices[at], gold[at]))
                 columns["text"].append(response if isinstance(response, str) else None)
                 columns["tokens"].append(drawn[number] if drawn else None)

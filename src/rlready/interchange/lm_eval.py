@@ -21,6 +21,7 @@ from rlready.interchange.rollouts import (
     Request,
     asked,
     choose_score,
+    context,
     drawn_with,
     numeric,
     only_file,
@@ -33,7 +34,7 @@ from rlready.tasks.table import Origin
 NOT_METRICS = ("doc_id",)
 NO_VERDICTS = ("perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte")  # metrics of likelihood alone
 LIKELIHOOD = 2  # a log-likelihood, and whether it is that of the greedy continuation
-COLUMNS = ("problem_id", "prompt", "truth", "document", "settings", "text", "score")
+COLUMNS = ("problem_id", "prompt", "context", "truth", "document", "settings", "text", "score")
 
 
 def files_of(path: Path) -> list[Path]:
@@ -74,11 +75,11 @@ def read(request: Request) -> Iterator[Batch]:
         for line, row, several in zip(lines, rows, responses, strict=True):
             if chosen and str(row.get("filter")) != chosen:
                 continue
-            prompt = _prompt_of(row)
+            prompt, around = _prompt_of(row)
             if (stated := _settings_of(row)) != before:  # mostly those of the row before
                 before, settings = stated, drawn_with(stated)
             for response in several:
-                about = row["doc_id"], prompt, str(row.get("target") or ""), row.get("doc_hash")
+                about = row["doc_id"], prompt, around, str(row.get("target") or ""), row.get("doc_hash")
                 found.append((*about, settings, response, row.get(score)))
                 numbers.append(line)
         columns = {name: [row[at] for row in found] for at, name in enumerate(COLUMNS)}
@@ -106,16 +107,16 @@ def _refuse_several(file: Path, lines: list[int], responses: list[list[str | Non
             refuse_several(f"{file}:{line}", len(several), score)
 
 
-def _prompt_of(row: dict[str, Any]) -> str:
-    """What was asked: the prompt of the first request in ``arguments``, else the texts of ``doc``."""
+def _prompt_of(row: dict[str, Any]) -> tuple[str, str | None]:
+    """What was asked, with its context: the prompt of the first request in ``arguments``, else the texts of ``doc``."""
     first = row.get("arguments")
     while isinstance(first, dict) or (isinstance(first, list) and first and not isinstance(first[0], dict)):
         first = next(iter(first.values() if isinstance(first, dict) else first), None)
     if first is not None and (prompt := asked(first)):
-        return prompt
+        return prompt, context(first)
     doc = row.get("doc")
     texts = doc.values() if isinstance(doc, dict) else [doc]
-    return "\n".join(text for text in texts if isinstance(text, str))
+    return "\n".join(text for text in texts if isinstance(text, str)), None
 
 
 def _settings_of(row: dict[str, Any]) -> dict[str, Any]:

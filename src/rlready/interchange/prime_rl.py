@@ -26,6 +26,7 @@ from rlready.interchange.rollouts import (
     Request,
     asked,
     choose_score,
+    context,
     drawn_with,
     said,
     score_first,
@@ -68,11 +69,12 @@ def read(request: Request) -> Iterator[Batch]:
             traces = [_trace(row, line, place) for line, row in zip(lines, rows, strict=True)]
             if not others and (others := list({name: 0 for trace in traces for name in trace.get("rewards") or ()})):
                 score = choose_score(request, others)
-            sampled = [_sampled(trace) for trace in traces]
+            sampled, prompts = [_sampled(trace) for trace in traces], [_prompt(row) for row in rows]
             columns: dict[str, Column] = {
                 "problem_id": [_problem(row, line, place) for line, row in zip(lines, rows, strict=True)],
                 "variant": [_environment(row) for row in rows],
-                "prompt": [_prompt(row) for row in rows],
+                "prompt": [asked(prompt) for prompt in prompts],
+                "context": [context(prompt) for prompt in prompts],
                 "truth": [_truth(row) for row in rows],
                 "step": [_step(file)] * len(rows),
                 "text": [said([nodes[-1].get("message")]) if nodes else None for nodes in sampled],
@@ -116,9 +118,9 @@ def _environment(episode: dict[str, Any]) -> str | None:
     return (found.get("name") or found.get("id")) if isinstance(found, dict) else None
 
 
-def _prompt(episode: dict[str, Any]) -> str | None:
+def _prompt(episode: dict[str, Any]) -> Any:
     data = episode["task"].get("data")
-    return asked(data.get("prompt")) if isinstance(data, dict) else None
+    return data.get("prompt") if isinstance(data, dict) else None
 
 
 def _truth(episode: dict[str, Any]) -> Any:

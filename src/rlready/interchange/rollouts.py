@@ -3,9 +3,10 @@
 A reader gives batches whose columns are those of a table of samples: ``problem_id``, ``text``, ``score``, ``step``
 and, where the tool stores them, ``finish_reason``, ``truncated``, ``tokens`` and ``logprobs``; where the problem is not
 its prompt, also ``prompt``, a text that holds what was asked.  ``unusable`` says why a row is no sample of the policy,
-as `FAILED`, and is None for the others.  ``document`` is a digest of the problem without its template, and ``variant``
-what problems with one id differ in: a ground truth, or an environment.  A score is a number, and None or NaN where the
-sample was not scored; `verdicts` says what a score means.  ``settings`` are those of `drawn_with`.
+as `FAILED`, and is None for the others.  ``context`` is the whole conversation where the prompt is only its question.
+``document`` is a digest of the problem without its template, and ``variant`` what problems with one id differ in: a
+ground truth, or an environment.  A score is a number, and None or NaN where the sample was not scored; `verdicts` says
+what a score means.  ``settings`` are those of `drawn_with`.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ DATED = re.compile(rf"{DATE}_(.+)_[^_]+|(.+)_{DATE}")  # Inspect's DATE_TASK_ID,
 UNSCORED = -1
 SETTINGS = (  # of sampling
     *("temperature", "do_sample", "top_p", "top_k", "max_tokens", "max_gen_toks", "until"),
-    *("reasoning_effort", "reasoning_tokens", "system_message"),
+    *("reasoning_effort", "reasoning_tokens", "system_message", "solvers"),
 )
 BRIEF = 60  # characters of a setting, beyond which a digest stands for the rest
 HOUR = 3600.0
@@ -259,6 +260,14 @@ def asked(prompt: Any) -> str | None:
         return asked_in(prompt)
     turns = [turn for turn in prompt if isinstance(turn, dict)] if isinstance(prompt, list) else []
     return next((_content(turn.get("content")) for turn in reversed(turns) if turn.get("role") == "user"), None)
+
+
+def context(prompt: Any) -> str | None:
+    """The conversation of a prompt if it is more than a question: a system turn, or examples; else None."""
+    if isinstance(prompt, str):
+        return prompt if asked_in(prompt) != prompt else None
+    turns = [turn for turn in prompt if isinstance(turn, dict)] if isinstance(prompt, list) else []
+    return "\n".join(f"{turn.get('role')}: {_content(turn.get('content'))}" for turn in turns) if turns[1:] else None
 
 
 def _content(content: Any) -> str:

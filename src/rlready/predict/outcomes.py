@@ -25,6 +25,7 @@ from rlready.predict.outcome_table import RUNS, read_outcomes
 from rlready.predict.run_cost import cost_of
 from rlready.runs.checkpoint_order import step_of
 from rlready.runs.lineage import run_of
+from rlready.runs.log import read_log
 from rlready.runs.provenance import content_digest
 from rlready.runs.record import DONE, RECORD, RunRecord
 from rlready.runs.results import refuse_damaged, refuse_unfinished
@@ -112,13 +113,31 @@ def _unfold(paths: Iterable[Path]) -> Iterable[Path]:
                 yield path / RUNS
             else:
                 note(f"predict: {path} has no outcome of RL yet: its checkpoints are ranked by readiness alone")
-            yield from sorted(inside.parent for inside in path.glob(f"readiness/*/{RECORD}"))
+            yield from _readiness_of(path, record)
         elif record.verb == "demo":
             inside = sorted(file.parent for file in path.glob(f"*/{RECORD}"))
             # the greedy responses of the same models are no second outcome
             yield from _unfold(run for run in inside if RunRecord.load(run).config.get("temperature") != 0)
         else:
             yield path
+
+
+def _readiness_of(sweep: Path, record: RunRecord) -> list[Path]:
+    """The readiness runs of a sweep.
+
+    All of those in its file have an outcome when it is done, unless another tool trains, for which it may wait: others
+    are left out, with a note.
+    """
+    found = sorted(inside.parent for inside in sweep.glob(f"readiness/*/{RECORD}"))
+    rows = read_log(sweep / RUNS)
+    named = {str(row.get("readiness")) for row in rows}
+    if not rows or record.status != DONE or any(row.get("meaning") for row in rows):
+        return found
+    kept = [run for run in found if str(run.relative_to(sweep)) in named]
+    if left := [run for run in found if run not in kept]:
+        others = f" and {len(left) - 1} other runs are" if left[1:] else " is"
+        note(f"predict: {left[0]}{others} left out: measured for runs of RL that the file of {sweep} has no more")
+    return kept
 
 
 def _say_left_out(outcomes: Sequence[Outcome]) -> None:

@@ -59,13 +59,15 @@ class Asked(NamedTuple):
     """What was asked: the text that holds the prompt, and the file and line of its first sample.
 
     ``truth`` is the ground truth, which problems of one text may differ in, and ``document`` a digest of the problem
-    without its template; "" where it is not known.
+    without its template; "" where it is not known.  ``context`` is a digest of the conversation around the text, 0 for
+    none.
     """
 
     text: str
     place: str
     truth: str = ""
     document: str = ""
+    context: int = 0
 
 
 @dataclass(frozen=True)

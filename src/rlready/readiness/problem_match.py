@@ -206,7 +206,11 @@ def with_other_prompts(tables: Mapping[str, Stored]) -> dict[str, Stored]:
     for checkpoint, stored in tables.items():
         there = [(name, stored.asked[name]) for name in stored.problem_ids if name in stored.asked]
         pairs = [(first.setdefault(name, (checkpoint, asked)), asked) for name, asked in there]
-        unlike = [(other, before, mine) for (other, before), mine in pairs if _bare(before.text) != _bare(mine.text)]
+        unlike = [
+            (other, before, mine)
+            for (other, before), mine in pairs
+            if _bare(before.text) != _bare(mine.text) or before.context != mine.context
+        ]
         doubt = ""
         if unlike:
             other, before, mine = unlike[0]

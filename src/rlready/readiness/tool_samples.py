@@ -161,8 +161,10 @@ class _Collector:
         _, rows = np.unique(problem << HALF | prompt, return_index=True)
         rows.sort()
         codes = problem[rows]
-        columns = (batch.values(name, rows) for name in ("prompt", "truth", "problem_id", "variant", "document"))
-        for code, row, text, truth, name, variant, document in zip(codes.tolist(), rows, *columns, strict=True):
+        columns = (
+            batch.values(name, rows) for name in ("prompt", "truth", "document", "problem_id", "variant", "context")
+        )
+        for code, row, text, truth, document, name, variant, around in zip(codes.tolist(), rows, *columns, strict=True):
             place = batch.origin.place(int(batch.lines[row]))
             if code in self.asked:
                 if isinstance(text, str) and text != self.asked[code].text:
@@ -172,7 +174,7 @@ class _Collector:
                     )
                 continue
             if isinstance(text, str):
-                self.asked[code] = Asked(text, place, truth=str(truth or ""), document=str(document or ""))
+                self.asked[code] = Asked(text, place, str(truth or ""), str(document or ""), hash(around or 0))
             elif variant is not None:  # the prompt is the id
                 self.asked[code] = Asked(asked_in(id_of(name, "the problem") or ""), place, truth=str(variant))
 

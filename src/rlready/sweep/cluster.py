@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from importlib.util import find_spec
 from typing import Any
 
 from rlready.core.errors import UserError
@@ -17,15 +18,19 @@ from rlready.sweep.executors import JobResult, Submission, environment, execute
 WAIT = 1.0  # seconds
 
 
+def refuse_without_ray(address: str) -> None:
+    """UserError if Ray is not installed here."""
+    if find_spec("ray") is None:
+        raise UserError(f"ray={address} needs Ray: pip install 'rlready[ray]'")
+
+
 class RayCluster:
     """See ``executors.Executor``."""
 
     def __init__(self, address: str, threads: int) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        try:
-            import ray
-        except ImportError:
-            raise UserError(f"ray={address} needs Ray: pip install 'rlready[ray]'") from None
+        import ray
+
         self.ray, self.threads = ray, threads
         try:
             ray.init(address, log_to_driver=False, logging_level="ERROR")

@@ -24,6 +24,7 @@ from rlready.predict.outcome_table import RUNS
 from rlready.runs.files import write_text
 from rlready.runs.record import RECORD, RunRecord
 from rlready.runs.run import Run
+from rlready.sweep.cluster import RayCluster, refuse_without_ray
 from rlready.sweep.data import refuse_unreadable_data
 from rlready.sweep.elsewhere import Elsewhere, keep_all, look, refuse_exports
 from rlready.sweep.executors import Executor, InProcess
@@ -57,6 +58,8 @@ def sweep(config: SweepConfig, out: Path) -> SweepResult:
     grid = read_sweep_file(file)
     jobs, chains = jobs_of(grid), chains_of(grid)
     plan = _digest(jobs, chains)
+    if config.ray:
+        refuse_without_ray(config.ray)
     with Run(out, "sweep", SweepRun(file=file.name)) as run:
         seconds = finished(jobs, out) if run.continues else {}
         if run.finished and not any((out / job.key / RECORD).is_file() for job in jobs):
@@ -163,8 +166,6 @@ def _run_all(run: Run, config: SweepConfig, jobs: Sequence[Job], status: Status)
 
 def _executor(config: SweepConfig, out: Path, jobs: Sequence[Job]) -> Executor:
     if config.ray:
-        from rlready.sweep.cluster import RayCluster
-
         return RayCluster(config.ray, config.threads)
     if config.workers == 0:
         return InProcess()
