@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from measured import write_record
 from rlready.core.cells import brief_percent, decimal, fixed, percent, rough_time
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
@@ -47,6 +48,7 @@ from rlready.report.figures import PERCENT, THREE_DIGITS, Unit
 from rlready.report.logs import LogLine
 from rlready.report.plots import DASHES, Point, Series, line_chart
 from rlready.runs.files import plain, write_json
+from rlready.runs.record import ModelNote, RunRecord
 from rlready.sweep.result import StartingCheckpoint, SweepResult
 from rlready.train.log import EvaluationLog, HeldoutLog, RLStepLog, RolloutStats, SFTStepLog, UpdateStats
 from rlready.train.result import BestCheckpoint, Checkpoint, Evaluation, RLResult, SFTResult
@@ -337,6 +339,26 @@ def test_what_the_terminal_remarks_is_on_the_page(tmp_path: Path) -> None:
     scores = evaluate_result().budgets[0].scores["a/b"].model_copy(update={"undecided": 0.25})
     write_json(tmp_path / "result.json", evaluate_result(budgets=[BudgetScores(budget=24, scores={"a/b": scores})]))
     assert "up to 25.0% of the responses were not verified" in Strict(page.render(tmp_path)).text
+
+
+def test_pages_of_related_runs_beside_it_are_linked(tmp_path: Path) -> None:
+    """That of the run it started from, while it is there, and that of the run around it; none of another folder."""
+    folders = [tmp_path / name for name in ("runs/sft #1", "elsewhere", "runs", "runs/rl")]
+    for folder in folders:
+        write_record(folder, "rl")
+        (folder / "report.html").touch()
+    rl = folders[-1]
+    record = RunRecord.load(rl)
+    notes = [
+        ModelNote(id="start", role="start", path=str(run / "checkpoints/step-2"), sha256=None, chat=None, learner=None)
+        for run in folders[:2]
+    ]
+    write_json(rl / "record.json", record.model_copy(update={"models": notes}))
+    write_json(rl / "result.json", rl_result())
+    around, start = '<a href="../report.html">runs</a>', '<a href="../sft%20%231/report.html">sft #1</a>'
+    assert f" · Related runs: {around}, {start}</p>" in page.write(rl).read_text()
+    (folders[0] / "report.html").unlink()
+    assert f" · Related runs: {around}</p>" in page.write(rl).read_text()
 
 
 def test_numbers_are_those_of_the_result(tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def test_every_mark_is_explained_whether_a_sample_has_it_or_not(open_page: Opene
     expect(page.locator("#flags")).not_to_contain_text("extended")
     page.get_by_role("button", name="Keys and marks").click()
     expect(page.locator("#marks")).to_contain_text("extendedmade to think on by a forced “Wait”")
-    expect(page.locator("#marks dt")).to_have_count(6)
+    expect(page.locator("#marks dt")).to_have_count(8)
 
 
 def test_the_first_wrong_step_is_said_and_marked(open_page: Opened, tmp_path: Path) -> None:
@@ -184,9 +184,12 @@ def test_the_first_wrong_step_is_said_and_marked(open_page: Opened, tmp_path: Pa
     marked = page.evaluate("[...CSS.highlights.get('fault')].map((range) => range.toString()).join('')")
     assert marked.endswith("99")
     assert marked in wrong
+    page.get_by_label("wrong step").check()
+    expect(page.locator("#count")).to_have_text("1 sample")
     rows[0][0] |= {"truncated": True, "text": f"{wrong.rpartition(':')[0]} </think> {problem.answer}"}
     page = open_page(run_of(tmp_path / "cut", rows, source))
     expect(page.locator("#detail")).to_contain_text("Cut off at this step: ")
+    expect(page.locator("#flags")).to_have_text("truncated")
 
 
 def test_of_a_wrong_sample_its_answer_and_what_cut_it_off_are_said(open_page: Opened, tmp_path: Path) -> None:
@@ -205,6 +208,8 @@ def test_of_a_wrong_sample_its_answer_and_what_cut_it_off_are_said(open_page: Op
         expect(page.locator("#detail")).to_contain_text(answer)
         expect(page.locator("#detail .about")).to_contain_text(limit)
         page.keyboard.press("j")
+    page.get_by_label("no answer").check()
+    expect(page.locator("#count")).to_have_text("1 of 3 samples")
 
 
 def test_the_next_checkpoint_is_compared_first_and_no_filter_is_a_dead_end(open_page: Opened, tmp_path: Path) -> None:

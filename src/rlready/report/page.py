@@ -33,6 +33,7 @@ from rlready.report.figures import COUNT, PERCENT, SECONDS, TOKENS
 from rlready.report.first_screen import numbers
 from rlready.report.folder import RunFolder, kinds, read_folder
 from rlready.report.log_charts import rl_charts
+from rlready.report.neighbours import neighbours
 from rlready.report.overlap_section import overlap_section
 from rlready.report.picture import picture
 from rlready.report.predict_charts import predict_sections
@@ -80,7 +81,7 @@ def write(folder: Path, *others: Path) -> Path:
         stored = stored_samples(path.parent, run.result, run.algorithm, run.left_out)
         if stored.samples:
             write_viewer(path.parent, run.result, stored)
-        text = _page(run, list(_sections(run)), len(stored.samples))
+        text = _page(run, list(_sections(run)), len(stored.samples), neighbours(path.parent))
     write_text(path, text)
     return path
 
@@ -97,8 +98,8 @@ def render(folder: Path) -> str:
     return _page(run, list(_sections(run)))
 
 
-def _page(run: RunFolder, sections: Sequence[Section], viewed: int = 0) -> str:
-    """The page, with links to the viewer if that has samples."""
+def _page(run: RunFolder, sections: Sequence[Section], viewed: int = 0, linked: Sequence[tuple[str, str]] = ()) -> str:
+    """The page, with links to the viewer if that has samples, and to the pages of other runs."""
     result = run.result
     examples = _wrong(run)
     named = names_of(result) if isinstance(result, (DemoResult, EvaluateResult)) else str
@@ -117,6 +118,7 @@ def _page(run: RunFolder, sections: Sequence[Section], viewed: int = 0) -> str:
             examples=examples,
             several=len({e.model for e in run.examples}) > 1,
             viewed=viewed,
+            neighbours=linked,
             forced=any(not chosen for e in examples for _, chosen in e.pieces),
             response_limits=isinstance(result, EvaluateResult) and result.response_limits,
             named=named,

@@ -2,14 +2,15 @@
 // same one of another checkpoint or budget.  Whatever comes from a run is set as text, never as markup.
 "use strict";
 (() => {
-  const FLAGS = ["correct", "truncated", "extended", "flipped", "informative", "undecided", "run_on"]; // as in viewer.py
+  const FLAGS = ["correct", "truncated", "extended", "flipped", "informative", "undecided", "run_on", "unanswered", "fault"]; // as in viewer.py
   const MEANING = {
     truncated: "cut off at its limit of tokens", extended: "made to think on by a forced “Wait”",
     flipped: "this sample is correct at one budget and wrong at another; where there is one budget, at one checkpoint and another",
     informative: "some samples of its problem are right and some wrong: from such a group RL learns",
     undecided: "the verifier came to no verdict", run_on: "went on after its answer",
+    unanswered: "wrong, and without an answer", fault: "a step of its thought is wrong",
   };
-  const WORDS = { informative: "informative group", undecided: "not verified", run_on: "runs on" };
+  const WORDS = { informative: "informative group", undecided: "not verified", run_on: "runs on", unanswered: "no answer", fault: "wrong step" };
   const BIT = Object.fromEntries(FLAGS.map((name, i) => [name, 1 << i]));
   const KEPT = 40; // files of texts in memory
   const LONGEST = 20000; // characters of a response that are shown at once

@@ -37,7 +37,7 @@ PARTS = ("page.css", "credit.css", "viewer.css", "viewer.js", "viewer.html")
 CHUNK = 500_000  # characters of text in a file, about
 SAID = 80  # characters of an answer that are shown on its own
 # the bits of a sample in the index, in the order in which viewer.js names them
-FLAGS = ("correct", "truncated", "extended", "flipped", "informative", "undecided", "run_on")
+FLAGS = ("correct", "truncated", "extended", "flipped", "informative", "undecided", "run_on", "unanswered", "fault")
 
 
 class Index(Record):
@@ -158,8 +158,16 @@ def _flags(sample: StoredSample) -> int:
         sample.informative,
         row.get("undecided"),
         row.get("run_on"),
+        _said(row) == "",
+        _has_wrong_step(sample),
     )
     return sum(1 << bit for bit, flag in enumerate(found) if flag)
+
+
+def _has_wrong_step(sample: StoredSample) -> bool:
+    """Whether a step of the thought is wrong, rather than cut off."""
+    thought = sample.row["text"].partition(CLOSE)[0].rstrip()
+    return sample.fault is not None and not (sample.row["truncated"] and sample.fault.end >= len(thought))
 
 
 def _files(samples: Sequence[StoredSample]) -> Iterator[Texts]:
