@@ -361,6 +361,14 @@ def test_pages_of_related_runs_beside_it_are_linked(tmp_path: Path) -> None:
     assert f" · Related runs: {around}</p>" in page.write(rl).read_text()
 
 
+def test_a_ranking_has_one_sign_and_charts_name_their_budgets_and_have_few_bands(tmp_path: Path) -> None:
+    assert text_of(tmp_path / "ready", readiness_result()).count("11.3 [8.3, 14.3]") == 2 * 3  # in picture and table
+    drawn = page.render(tmp_path / "ready").partition("Rollout accuracy of the problems")[2].partition("</figure>")[0]
+    assert drawn.count('class="band') == 1
+    assert drawn.count('class="mark') > drawn.count('class="line')
+    assert "One point per budget, 24, 40, 56, 72 and 96; bands" in text_of(tmp_path / "demo", demo_result())
+
+
 def test_numbers_are_those_of_the_result(tmp_path: Path) -> None:
     text = re.sub(r"\s+", " ", Strict(page.render(demo_folder(tmp_path))).text)
     for expected in (

@@ -30,6 +30,7 @@ from rlready.report.text import number
 TONES = {"base": (NEUTRAL, 5), "sft": (0, 1), "rl": (1, 0)}  # colour and shape; RL solid, it is the result
 UNCONSTRAINED = "unconstrained"
 DIAMOND = 3
+MOST_LISTED = 8  # budgets
 Evaluated = EvaluateResult | DemoResult
 Names = Callable[[str], str]
 
@@ -91,10 +92,16 @@ def accuracy_chart(result: Evaluated) -> Markup:
         x_label=f"mean {kind} tokens per problem",
         y_label="accuracy",
         percent=True,
-        note=f"One point per {'limit' if response else 'budget'}; bands are 95 % intervals. "
+        note=f"One point per {'limit' if response else 'budget'}{_listed(result)}; bands are 95 % intervals. "
         + ("Unconstrained: each model's own prompt and stop, no budget. " if with_budgets else "")
         + ("Chance level: always giving the most common answer." if level is not None else ""),
     )
+
+
+def _listed(result: Evaluated) -> str:
+    """The budgets whose points a chart has, if they are few: ``, 16, 28 and 64``."""
+    budgets = [f"{b.budget:,}" for b in result.budgets if b.budget is not None]
+    return f", {', '.join(budgets[:-1])} and {budgets[-1]}" if 1 < len(budgets) <= MOST_LISTED else ""
 
 
 def _settings_chart(result: EvaluateResult, model: str, names: Names) -> Markup:

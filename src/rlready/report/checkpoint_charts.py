@@ -23,6 +23,7 @@ from rlready.report.text import number
 from rlready.runs.checkpoint_order import labels
 from rlready.train.result import Checkpoint, SFTResult
 
+MOST_BANDS = 2  # of distributions over problems, whose intervals are wide
 MOST_NAMED = 6  # checkpoints; of more only first, last and chosen stand out
 Rows = Sequence[CheckpointReadiness | CheckpointPrediction]
 Entry = TypeVar("Entry", CheckpointReadiness, CheckpointPrediction)
@@ -141,15 +142,24 @@ def _histogram(rows: Sequence[CheckpointReadiness], short: Mapping[str, str]) ->
         for row, name in zip(rows, names, strict=True)
     ]
     named, others = _apart(rows, names, curves)
+    said = "Bands are 95 % intervals."
+    if len(named) > MOST_BANDS:  # they would lie upon each other
+        star = next((name for row, name in zip(rows, names, strict=True) if row.chosen), "")
+        named = [series if series.name == star else _without_band(series) for series in named]
+        said = "Tooltips of points have 95 % intervals" + (", and the band is that of ★." if star else ".")
     return line_chart(
         [*others, *named],
         title="Rollout accuracy of the problems",
         x_label="share of a problem's rollouts that are correct",
         y_label="problems",
         percent=True,
-        note="Points: none correct, fifths at their middle, all correct. Bands are 95 % intervals."
-        + _apart_note(rows, others),
+        note=f"Points: none correct, fifths at their middle, all correct. {said}" + _apart_note(rows, others),
     )
+
+
+def _without_band(series: Series) -> Series:
+    """A series whose intervals are in the points' tooltips alone."""
+    return replace(series, points=[replace(point, low=None, high=None) for point in series.points])
 
 
 def _by_order(

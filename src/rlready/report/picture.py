@@ -63,9 +63,7 @@ def _ranking(result: Ranked) -> Markup:
         f"line: not significantly different in {by}. Bars are 95 % intervals for all pairs together."
     )
     title = f"Checkpoints by {by}, best first" + ("; overfitted ones last" if any(c.past_onset for c in ranked) else "")
-    return forest(
-        rows, title=title, columns=[by, "difference (points)" if is_share(by) else "difference"], note=note, line=0.0
-    )
+    return forest(rows, title=title, columns=[by, "behind (points)" if is_share(by) else "behind"], note=note, line=0.0)
 
 
 def _said(row: Row, result: Ranked) -> str:
@@ -76,9 +74,9 @@ def _said(row: Row, result: Ranked) -> str:
 
 
 def _gap(behind: Estimate, unit: Unit) -> str:
-    """How far a checkpoint is from the first, with its interval: ``−6 [−14, +1]``."""
-    signed = replace(unit, digits=decimals(behind, unit.scale), signed=True)
-    return f"{signed.number(-behind.value)} [{signed.number(-behind.high)}, {signed.number(-behind.low)}]"
+    """How far a checkpoint is behind the first, with its interval: ``6 [−1, 14]``, as in the table and the lead."""
+    unit = replace(unit, digits=decimals(behind, unit.scale))
+    return f"{unit.number(behind.value)} [{unit.number(behind.low)}, {unit.number(behind.high)}]"
 
 
 def _outcomes(result: SweepResult) -> Markup:
