@@ -345,3 +345,12 @@ def test_bad_files(tmp_path: Path) -> None:
         with pytest.raises(UserError) as caught:
             open_task(source).problems()
         assert line in str(caught.value)
+
+
+def test_fewer_rows_than_are_asked_for_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "three.jsonl"
+    path.write_text("".join(f'{{"prompt": "1 + {n}", "answer": "{n + 1}"}}\n' for n in range(3)))
+    assert len(open_task(f"{path}?n=3").problems()) == 3
+    assert "fewer" not in capsys.readouterr().err
+    assert len(open_task(f"{path}?n=100").problems()) == 3
+    assert f"{path}: has 3 rows, fewer than n=100 asks for" in capsys.readouterr().err

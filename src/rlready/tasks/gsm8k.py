@@ -93,4 +93,4 @@ class Gsm8kTask(Task):
             name, prompt = f"gsm8k-{self.split}-{index:05d}", f"{question}\n\n{INSTRUCTION}"
             self._places[name] = self.table.place(line)
             parsed.append((Problem(name, prompt, answer), Row(name, prompt, f"#### {answer}", solution.strip())))
-        return select(parsed, self.options.n, self.options.seed)
+        return select(parsed, self.options.n, self.options.seed, self.table.where)

@@ -209,7 +209,7 @@ class RowsTask(Task):
             if first.setdefault(item.id, item.line) != item.line:
                 both = self.table.lines([first[item.id], item.line])
                 raise UserError(f"{self.table.where}: the id {item.id!r} is given twice ({both}); ids must differ")
-        return select(items, self.options.n, self.options.seed)
+        return select(items, self.options.n, self.options.seed, self.table.where)
 
     def _item(self, line: int, row: Fields) -> _Item:
         columns, place = self.columns, self.table.place(line)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, g
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.core.missing import did_you_mean
+from rlready.core.progress import note_once
 from rlready.tasks.files import TABLES
 from rlready.tasks.hub import is_hub_id
 
@@ -128,8 +129,11 @@ def canonical(source: Source, options: DataclassInstance, default: DataclassInst
     return f"{head}?{query}" if query else head
 
 
-def select(items: Sequence[Item], n: int | None, seed: int | None) -> list[Item]:
-    """The first ``n`` (None: all), after a shuffle if there is a ``seed``."""
+def select(items: Sequence[Item], n: int | None, seed: int | None, where: str) -> list[Item]:
+    """The first ``n`` (None: all) of what is in ``where``, after a shuffle if there is a ``seed``; said if there are
+    fewer."""
+    if n is not None and n > len(items):
+        note_once(f"{where}: has {len(items):,} rows, fewer than n={n} asks for")
     chosen = list(items)
     if seed is not None:
         random.Random(f"select:{seed}").shuffle(chosen)
