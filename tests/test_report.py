@@ -496,6 +496,11 @@ def test_what_to_do_next_stands_below_the_title(tmp_path: Path) -> None:
     told = {"headline": "Start.", "next_action": "Do it now.", "next_command": "rlready rl", "notes": ["Few problems."]}
     assert "Start. Next: rlready rl Do it now. Few problems." in text_of(tmp_path, readiness_result(**told))
     assert "Start. Next: rlready rl Few" in text_of(tmp_path, readiness_result(**told | {"next_action": ""}))
+    write_record(tmp_path, "readiness")
+    record = RunRecord.load(tmp_path)
+    write_json(tmp_path / "record.json", record.model_copy(update={"part_of": "demo"}))
+    said = "Start. This run is part of a demo, which goes on from here by itself. Few problems."
+    assert said in text_of(tmp_path, readiness_result(**told))
 
 
 def test_checkpoints_to_be_dropped_are_cut_from_a_long_picture(tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ ENDS: dict[Finish, str] = {
     "reopened": "when its answer began another thought",
 }
 VALIDATION = "Validation during RL"
+OUTER = ("demo", "sweep")  # verbs whose runs are of several others
 MOST_EXAMPLES = 6  # wrong samples that are on the page itself
 
 
@@ -124,11 +125,19 @@ def _page(run: RunFolder, sections: Sequence[Section], viewed: int = 0, linked: 
             named=named,
             ends=ENDS,
             record=run.record,
+            part_of=_outer(run),
             left_out=run.left_out,
             remarks=result.remarks() if isinstance(result, EvaluateResult | RLResult) else [],
             wrong=_wrong_samples(result) if viewed and examples else "",
         )
     )
+
+
+def _outer(run: RunFolder) -> str:
+    """The verb of a run whose job this is and which does what is next; "" if there is none, and for what others do."""
+    verb = run.record.get("part_of")
+    waits = isinstance(run.result, UnfinishedResult | ExportResult)
+    return verb if isinstance(verb, str) and verb in OUTER and not waits else ""
 
 
 def _wrong(run: RunFolder) -> list[Example]:
