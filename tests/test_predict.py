@@ -895,7 +895,7 @@ def test_bad_outcomes_are_one_clear_line(tmp_path: Path, rows: list[dict[str, An
     assert "\n" not in str(caught.value)
 
 
-def test_predictors_of_the_users_own_are_scored_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predictors_of_the_users_own_are_scored_too(tmp_path: Path) -> None:
     """Means over RL seeds; one that some outcomes lack is left out."""
     found = disagreeing(tmp_path)
     ready, rows = write_readiness(tmp_path / "ready", found), after_rl(found)
@@ -911,7 +911,7 @@ def test_predictors_of_the_users_own_are_scored_too(tmp_path: Path, capsys: pyte
     assert (mine.spearman.value, mine.regret) == (pytest.approx(1.0), 0.0)
     assert family.values["mine"] == pytest.approx([point.outcome.value for point in family.points])
     assert "of some" not in family.values
-    assert "the predictor of some is left out: 1 of 48 outcomes have none" in capsys.readouterr().err
+    assert "The predictor of some is left out: 1 of 48 outcomes have none." in result.notes
     assert "mine" not in {p.name for p in result.predictors}  # without readiness it cannot rank
 
 

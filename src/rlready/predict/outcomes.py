@@ -83,7 +83,6 @@ def find_runs(words: Sequence[str]) -> Found:
     outcomes = listed + _from_folders(folders["rl"], folders["evaluate"])
     _refuse_unlike_curves(listed)
     _refuse_shared_curves(listed)
-    _say_left_out(listed)
     for family in dict.fromkeys(outcome.family for outcome in listed):
         refuse_unlike_conditions(run for outcome in listed if outcome.family == family for run in outcome.runs)
     curves = list(dict.fromkeys(file for outcome in listed for file in outcome.curve_files))
@@ -138,15 +137,6 @@ def _readiness_of(sweep: Path, record: RunRecord) -> list[Path]:
         others = f" and {len(left) - 1} other runs are" if left[1:] else " is"
         note(f"predict: {left[0]}{others} left out: measured for runs of RL that the file of {sweep} has no more")
     return kept
-
-
-def _say_left_out(outcomes: Sequence[Outcome]) -> None:
-    """Name the predictors that only some outcomes of a family come with, and which are not scored therefore."""
-    for family in dict.fromkeys(outcome.family for outcome in outcomes):
-        mine = [outcome.predictors for outcome in outcomes if outcome.family == family]
-        for name in dict.fromkeys(name for each in mine for name in each):
-            if without := sum(name not in each for each in mine):
-                note(f"predict: the predictor {name} is left out: {without} of {len(mine)} outcomes have none")
 
 
 def _refuse_unlike_curves(outcomes: Sequence[Outcome]) -> None:

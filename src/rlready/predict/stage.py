@@ -6,7 +6,7 @@ other files of this package name the choices that the paper leaves open.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +96,7 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
         scored.append((family, scores))
         notes += more
     earlier = [outcome for some in outcomes.values() for outcome in some]
+    notes += _left_out(earlier)
     following = untried(ranking, [family for family, _ in scored])
     command, does = "", ""
     if following is not None and not ranking.nothing_solved:
@@ -186,6 +187,15 @@ def _notes(measured: Candidates, whole: Sequence[Predictor], why: str) -> list[s
             "their held-out losses are compared as if the rows were of one distribution."
         )
     return notes
+
+
+def _left_out(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """Name the predictors that only some outcomes of a family come with, and which are not scored therefore."""
+    for family in dict.fromkeys(outcome.family for outcome in outcomes):
+        mine = [outcome.predictors for outcome in outcomes if outcome.family == family]
+        for name in dict.fromkeys(name for each in mine for name in each):
+            if without := sum(name not in each for each in mine):
+                yield f"The predictor {name} is left out: {without} of {len(mine)} outcomes have none."
 
 
 def _scores(config: PredictConfig, measured: Candidates, family: Family, primary: str) -> tuple[list[Score], list[str]]:
