@@ -552,10 +552,11 @@ def test_processes_run_the_same_sweep(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "4 runs in " in (said := capsys.readouterr().err)
     assert "are not in " in said
     assert "any more, first evaluate/one-2-rl-problems1-s0: they stay" in said
-    assert [path.name for path in find_runs([str(out)]).readiness] == [
-        Path(row["readiness"]).name for row in read_log(out / "runs.jsonl")
-    ]
-    assert "readiness/one-1 is left out: measured for runs of RL that the file of" in capsys.readouterr().err
+    measured = find_runs([str(out)]).readiness
+    assert [path.name for path in measured] == ["one-1", "one-2"]
+    shutil.copytree(measured[0], out / "readiness/gone")  # as of a recipe that the file had
+    assert find_runs([str(out)]).readiness == measured
+    assert "readiness/gone is left out, which the file of " in capsys.readouterr().err
 
 
 def submit_and_kill(key: str) -> Callable[[LocalProcesses, Submission], None]:

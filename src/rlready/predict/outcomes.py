@@ -25,10 +25,9 @@ from rlready.predict.outcome_table import RUNS, read_outcomes
 from rlready.predict.run_cost import cost_of
 from rlready.runs.checkpoint_order import step_of
 from rlready.runs.lineage import run_of
-from rlready.runs.log import read_log
 from rlready.runs.provenance import content_digest
 from rlready.runs.record import DONE, RECORD, RunRecord
-from rlready.runs.results import refuse_damaged, refuse_unfinished
+from rlready.runs.results import load_result, refuse_damaged, refuse_unfinished
 from rlready.tasks.files import TABLES
 from rlready.train.result import RLResult
 
@@ -122,20 +121,14 @@ def _unfold(paths: Iterable[Path]) -> Iterable[Path]:
 
 
 def _readiness_of(sweep: Path, record: RunRecord) -> list[Path]:
-    """The readiness runs of a sweep.
-
-    All of those in its file have an outcome when it is done, unless another tool trains, for which it may wait: others
-    are left out, with a note.
-    """
+    """The readiness runs of a sweep; of a finished one those that its file has still, by its result."""
     found = sorted(inside.parent for inside in sweep.glob(f"readiness/*/{RECORD}"))
-    rows = read_log(sweep / RUNS)
-    named = {str(row.get("readiness")) for row in rows}
-    if not rows or record.status != DONE or any(row.get("meaning") for row in rows):
-        return found
-    kept = [run for run in found if str(run.relative_to(sweep)) in named]
+    result = load_result(sweep) if record.status == DONE and (sweep / RESULT).is_file() else None
+    named: Sequence[str] = getattr(result, "readiness", ())
+    kept = [run for run in found if str(run.relative_to(sweep)) in named] if named else found
     if left := [run for run in found if run not in kept]:
         others = f" and {len(left) - 1} other runs are" if left[1:] else " is"
-        note(f"predict: {left[0]}{others} left out: measured for runs of RL that the file of {sweep} has no more")
+        note(f"predict: {left[0]}{others} left out, which the file of {sweep} has no more")
     return kept
 
 

@@ -42,6 +42,7 @@ class SweepResult(Result):
     """Outcomes by starting checkpoint; ``plan`` is a digest of the sweep's settings, ``jobs`` are counts by verb.
 
     ``tool`` trains in place of rlready, null if none does; ``waiting`` are the exports of which it has no outcome yet.
+    ``readiness`` are the folders of readiness runs, relative to that of the sweep; empty if an older version wrote it.
     """
 
     verb: Literal["sweep"] = "sweep"
@@ -52,6 +53,7 @@ class SweepResult(Result):
     starts: list[StartingCheckpoint]
     tool: Tool | None = None
     waiting: list[str] = Field(default_factory=list)
+    readiness: list[str] = Field(default_factory=list)
 
     def tables(self) -> list[Table]:
         """A line for each starting checkpoint."""
@@ -102,6 +104,7 @@ def summarise(
         plan=plan,
         jobs=Counter[str](job.verb for job in jobs),
         seconds_of_jobs=sum(seconds.values()),
+        readiness=[job.key for job in jobs if job.verb == "readiness"],
         runs=len(rows),
         starts=starts,
         tool=tool,
