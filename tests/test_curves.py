@@ -251,6 +251,25 @@ def test_a_log_of_verl_that_was_begun_anew_replaces_what_follows(tmp_path: Path)
     assert outcomes(tmp_path, {"curve": "run"})[0] == (0.4, "last val-core/sums/acc/mean of ./run")
 
 
+def test_what_a_log_has_before_a_run_went_on_is_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Within one file, too; logs of verl are in the order of their numbers, and one that begins anew is said."""
+    log = tmp_path / "one" / "verl.jsonl"
+    verl(log, sums=[0.1, 0.2, 0.9])
+    again = log.read_text()
+    verl(log, sums=[0.1, 0.5])
+    log.write_text(again + log.read_text())
+    steps = ((10, 0.2), (30, 0.9), (20, 0.5))
+    prime = prime_rl(tmp_path / "p" / "m.jsonl", *((step, step - 1, {"a/avg@4": value}) for step, value in steps))
+    verl(tmp_path / "many" / "log-9.jsonl", sums=[0.1, 0.2, 0.3])
+    verl(tmp_path / "many" / "log-10.jsonl", sums=[0.1, 0.6])
+    assert [outcomes(tmp_path, {"curve": curve})[0][0] for curve in ("one/verl.jsonl", prime)] == [0.5, 0.5]
+    assert "begins anew" not in capsys.readouterr().err
+    assert outcomes(tmp_path, {"curve": "many"})[0][0] == 0.6
+    verl(tmp_path / "many" / "log-11.jsonl", sums=[0.3, 0.4])
+    assert outcomes(tmp_path, {"curve": "many"})[0][0] == 0.4
+    assert "log-11.jsonl: begins anew at step 10, so that earlier logs there are left out" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("begin", ["", "(TaskRunner pid=9) ", "INFO: workers start\n(TaskRunner pid=9) "])
 def test_what_verl_prints_is_named_as_such(begin: str, tmp_path: Path) -> None:
     (tmp_path / "run.log").write_text(f"{begin}step:10 - val-core/a/acc/mean@4:0.5 - actor/pg_loss:0.1\n")
@@ -334,6 +353,7 @@ HISTORY = """_step,_runtime,_timestamp,eval/reward,train/loss,train/reward
         (HISTORY, "", "eval_reward", [0.1, 0.3]),
         (HISTORY, "reward", "reward", [0.2]),
         (HISTORY, "train/loss", "loss", [0.7]),
+        ("_step,train/global_step,eval/reward\n3,10,0.1\n9,5,0.2\n12,40,0.3\n", "", "eval_reward", [0.2, 0.3]),
         ("Wall time,Step,Value\n17e8,0,0.1\n17e8,10,0.3\n", "", "Value", [0.1, 0.3]),
         ("Step,a - pass@1,b - pass@1\n0,0.1,0.2\n10,0.3,\n", "a - pass@1", "pass@1", [0.1, 0.3]),
     ],
@@ -351,6 +371,13 @@ def test_a_tracker_may_list_the_newest_step_first(tmp_path: Path, capsys: pytest
     path.write_text("Step,run - eval/reward\n20,0.6\n10,0.4\n5,0.3\n")
     assert read_curve(path, "", "here").values.tolist() == [0.3, 0.4, 0.6]
     assert "went on" not in capsys.readouterr().err
+
+
+def test_rows_of_a_tracker_without_order_are_sorted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "run.csv"
+    path.write_text("Step,run - eval/reward\n20,0.6\n40,0.9\n10,0.4\n30,0.8\n5,0.3\n5,0.3\n")
+    assert read_curve(path, "", "here").values.tolist() == [0.3, 0.4, 0.6, 0.8, 0.9]
+    assert "its rows are not in the order of steps, and are sorted by them" in capsys.readouterr().err
 
 
 def test_a_run_that_a_tracker_saw_go_on_replaces_what_had_followed(
@@ -379,6 +406,13 @@ def test_a_run_that_a_tracker_saw_go_on_replaces_what_had_followed(
         ("Step,a\n0,0.5\nx,0.6\n", "", "row 2: Step and a must be numbers"),
         ("Step,a\n0,0.5\n1,good\n", "", "row 2: Step and a must be numbers"),
         ("step,outcome\n1,1\n1,2\n", "", "step 1 is given twice; keep one line of each step"),
+        (
+            "run_id,_step,eval/reward\na,1,0.1\nb,2,0.5\n",
+            "",
+            "has values of several run_id, 'a', 'b': keep the rows of",
+        ),
+        ("run,step,outcome\na,1,0.1\nb,2,0.5\n", "", "has values of several run, 'a', 'b': keep the rows of one"),
+        ("step,tag,Value\n1,kl,5\n1,reward,0.5\n", "reward", "has values of several tag, 'kl', 'reward': keep"),
     ],
 )
 def test_a_table_without_one_curve_is_refused(tmp_path: Path, text: str, metric: str, message: str) -> None:

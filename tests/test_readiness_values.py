@@ -29,6 +29,7 @@ from rlready.readiness.passk import Floats, counts, pass_at_k, pass_at_k_stopped
 from rlready.readiness.ranking import Ranking, comparisons, gap_of_shares, large, rank
 from rlready.readiness.result import SampleStats
 from rlready.readiness.sample_stats import Draws
+from rlready.readiness.units import lead_in_units
 from rlready.runs.checkpoint_order import listed, order_warnings, step_of
 from test_loss import symbolic_lm
 from test_readiness import simulated
@@ -489,7 +490,7 @@ def test_a_gap_is_a_paired_difference_for_all_pairs_together() -> None:
     shares = np.array([[1.0, 0.8, 0.9, 0.7], [0.1, 0.3, 0.2, 0.0], [0.5, 0.5, 0.5, 0.5]])
     gap = gap_of_shares(shares)(0, 1)
     assert gap.value == pytest.approx(0.7)
-    assert gap.high <= 1
+    assert lead_in_units("pass@1", gap).endswith(", 100.0] points")
     wider = gap_of_shares(np.concatenate([shares, shares]))(0, 1)
     assert wider.low < gap.low
     assert math.isfinite(gap_of_shares(4 * shares, most=4.0)(0, 1).high)
@@ -526,3 +527,23 @@ def test_the_responses_of_a_set_have_one_prompt() -> None:
     with pytest.raises(ValueError, match="set 0 has more than one prompt"):
         gram(model, [rows], parameters_of(model))
     assert gram(model, [rows[:2]], parameters_of(model)).shape == (1, 1, 1)
+
+
+def test_the_standard_error_is_of_two_checkpoints_whatever_others_there_are() -> None:
+    """With so few problems an interval for many pairs is longer than shares can differ; only what is shown is cut."""
+    solved = np.zeros((24, 6))
+    solved[0, :3], solved[1, [0, 3, 4, 5]], solved[2:, 0] = 1, 1, 1
+    error = float(np.std(solved[1] - solved[0], ddof=1) / np.sqrt(6))
+    for count in (2, 3, 12, 24):
+        k_CP, pairs = solved[:count], comparisons(count)
+        names = [f"run/checkpoint-{i + 1}" for i in range(count)]
+        gap = gap_of_shares(k_CP, step=1.0)
+        found = rank(names, "pass@8", k_CP.mean(1), gap, pass_1_CP=k_CP / 2, overfitting=[None] * count)
+        assert found.pick == 0
+        said = float(found.error().rpartition("standard error ")[2].removesuffix(" points"))
+        assert said == pytest.approx(100 * error, rel=0.05)
+        shown, of_pair = found.checkpoint(0, names[0]).behind, gap(1, 0)
+        assert shown is not None
+        assert (shown.low, shown.high) == (max(of_pair.low, -1), min(of_pair.high, 1))
+        needed = 6 * ((t_quantile(1 - 0.025 / pairs, 5) + 0.8416) * error / (1 / 6)) ** 2 - 6
+        assert units_to_decide(of_pair, pairs) == pytest.approx(needed, rel=0.1)

@@ -162,6 +162,9 @@ def test_an_outcome_stays_changes_or_goes_with_a_word(tmp_path: Path, capfd: Any
     assert "export/one-2-rl-s0: its outcome was 0.6 and is now 0.7" in said
     assert "its outcome of before, 0.4, is kept" in said
     assert any("its outcome of before, 0.4, is kept" in note for note in result.notes)
+    trained(out / EXPORTS[0], 0.2, 60)
+    assert any("eval_accuracy is a share, from 0 to 1, not 60" in note for note in sweep(config, out).notes)
+    trained(out / EXPORTS[0], 0.2, 0.7)
     shutil.copytree(out / EXPORTS[0] / "outputs", out / EXPORTS[1] / "outputs")
     assert any("has the same curve as export/one-2-rl-s0, to the byte" in note for note in sweep(config, out).notes)
     shutil.rmtree(out / EXPORTS[1] / "outputs")

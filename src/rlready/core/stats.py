@@ -109,12 +109,13 @@ def paired_estimate(
     seed: int = 0,
     resamples: int = 2000,
     varies: str = "problems",
+    limit: bool = True,
 ) -> Estimate:
     """Mean of a - b, both (N,) on the same problems in the same order, with a bootstrap interval over them.
 
-    ``bounds`` are those of a and of b ((0, 1) if both hold 0 and 1 only): they limit the interval, and give it a
-    width if no problem changed.  ``step`` is the most that one sample changes a value.  Raises UserError for no or
-    unequal lengths, ValueError as `mean_estimate`.
+    ``bounds`` are those of a and of b ((0, 1) if both hold 0 and 1 only): they limit the interval, if that is not left
+    to `limited`, and give it a width if no problem changed.  ``step`` is the most that one sample changes a value.
+    Raises UserError for no or unequal lengths, ValueError as `mean_estimate`.
     """
     left, right = _vectors(values=a, paired_values=b)
     bounds = _bounds(np.concatenate([left, right]), bounds)
@@ -124,7 +125,8 @@ def paired_estimate(
     one, two = (
         _estimate(sums, sizes, r, seed=seed, resamples=resamples, varies=varies) for r in (None, (-reach, reach))
     )
-    return replace(one, low=max(-span, min(one.low, two.low)), high=min(span, max(one.high, two.high)))
+    whole = replace(one, low=min(one.low, two.low), high=max(one.high, two.high))
+    return limited(whole, span) if limit else whole
 
 
 def simultaneous(difference: Estimate, comparisons: int, span: float = math.inf) -> Estimate:
@@ -136,11 +138,16 @@ def simultaneous(difference: Estimate, comparisons: int, span: float = math.inf)
     """
     wider = _simultaneous_quantile(difference.n, comparisons) / _simultaneous_quantile(difference.n, 1)
     low, high = (difference.value + wider * (end - difference.value) for end in (difference.low, difference.high))
-    return replace(difference, low=max(low, -span), high=min(high, span))
+    return limited(replace(difference, low=low, high=high), span)
+
+
+def limited(difference: Estimate, span: float) -> Estimate:
+    """A difference whose interval ends at ±``span``, beyond which it cannot be."""
+    return replace(difference, low=max(difference.low, -span), high=min(difference.high, span))
 
 
 def standard_error(difference: Estimate, comparisons: int) -> float:
-    """The standard error that the lower end of a simultaneous interval of a difference implies."""
+    """The standard error that the lower end of a simultaneous interval implies, which must not be `limited`."""
     return (difference.value - difference.low) / _simultaneous_quantile(difference.n, comparisons)
 
 

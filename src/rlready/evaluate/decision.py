@@ -9,7 +9,7 @@ import numpy as np
 from rlready.core.cells import brief_percent, decimal, decimals
 from rlready.core.records import Estimate
 from rlready.core.separation import to_separate
-from rlready.core.stats import standard_error, units_to_decide
+from rlready.core.stats import limited, standard_error, units_to_decide
 from rlready.evaluate.result import BudgetScores, Closest, Scores
 from rlready.evaluate.settings import Setting
 from rlready.readiness.next_step import MOSTLY
@@ -30,7 +30,7 @@ def closest(accuracy: Mapping[str, Sequence[float]]) -> Closest | None:
     best, rival = np.argsort(-shares_CP.mean(1).round(12), kind="stable")[:2].tolist()
     lead, pairs = gap_of_shares(shares_CP)(best, rival), comparisons(len(names))
     more = units_to_decide(lead, pairs) if lead.low <= 0 else None
-    return Closest(best=names[best], rival=names[rival], lead=lead, more_problems=more)
+    return Closest(best=names[best], rival=names[rival], lead=limited(lead, 1.0), more_problems=more)
 
 
 def headline(setting: Setting, largest: BudgetScores, pair: Closest | None, short: Mapping[str, str]) -> str:

@@ -95,9 +95,9 @@ def outcome_in(folder: Path, before: NotedOutcome | None) -> tuple[NotedOutcome 
     except UserError as error:
         if before:
             return before, f"{error}; its outcome of before, {before.outcome:.4g}, is kept"
-        return None, f"{error}; to say it by hand: rlready import {folder} outcome=0.52"
+        return None, f"{error}; to choose one, or say it by hand: rlready import {folder} metric=NAME, or outcome=0.52"
     exported = ExportResult.load(folder)
-    left, more = found.unfinished(exported), found.too_long(exported)
+    left, more = found.unfinished(exported), "; ".join(filter(None, [found.too_long(exported), found.unit]))
     if not before:
         return (None, left) if left else (noted(config, folder, found), more)
     changed = f"its outcome was {before.outcome:.4g} and is now {found.value:.4g}"

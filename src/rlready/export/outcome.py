@@ -85,8 +85,7 @@ def import_outcome(config: ImportConfig, out: Path | None = None) -> ImportResul
     left = found.unfinished(exported)
     result = with_warning(result, f"{left}: import it again when training has ended" if left else "")
     result = with_warning(result, found.too_long(exported))
-    unit = "" if 0 <= found.value <= 1 else f"the outcome {found.value:.4g} is no share from 0 to 1: is it in percent?"
-    result = with_warning(result, unit and f"{unit} All outcomes that are compared must have one unit")
+    result = with_warning(result, found.unit)
     return with_warning(result, _said_of(folder, edited, "" if sweep else family))
 
 

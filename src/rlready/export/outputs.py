@@ -20,6 +20,7 @@ from rlready.tasks.files import TABLES
 
 NUMERAL = re.compile(r"-?[\d.,]+\s*%?")  # what is meant as a number, such as 0,58 and 58 %
 OUTPUTS = "outputs"  # where the exported scripts let the tool write
+SHARE = re.compile(r"/acc/mean$|/correct/mean$")  # what verl and prime-rl call the accuracy of a verifier
 USUAL = ("eval_accuracy", *curves.USUAL)  # the first is that of validation, as the exported reward logs it
 
 
@@ -40,6 +41,14 @@ class Outcome:
     @property
     def kind(self) -> str:
         return self.meaning.partition(" of ")[0] or "number"
+
+    @property
+    def unit(self) -> str:
+        """In words, that it is no share; empty if it is one."""
+        if 0 <= self.value <= 1:
+            return ""
+        found = f"the outcome {self.value:.4g} is no share from 0 to 1: is it in percent?"
+        return f"{found} All outcomes that are compared must have one unit"
 
     def unfinished(self, exported: ExportResult) -> str:
         """In words, that the curve ends before the exported run does; empty if it does not."""
@@ -83,7 +92,7 @@ def read_outcome(config: ImportConfig, folder: Path) -> Outcome:
         )
     curve = read_curve(path, config.metric, "import", USUAL)
     value = curve.outcome(config.value, "import")
-    if curve.metric == USUAL[0] and not 0 <= value <= 1:
+    if (curve.metric == USUAL[0] or SHARE.search(curve.metric)) and not 0 <= value <= 1:
         raise UserError(
             f"{curve.path}: {curve.metric} is a share, from 0 to 1, not {value:g}; name the outputs of this run"
         )

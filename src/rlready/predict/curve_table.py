@@ -7,12 +7,12 @@
 
 A metric may be named as in the table or as TRL logs it: Transformers sends ``eval_reward`` to a tracker as
 ``eval/reward`` and ``reward`` as ``train/reward``.  In a tracker's table a step that is not above the one before is
-that of a run that went on from a checkpoint: it replaces what had followed.
+that of a run that went on from a checkpoint: it replaces what had followed.  ``_step`` counts calls of the logger, so
+that a trainer's own steps are taken where the table has them.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -21,10 +21,14 @@ from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.core.progress import note
 from rlready.predict.cells import is_number, number_of
+from rlready.predict.continued import continued
 from rlready.tasks.table import Table, read_table
 
 OUTCOME = "outcome"
-STEPS = ("step", "_step", "global_step", "train/global_step", "trainer/global_step")  # in small letters
+SHUFFLED = 1 / 3  # share of steps that go back, above which rows have no order
+# columns of steps and of what rows are of, in small letters; of steps the first that all rows of the metric have
+STEPS = ("train/global_step", "trainer/global_step", "global_step", "step", "_step")
+LABELS = ("run", "run_id", "run id", "run_name", "run name", "name", "tag", "metric", "key", "variable")
 TIMES = ("wall time", "_runtime", "_timestamp", "epoch", "train/epoch", "trainer/epoch")
 VALUE = "value"  # what TensorBoard calls every scalar, in small letters
 RANGES = ("__MIN", "__MAX")  # of the values that Weights & Biases shows as one
@@ -37,13 +41,18 @@ def read(path: Path, metric: str, usual: Sequence[str]) -> tuple[str, dict[float
     """
     table = read_table(str(path))
     columns = list(dict.fromkeys(name for _, row in table.rows for name in row))
-    step = next((name for name in columns if name.lower() in STEPS), "")
-    if not step:
+    steps = sorted((name for name in columns if name.lower() in STEPS), key=lambda name: STEPS.index(name.lower()))
+    if not steps:
         raise UserError(f"{table.where}: no column of steps; {nearest('step', columns)}")
-    if OUTCOME in columns and metric in ("", OUTCOME):
-        return OUTCOME, _outcomes(table, step)
-    column = _column(table, [name for name in columns if _may_be_metric(table, name)], metric, usual)
-    return _as_logged(column), _tracked(table, step, column)
+    own = OUTCOME in columns and metric in ("", OUTCOME)
+    if not own:
+        _refuse_several(table, columns, [name for name in columns if _may_be_metric(table, name)])
+    names = [name for name in columns if _may_be_metric(table, name)]
+    column = OUTCOME if own else _column(table, names, metric, usual)
+    rows = [(line, row) for line, row in table.rows if own or _is_there(row.get(column))]
+    step = next((name for name in steps if all(is_number(number_of(row.get(name))) for _, row in rows)), steps[0])
+    _refuse_several(table, columns, [column])
+    return (OUTCOME, _outcomes(table, step)) if own else (_as_logged(column), _tracked(table, step, column))
 
 
 def _outcomes(table: Table, step: str) -> dict[float, float]:
@@ -62,22 +71,37 @@ def _tracked(table: Table, step: str, column: str) -> dict[float, float]:
     points = list[tuple[float, float]]()
     for line, row in table.rows:
         at, value = number_of(row.get(step)), number_of(row.get(column))
-        if value in (None, "") or str(value).lower() == "nan":
+        if not _is_there(row.get(column)):
             continue  # another run, or another metric, has a value at this step
         if not is_number(at) or not is_number(value):
             raise UserError(f"{table.place(line)}: {step} and {column} must be numbers")
         points.append((at, value))
-    found: dict[float, float] = {}
-    last, replaced = -math.inf, 0
-    newest_first = all(one > other for (one, _), (other, _) in pairwise(points))
-    for at, value in reversed(points) if newest_first else points:
-        if at <= last:
-            before, found = len(found), {each: kept for each, kept in found.items() if each < at}
-            replaced += before - len(found)
-        found[at], last = value, at
+    points = list(dict.fromkeys(points))
+    back = sum(one >= other for (one, _), (other, _) in pairwise(points))
+    if back == len(points) - 1:  # the newest first
+        points.reverse()
+    elif back > SHUFFLED * len(points):
+        note(f"{table.where}: its rows are not in the order of steps, and are sorted by them")
+        points.sort(key=lambda point: point[0])
+    found, replaced = continued(points)
     if replaced:
         note(f"{table.where}: the run went on from an earlier step; {replaced} values that it replaced are left out")
     return found
+
+
+def _is_there(value: object) -> bool:
+    return number_of(value) not in (None, "") and str(value).lower() != "nan"
+
+
+def _refuse_several(table: Table, columns: Sequence[str], metrics: Sequence[str]) -> None:
+    """UserError for a table whose rows with one of the ``metrics`` are of several runs, or of several metrics."""
+    for name in columns:
+        if name.lower() in LABELS:
+            rows = (row for _, row in table.rows if any(_is_there(row.get(metric)) for metric in metrics))
+            found = list(dict.fromkeys(str(row[name]) for row in rows if row.get(name) not in (None, "")))
+            if len(found) > 1:
+                shown = ", ".join(map(repr, found))[:200]
+                raise UserError(f"{table.where}: has values of several {name}, {shown}: keep the rows of one")
 
 
 def _may_be_metric(table: Table, name: str) -> bool:

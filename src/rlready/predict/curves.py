@@ -55,7 +55,7 @@ def curve_files(path: Path, place: str) -> list[Path]:
     """
     if path.is_dir():
         state = _newest_state(path, place)
-        logs = sorted(path.glob(LOGS))
+        logs = verl_log.logs_in(path)
         of_verl = next(filter(verl_log.is_log, logs), None)
         runs = [file for file in (state, of_verl, *prime_rl_log.logs_in(path)) if file]
         if len(runs) > 1:

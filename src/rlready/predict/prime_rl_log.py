@@ -17,6 +17,7 @@ from typing import Any
 from rlready.core.errors import UserError
 from rlready.interchange.lines import first_object
 from rlready.predict.cells import is_number, number_of
+from rlready.predict.continued import continued
 from rlready.predict.verl_log import INSTEAD, whole_lines
 from rlready.runs.files import text_of
 
@@ -38,13 +39,14 @@ def logs_in(folder: Path) -> list[Path]:
 
 
 def accuracies(log: Path, metric: str) -> tuple[str, dict[float, float]]:
-    """(the name of the accuracy without @N, its values by step); of a step that is there twice, the last one counts.
+    """(the name of the accuracy without @N, its values by step); those of a run that went on from an earlier step
+    replace what had followed it.
 
     UserError for what is no such log, and for several evaluations unless ``metric`` is one of them.
     """
     lines = list(_evaluations(log))
     for wanted in (VERDICT, REWARD):
-        named: dict[str, dict[float, float]] = {}
+        named: dict[str, list[tuple[float, float]]] = {}
         for place, line in lines:
             for name, value in line.items():
                 if not wanted.fullmatch(name) or metric not in ("", AVERAGED.sub("", name)):
@@ -52,13 +54,14 @@ def accuracies(log: Path, metric: str) -> tuple[str, dict[float, float]]:
                 version = f"{name.partition('/effective/')[0]}/policy_version"
                 before = _number(line.get(version), version, place) == 0
                 step = 0.0 if before else _number(line.get("step"), "step", place)
-                named.setdefault(AVERAGED.sub("", name), {})[step] = _number(value, name, place)
+                named.setdefault(AVERAGED.sub("", name), []).append((step, _number(value, name, place)))
         if len(named) > 1:
             raise UserError(
                 f"{log}: has {len(named)} validation accuracies; name one as the metric: {', '.join(named)}"
             )
         if named:
-            return named.popitem()
+            name, points = named.popitem()
+            return name, continued(points)[0]
     raise UserError(f"{log}: no evaluation was logged ({metric or 'eval/…/effective/…/avg@N'}); {INSTEAD}")
 
 

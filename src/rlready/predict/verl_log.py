@@ -1,24 +1,27 @@
 """The validation accuracies that verl 0.9.1 has logged by its file logger: a line of JSON for each step.
 
-The logger begins its file anew, so that the folder of an export has one log for each attempt, in the order of their
-names.  An attempt goes on from a checkpoint, and what earlier ones have logged from its first step on is left out.
+The logger begins its file anew, so that the folder of an export has one log for each attempt, in the order of the
+numbers in their names.  An attempt goes on from a checkpoint, and what was logged before from its first step on is left
+out.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
 from rlready.core.errors import UserError
+from rlready.core.progress import note
 from rlready.interchange.lines import first_object
 from rlready.predict.cells import is_number, number_of
+from rlready.predict.continued import continued
 from rlready.runs.files import text_of
 
 LOGS = "log-*.jsonl"
+DIGITS = re.compile(r"\d+")
 AT_N = re.compile(r"@\d+\Z")
 ACCURACY = re.compile(r"val-core/.*/(?:acc|reward)/mean@\d+", re.DOTALL)  # reward where a verifier gives no acc
 TEXTS = ("", ".log", ".txt", ".out", ".err")
@@ -36,6 +39,11 @@ def whole_lines(text: str) -> list[str]:
     except (ValueError, RecursionError):
         return lines
     return [*lines, last]
+
+
+def logs_in(folder: Path) -> list[Path]:
+    """The files of a folder that are named as its logs, in the order of the numbers in their names."""
+    return sorted(folder.glob(LOGS), key=lambda file: (list(map(int, DIGITS.findall(file.name))), file.name))
 
 
 def is_log(file: Path) -> bool:
@@ -57,13 +65,17 @@ def accuracies(logs: Sequence[Path], metric: str) -> tuple[str, dict[float, floa
     UserError for what is no such log, and for accuracies of several names unless ``metric`` is one of them.
     """
     metric = AT_N.sub("", metric)
-    points: dict[float, float] = {}
+    points = list[tuple[float, float]]()
     names: dict[str, None] = {}
     for log in logs:
         found = [each for each in _validations(log) if not metric or each[0].rpartition("@")[0] == metric]
-        first = min((step for _, step, _ in found), default=math.inf)
-        points = {step: value for step, value in points.items() if step < first}
-        points |= {step: value for _, step, value in found}
+        mine = [(step, value) for _, step, value in found]
+        if points and mine and mine[0][0] <= points[0][0] and mine[0] != points[0]:
+            note(
+                f"{log}: begins anew at step {mine[0][0]:g}, so that earlier logs there are left out: if they are of "
+                "another run, name one of the files"
+            )
+        points += mine
         names |= {name.rpartition("@")[0]: None for name, _, _ in found}
     if not names:
         wanted = f"{metric}@N" if metric else "val-core/…/acc/mean@N, or reward in place of acc"
@@ -72,7 +84,7 @@ def accuracies(logs: Sequence[Path], metric: str) -> tuple[str, dict[float, floa
         raise UserError(
             f"{logs[0]}: has {len(names)} validation accuracies; name one as the metric: {', '.join(names)}"
         )
-    return next(iter(names)), points
+    return next(iter(names)), continued(points)[0]
 
 
 def _validations(log: Path) -> Iterator[tuple[str, float, float]]:

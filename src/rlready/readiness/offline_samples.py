@@ -127,7 +127,9 @@ class Stored:
     def renamed(self, names: Mapping[str, str]) -> Stored:
         """With other ids of problems; one that is not in ``names`` stays."""
         pending = [replace(p, problem_id=names.get(p.problem_id, p.problem_id)) for p in self.pending]
-        return replace(self, problem_ids=[names.get(name, name) for name in self.problem_ids], pending=pending)
+        ids = [names.get(name, name) for name in self.problem_ids]
+        asked = {names.get(name, name): what for name, what in self.asked.items()}
+        return replace(self, problem_ids=ids, pending=pending, asked=asked)
 
     @property
     def unverified(self) -> bool:

@@ -35,10 +35,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlready.core.records import Estimate
-from rlready.core.stats import paired_estimate, simultaneous, standard_error, units_to_decide
+from rlready.core.stats import limited, paired_estimate, simultaneous, standard_error, units_to_decide
 from rlready.readiness.passk import Floats, powers
 from rlready.readiness.result import Advice, Overfitting, RankedCheckpoint
-from rlready.readiness.units import in_units, lead_in_units
+from rlready.readiness.units import in_units, lead_in_units, span_of
 from rlready.runs.checkpoint_order import labels, listed, place_in_run, runs_of
 
 LARGE = 64  # the paper's k
@@ -66,12 +66,15 @@ def comparisons(checkpoints: int) -> int:
 
 
 def gap_of_shares(shares_CP: Floats, most: float = 1.0, step: float = 0.0) -> Gap:
-    """Differences of means over the same problems, of values between 0 and ``most``; ``step`` as `paired_estimate`."""
+    """Differences of means over the same problems, of values between 0 and ``most``; ``step`` as `paired_estimate`.
+
+    Their intervals are not limited to what is possible, as standard errors are taken from them.
+    """
     pairs = comparisons(len(shares_CP))
 
     def gap(a: int, b: int) -> Estimate:
-        difference = paired_estimate(shares_CP[a], shares_CP[b], bounds=(0.0, most), step=step)
-        return simultaneous(difference, pairs, span=most)
+        difference = paired_estimate(shares_CP[a], shares_CP[b], bounds=(0.0, most), step=step, limit=False)
+        return simultaneous(difference, pairs)
 
     return gap
 
@@ -127,12 +130,12 @@ class Ranking:
 
     def checkpoint(self, i: int, name: str) -> RankedCheckpoint:
         """The record of one checkpoint's rank."""
-        advice = self.advice(i)
+        advice, behind = self.advice(i), self.behind[i]
         return RankedCheckpoint(
             name=name,
             chosen=i == self.pick and not self.nothing_solved,
             rank=self.order.index(i) + 1,
-            behind=self.behind[i],
+            behind=behind and limited(behind, span_of(self.by)),
             more_problems=self._more(i),
             advice=advice,
             next=WORDS[advice] + (f": {self._drop_reason(i)}" if advice == "drop" else ""),

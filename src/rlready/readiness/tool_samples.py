@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from rlready.core.errors import UserError
 from rlready.core.progress import note
 from rlready.interchange.formats import open_tool, parse_tool_source
-from rlready.interchange.rollouts import UNSCORED, Request, verdicts
+from rlready.interchange.rollouts import UNSCORED, Request, context, verdicts
 from rlready.interchange.trl import evaluated_steps
 from rlready.readiness.conditions import JUDGED, VERIFIED, plain
 from rlready.readiness.offline_samples import Asked, Pending, Stored, TableOptions
@@ -157,6 +157,7 @@ class _Collector:
         """
         if len(self.asked) >= MOST_ASKED and not self.problems_named:
             return
+        prompt_is_id = "prompt" not in batch.columns
         prompt = batch.distinct("prompt")[0]
         _, rows = np.unique(problem << HALF | prompt, return_index=True)
         rows.sort()
@@ -175,8 +176,9 @@ class _Collector:
                 continue
             if isinstance(text, str):
                 self.asked[code] = Asked(text, place, str(truth or ""), str(document or ""), hash(around or 0))
-            elif variant is not None:  # the prompt is the id
-                self.asked[code] = Asked(asked_in(id_of(name, "the problem") or ""), place, truth=str(variant))
+            elif prompt_is_id:
+                asked, about = id_of(name, "the problem") or "", "" if variant is None else str(variant)
+                self.asked[code] = Asked(asked_in(asked), place, about, context=hash(context(asked) or 0))
 
     def checkpoints(self, files: Sequence[Path]) -> dict[str, Stored]:
         where = self.request.text

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from rlready.core.cells import decimal, percent
 from rlready.core.records import Estimate
+from rlready.core.stats import limited
 
 
 def in_units(by: str, value: float) -> str:
@@ -12,8 +15,16 @@ def in_units(by: str, value: float) -> str:
 
 
 def lead_in_units(by: str, lead: float | Estimate) -> str:
-    """A difference of two values of a predictor as it is printed: those of shares in points."""
+    """A difference of two values of a predictor as it is printed, its interval `limited`: those of shares in points."""
+    lead = limited(lead, span_of(by)) if isinstance(lead, Estimate) else lead
     return f"{percent(lead)} points" if is_share(by) else decimal(lead)
+
+
+def span_of(by: str) -> float:
+    """The largest difference that two values of a predictor can have."""
+    if is_share(by) or by.startswith("cover@"):
+        return 1.0
+    return 0.5 if by == "group_signal" else math.inf
 
 
 def meaning_of(by: str) -> str:
