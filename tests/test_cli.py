@@ -313,3 +313,14 @@ def test_a_closed_pipe_is_not_an_error() -> None:
     line = f'{sys.executable} -c "{code}" | head -1; exit ${{PIPESTATUS[0]}}'
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, env=os.environ)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_working_directory_that_was_removed_is_one_clear_line(tmp_path: Path) -> None:
+    """Else libraries die of it in ways of their own."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code = f"import os; os.chdir({str(gone)!r}); os.rmdir({str(gone)!r}); from rlready.cli.main import main; "
+    command = [sys.executable, "-P", "-c", f"{code}raise SystemExit(main(['doctor']))"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "rlready: the working directory was removed: change to one that is there\n"

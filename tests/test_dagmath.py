@@ -150,8 +150,12 @@ def test_the_checker_compares_the_mathematics_not_the_text() -> None:
         right.replace("b= 0 * a = 0 * 5 b: 0 ", ""): "c needs b, not solved yet",
         right + " c: 5": "c is stated without being worked out",
         "a: 5": "c was asked for but not solved",
+        "a: 5 b= 0 * a": "the step of b does not end in its own value",
+        "a: 5 b= 1 * a b: 5": "b is not defined that way",
     }.items():
-        assert check_steps(text, dag, letters, RENDERINGS["symbols"]).error == error, text
+        found = check_steps(text, dag, letters, RENDERINGS["symbols"])
+        assert found.error == error, text
+        assert found.open == (text in ("a: 5", "a: 5 b= 0 * a")), text  # not where the last step is whole
     for text, step in {
         right: None,
         right.replace("= 0 * 5", "= 0 * 7"): "b= 0 * a = 0 * 7 b: 0",

@@ -607,7 +607,7 @@ def test_a_lead_within_its_interval_is_not_one(models: str, said: str) -> None:
     ]
     assert headline(setting, budgets[-1], pair, names) == said
     more = "To separate b from a, measure about 320 more problems (enough in 4 cases of 5, if the lead is as measured)."
-    cut_off = "(45 % of its thoughts are cut off)"
+    cut_off = "(45 % of its responses are cut off)"
     cheaper = f"Use b with a budget of 32 tokens, where it is about as accurate as with 64 {cut_off}."
     assert next_action(setting, budgets, pair, names, {}) == f"{cheaper} {more}"
     budgets[1] = budgets[0]

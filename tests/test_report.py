@@ -359,6 +359,8 @@ def test_pages_of_related_runs_beside_it_are_linked(tmp_path: Path) -> None:
     assert f" · Related runs: {around}, {start}</p>" in page.write(rl).read_text()
     (folders[0] / "report.html").unlink()
     assert f" · Related runs: {around}</p>" in page.write(rl).read_text()
+    write_json(tmp_path / "runs/result.json", rl_result())
+    assert ' · Related runs: <a href="rl/report.html">rl</a></p>' in page.write(tmp_path / "runs").read_text()
 
 
 def test_a_ranking_has_one_sign_and_charts_name_their_budgets_and_have_few_bands(tmp_path: Path) -> None:
@@ -367,6 +369,8 @@ def test_a_ranking_has_one_sign_and_charts_name_their_budgets_and_have_few_bands
     assert drawn.count('class="band') == 1
     assert drawn.count('class="mark') > drawn.count('class="line')
     assert "One point per budget, 24, 40, 56, 72 and 96; bands" in text_of(tmp_path / "demo", demo_result())
+    assert "One point per budget; bars" in text_of(tmp_path / "one", evaluate_result())
+    assert 'class="bar' in page.render(tmp_path / "one").partition("</figure>")[0]  # of a single budget
 
 
 def test_numbers_are_those_of_the_result(tmp_path: Path) -> None:
@@ -462,9 +466,9 @@ def mutations(value: Any) -> Iterator[Any]:
 
 def test_what_single_verbs_add(tmp_path: Path) -> None:
     ready = text_of(tmp_path, readiness_result())
-    assert "pass@1 pass@16 pass@64 behind the first, points" in ready
+    assert "pass@1 pass@16 pass@64 behind step-129, points" in ready
     assert "checkpoint informative groups unsolved in 8 partially solved solved in 8" in ready
-    assert "Behind the first is the paired difference to the first checkpoint of the ranking" in ready
+    assert "Behind is how much lower than the first of the ranking a checkpoint is" in ready
     assert "11.3 [8.3, 14.3]" in ready
     assert "pass@64 of step-129 95.0 % 95 % interval 92.0 to 98.0, n = 64 problems" in ready
     assert "Held-out loss" in ready

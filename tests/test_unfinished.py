@@ -158,7 +158,7 @@ def test_readiness_shows_what_is_measured_and_chooses_nothing(runs: Runs, tmp_pa
     assert "Unfinished: 1 of 2 checkpoints are measured." in text
     assert "Not measured yet: embedded." in text
     assert "pass@4" in text
-    for decision in ("★", "start RL", "Which checkpoint", "chosen", "behind the first,"):
+    for decision in ("★", "start RL", "Which checkpoint", "chosen", "behind step-"):
         assert decision not in text, decision
     (out / "parts/0.json").write_text("{}")
     text = text_of(page.write(out))

@@ -108,7 +108,7 @@ def test_the_first_wrong_step_is_where_the_task_finds_it(evaluated: Path) -> Non
         thought, close, _ = text.partition("</think>")
         name, _, budget, number = viewed.key(at)
         found = task.first_fault(known[name], thought) if close else None
-        assert sample["fault"] == ([found.begin, found.end, found.reason] if found else None)
+        assert sample["fault"] == ([found.begin, found.end, found.reason, found.open] if found else None)
         after = text.partition("</think>")[2].removesuffix("<eos>").strip()
         assert sample["said"] == (None if "correct" in viewed.flags(at) else after)
         if strict[name, budget.removeprefix("budget "), number]:

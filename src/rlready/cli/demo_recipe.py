@@ -31,8 +31,8 @@ def recipe(out: Path, ready: ReadinessResult, learned: RLResult) -> list[str]:
     equal = [str(step) for step in learned.equals]
     tie = f" (as had step {listed(equal)}: the earliest is taken)" if equal else ""
     return [
-        f"SFT saw its worked rows for {sft.epochs:g} epochs in all{chosen}. They have detours: steps that no question "
-        f"asks for, each with probability {detours}, which cost tokens.",
+        f"SFT saw its worked rows for {sft.epochs:g} epochs in all{chosen}. They have detours: steps that no answer "
+        f"needs, each with probability {detours}, which cost tokens.",
         f"RL ran for {rl.steps} steps of {rl.prompts_per_step} problems with {rl.group_size} samples each, by "
         f"algorithm {rl.algorithm} at temperature {rl.temperature:g}. Its reward, {rl.reward}, is 0 for a wrong "
         f"sample and between {least:g} and 1 for a correct one, lower the longer its thought is beside "

@@ -8,6 +8,7 @@ stopped by Ctrl-C or SIGTERM.
 from __future__ import annotations
 
 import errno
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -48,6 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: list[str], *, program: bool) -> int:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return _say("the working directory was removed: change to one that is there", 2)
     try:
         with stopped_by_signals():
             typed = parse_command_line(argv)

@@ -75,9 +75,8 @@ def next_action(
     said = f"Use {short[model]}" + ("" if enough is None else f" with {limit} of {enough:,} tokens")
     if enough != largest:
         how = "more accurate than" if change and _moved(change) > 0 else "about as accurate as"
-        what = "responses" if setting.limit else "thoughts"
         cut = next(row.scores[model].truncated for row in budgets if row.budget == enough)
-        said += f", where it is {how} with {largest:,} ({brief_percent(cut)} % of its {what} are cut off)"
+        said += f", where it is {how} with {largest:,} ({brief_percent(cut)} % of its responses are cut off)"
     if enough is not None and free and free.change:
         if _moved(free.change) > 0:
             points = decimal(100 * free.change.value, decimals(free.change, 100))

@@ -86,13 +86,14 @@ def accuracy_chart(result: Evaluated) -> Markup:
         room = 0.1 * min(xs) if min(xs) == max(xs) else 0.0
         ends = [Point(min(xs) - room, level), Point(max(xs) + room, level)]
         series.append(Series("chance level", ends, NEUTRAL, 6, markers=False))
+    drawn = "bands" if len(result.budgets) > 1 else "bars"
     return line_chart(
         series,
         title=f"Accuracy against {kind} tokens",
         x_label=f"mean {kind} tokens per problem",
         y_label="accuracy",
         percent=True,
-        note=f"One point per {'limit' if response else 'budget'}{_listed(result)}; bands are 95 % intervals. "
+        note=f"One point per {'limit' if response else 'budget'}{_listed(result)}; {drawn} are 95 % intervals. "
         + ("Unconstrained: each model's own prompt and stop, no budget. " if with_budgets else "")
         + ("Chance level: always giving the most common answer." if level is not None else ""),
     )

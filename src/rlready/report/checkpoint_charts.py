@@ -215,7 +215,7 @@ def _columns(
         column("step", lambda c: c.step if isinstance(c, DemoCheckpoint) else None),
         column("held-out loss", lambda c: c.heldout_loss, THREE_DIGITS),
         *pass_columns(rows, ks),
-        column("behind the first", lambda c: c.behind, POINTS),
+        column(f"behind {short[min(rows, key=lambda c: c.rank).name]}", lambda c: c.behind, POINTS),
     ]
     more = [
         column("checkpoint", lambda c: short[c.name], heads=True),

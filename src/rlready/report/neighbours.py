@@ -1,4 +1,4 @@
-"""Links from the page of a run to those of runs that belong to it: the one around it, and those it started from.
+"""Links from the page of a run to those of runs that belong to it: the one around it, those in it, and those it read.
 
 Only pages that are there are linked, and only those in the folder of this run or beside it, which are moved together.
 """
@@ -33,3 +33,7 @@ def _runs(folder: Path) -> Iterator[Path]:
         for model in record.models:
             if run := run_of(record.located(folder, model.path or model.id)):
                 yield run
+        for read in (record.located(folder, each.path).resolve().parent for each in record.data if each.path):
+            if (read / RECORD).is_file():
+                yield read
+    yield from sorted(file.parent for file in folder.glob(f"*/{RECORD}"))

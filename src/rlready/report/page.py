@@ -50,8 +50,8 @@ from rlready.sweep.result import SweepResult
 from rlready.train.result import RLResult, SFTResult
 
 EVERY_STEP = (
-    "Every step correct: the answer is correct, and each step of the thought uses an equation of the problem and "
-    "calculates it correctly."
+    "Every step correct: the answer is correct, and each step of the thought is complete, uses an equation of the "
+    "problem and values that are given or solved before it, and calculates correctly."
 )
 ENDS: dict[Finish, str] = {
     "stop": "by itself",

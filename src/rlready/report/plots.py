@@ -168,7 +168,7 @@ def _intervals(series: Series, axes: Axes) -> Iterable[str]:
     if series.band and len(spans) > 1:
         edge = [f"{x:g} {high:g}" for x, _, high in spans] + [f"{x:g} {low:g}" for x, low, _ in reversed(spans)]
         yield f'<path class="band t{series.tone}" d="M{"L".join(edge)}z"/>'
-    elif not series.band:
+    else:  # of a band of one point, too
         bars = "".join(f"M{x - 3:g} {low:g}h6m-3 0V{high:g}m-3 0h6" for x, low, high in spans)
         bars += "".join(
             f"M{axes.x(p.left):g} {axes.y(p.y) - 3:g}v6m0-3H{axes.x(p.right):g}m0-3v6"

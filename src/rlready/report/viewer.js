@@ -8,7 +8,7 @@
     flipped: "this sample is correct at one budget and wrong at another; where there is one budget, at one checkpoint and another",
     informative: "some samples of its problem are right and some wrong: from such a group RL learns",
     undecided: "the verifier came to no verdict", run_on: "went on after its answer",
-    unanswered: "wrong, and without an answer", fault: "a step of its thought is wrong",
+    unanswered: "wrong, and without an answer", fault: "a step of its thought is wrong, rather than missing or cut off",
   };
   const WORDS = { informative: "informative group", undecided: "not verified", run_on: "runs on", unanswered: "no answer", fault: "wrong step" };
   const BIT = Object.fromEntries(FLAGS.map((name, i) => [name, 1 << i]));
@@ -302,8 +302,7 @@
   const said = (texts) => make("p", { class: "note" }, ...(texts.said
     ? ["Its answer: ", make("q", { dir: "auto" }, texts.said)] : ["It gives no answer."]));
   const faultOf = (sample, texts) => {
-    const [begin, end, reason] = texts.fault, step = shortened(responseOf(texts).slice(begin, end).trim());
-    const last = end >= responseOf(texts).split("</think>")[0].trimEnd().length;
+    const [begin, end, reason, last] = texts.fault, step = shortened(responseOf(texts).slice(begin, end).trim());
     return make("p", { class: "note" }, step ? (last && has(sample, "truncated") ? "Cut off at this step: " : "First wrong step: ")
       : `The thought ${has(sample, "truncated") ? "is cut off" : "ends"} too early: `,
       step && make("q", { class: "fault" }, step), `${step && ", "}${reason}.`);

@@ -68,7 +68,8 @@ class SampleText(Record):
     """What the page shows of one sample; ``prompt`` and ``answer`` are places in the texts of the file.
 
     A piece of the ``response`` is ``[text]``, ``[text, null]`` if it was forced, or ``[text, credit]``.  The ``fault``
-    is the first wrong step: where it begins and ends in the response, in UTF-16 units, and why it is wrong.  ``said``
+    is the first wrong step: where it begins and ends in the response, in UTF-16 units, why it is wrong, and whether
+    the thought ends there.  ``said``
     is the answer of a wrong response: empty if there is none, None if the response is correct, or long without a mark.
     """
 
@@ -81,7 +82,7 @@ class SampleText(Record):
     reward: float | None
     credit: float | None
     strict: bool | None
-    fault: tuple[int, int, str] | None
+    fault: tuple[int, int, str, bool] | None
     said: str | None
 
 
@@ -165,9 +166,9 @@ def _flags(sample: StoredSample) -> int:
 
 
 def _has_wrong_step(sample: StoredSample) -> bool:
-    """Whether a step of the thought is wrong, rather than cut off."""
-    thought = sample.row["text"].partition(CLOSE)[0].rstrip()
-    return sample.fault is not None and not (sample.row["truncated"] and sample.fault.end >= len(thought))
+    """Whether a step of the thought is wrong, rather than missing or cut off."""
+    found = sample.fault
+    return found is not None and found.begin < found.end and not (found.open and sample.row["truncated"])
 
 
 def _files(samples: Sequence[StoredSample]) -> Iterator[Texts]:
@@ -211,12 +212,12 @@ def _said(row: SampleRow) -> str | None:
     return None if said is None else visible(one_line(said, SAID))
 
 
-def _fault(sample: StoredSample) -> tuple[int, int, str] | None:
+def _fault(sample: StoredSample) -> tuple[int, int, str, bool] | None:
     if sample.fault is None:
         return None
     shown = (visible(sample.row["text"][:at]) for at in (sample.fault.begin, sample.fault.end))
     begin, end = (len(text.encode("utf-16-le", "surrogatepass")) // 2 for text in shown)
-    return begin, end, visible(sample.fault.reason)
+    return begin, end, visible(sample.fault.reason), sample.fault.open
 
 
 def _piece(piece: Piece) -> tuple[str] | tuple[str, float | None]:

@@ -28,7 +28,7 @@ class Scheduler:
     """Runs the waiting jobs of a sweep on an executor; handling one job costs O(log jobs), however many there are."""
 
     def __init__(self, out: Path, jobs: Sequence[Job], status: Status, threads: int) -> None:
-        self.out, self.status, self.threads = out, status, threads
+        self.out, self.status, self.threads, self.cwd = out, status, threads, Path.cwd()
         self.problems: dict[str, str] = {}  # by key, why a job failed
         self._started_by: dict[str, list[Job]] = {}
         self._places = {job.key: place for place, job in enumerate(jobs)}
@@ -52,7 +52,7 @@ class Scheduler:
                 _, _, job, config = heapq.heappop(self._ready)
                 self.status.change(job.key, "running")
                 self._running += 1
-                executor.submit(Submission(job.key, job.verb, config, self.out / job.key, self.threads, Path.cwd()))
+                executor.submit(Submission(job.key, job.verb, config, self.out / job.key, self.threads, self.cwd))
             ended = executor.wait()
             meanwhile()
             for result in ended:

@@ -45,11 +45,15 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Fault:
-    """A wrong step: where it begins and ends in a thought, in characters, and why it is wrong."""
+    """A wrong step: where it begins and ends in a thought, in characters, and why it is wrong.
+
+    ``open``: the thought ends inside of it, or before what it is missing, for which begin and end are its own end.
+    """
 
     begin: int
     end: int
     reason: str
+    open: bool = False
 
 
 @dataclass

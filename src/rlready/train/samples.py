@@ -37,7 +37,7 @@ class SampleFiles:
 
     def write(self, step: int, rows: Sequence[SampleRow]) -> None:
         """The samples of a step, counted from 1."""
-        if rank():
+        if rank() or not self.folder.parent.is_dir():  # of a run that was moved, which its next checkpoint says
             return
         write_table(self._path(step, step), [{"step": step, **row} for row in rows])
         if step % SHARD == 0:

@@ -18,13 +18,14 @@ class StepCheck:
     """The result for a solution: ``error`` is None if it is correct, else the fault of the last of ``steps``.
 
     Failed attempts count as steps too.  ``begin`` and ``end`` are where the faulty step is in the text, in characters,
-    the end of the text both if one is missing.
+    the end of the text both if one is missing; ``open``: the text ends inside of it, or before it.
     """
 
     steps: int
     error: str | None
     begin: int = 0
     end: int = 0
+    open: bool = False
 
     @property
     def valid(self) -> bool:
@@ -79,10 +80,10 @@ def check_steps(text: str, dag: Dag, letters: dict[str, str], rendering: Renderi
             if isinstance(passage, Step):
                 known.add(passage.key)
     except Unreadable as error:
-        return StepCheck(steps + 1, str(error), begin, error.end)
+        return StepCheck(steps + 1, str(error), begin, error.end, open=error.end >= len(text.rstrip()))
     unsolved = [k for k in dag.asked if k not in known]
     missing = f"{letters[unsolved[0]]} was asked for but not solved" if unsolved else None
-    return StepCheck(steps, missing, len(text), len(text))
+    return StepCheck(steps, missing, len(text), len(text), open=bool(missing))
 
 
 def _fault(passage: Passage, dag: Dag, letters: dict[str, str], known: set[str]) -> str | None:
