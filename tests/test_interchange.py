@@ -68,7 +68,7 @@ def lines(path: Path, rows: Sequence[Row], end: str = "\n") -> Path:
     return path
 
 
-def trl(folder: Path, step: int, rows: Sequence[tuple[str, str, float | None]], **more: Any) -> Path:
+def trl(folder: Path, step: int, rows: Sequence[tuple[Any, str, float | None]], **more: Any) -> Path:
     """A file of TRL's, of (prompt, completion, reward)."""
     (folder / "completions").mkdir(parents=True, exist_ok=True)
     prompts, said, rewards = zip(*rows, strict=True)
@@ -260,7 +260,9 @@ def test_a_reward_is_chosen_and_never_guessed(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=message + r" \(correct\)"):
         read(f"trl:{DATA}/trl/text?score=maybe&step=2")
     folder = trl(tmp_path, 1, [("a", "x", 0.02), ("a", "y", 1 / 60), ("b", "x", 0.0), ("b", "z", float("nan"))])
-    with pytest.raises(UserError, match=r"from which score on, of 0 to 0.02 here, .* as in \?threshold=0.01, or name"):
+    with pytest.raises(
+        UserError, match=r"from which score on, of 0 to 0.02 here, .* as in \?threshold=0.00833, or name"
+    ):
         read(f"trl:{folder}")
     (folder / "completions" / "completions_00002.parquet").write_bytes(b"PAR1")
     with pytest.raises(UserError, match=r"00002\.parquet: not a Parquet file .*; if it was cut, .*, or remove it"):
@@ -524,6 +526,11 @@ def test_what_else_a_log_of_inspect_may_hold(tmp_path: Path) -> None:
     assert counts(alone(f"inspect:{path}?score=judge/a")) == {"1": "10"}
     texts = [each.text for each in alone(f"inspect:{path}", problems_named=True).pending]
     assert texts[:2] == ["<think>so</think>4", "a long text"]
+    submitted = [sample | {"output": sample["output"] | {"completion": "5"}} for sample in samples[:2]]
+    agent = tmp_path / "agent.json"
+    agent.write_text(json.dumps({"version": 2, "status": "success", "eval": {}, "samples": submitted}))
+    texts = [each.text for each in alone(f"inspect:{agent}", problems_named=True).pending]
+    assert texts == ["<think>so</think>5", "5"]  # what scorers have read
     with zipfile.ZipFile(path, "w") as archive:
         for sample in samples[:2]:
             asked = sample | {"input": f"What is {sample['epoch']}?"}
@@ -661,7 +668,7 @@ def test_texts_are_verified_if_problems_are_named(tmp_path: Path, capsys: pytest
     other = str(lines(tmp_path / "other.jsonl", [{"id": "x", "prompt": "y", "answer": "1"}]))
     with pytest.raises(
         UserError,
-        match=r"has the id or the prompt of one of the named problems: the first is 'What.* here, 'x' there; give",
+        match=r"has the id or the prompt of one of the named problems: the first is 'What.* here, 'y' there; give",
     ):
         ranked(tmp_path / "none", f"trl:{folder}", problems=other)
 
@@ -823,6 +830,9 @@ def test_whether_a_column_holds_truths_is_decided_by_all_files(tmp_path: Path) -
     trl(tmp_path / "truths", 1, sure[:1], answer=["a"])
     trl(tmp_path / "truths", 2, [*sure, *unsure], answer=[*"aaaabbbb"])
     assert alone(f"trl:{tmp_path / 'truths'}?step=1-2").problem_ids == ["What? [a]", "What? [b]"]
+    trl(tmp_path / "halves", 1, sure, answer=[*"aaaa"])
+    trl(tmp_path / "halves", 2, unsure, answer=[*"bbcc"])  # two answers that were each found twice
+    assert alone(f"trl:{tmp_path / 'halves'}?step=1-2").problem_ids == ["What?"]
 
 
 def trainer(folder: Path, *rewards: dict[str, list[float]]) -> Path:

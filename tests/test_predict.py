@@ -1402,3 +1402,17 @@ def test_narrow_tables_fit_100_columns(tmp_path: Path, capsys: pytest.CaptureFix
         assert len(result.headline.replace(" %", "%").split()) <= 15
     print_tables(result.tables(), wide=True)
     assert "problems to decide" in capsys.readouterr().out
+
+
+def test_a_learning_curve_alone_is_no_outcome(tmp_path: Path) -> None:
+    """It does not say from which checkpoint the run started; a table does."""
+    state = tmp_path / "trl" / "checkpoint-9" / "trainer_state.json"
+    state.parent.mkdir(parents=True)
+    state.write_text('{"log_history": []}')
+    for path in (state, tmp_path / "trl"):
+        with pytest.raises(UserError, match=r'does not say where it started: name a table, .* "curve": '):
+            find_runs([str(path)])
+    table = tmp_path / "table.csv"
+    table.write_text("checkpoint,outcome\na,31%\n")
+    with pytest.raises(UserError, match=r"not '31%' \(write 0\.31\); leave out"):
+        find_runs([str(table)])

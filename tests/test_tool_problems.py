@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from rlready.core.errors import UserError
+from rlready.readiness.offline_cells import verdict_of
 from rlready.tasks.source import escaped, options_of
-from test_interchange import DATA, Row, alone, counts, lines, ranked, trl
+from test_interchange import DATA, Row, alone, counts, lines, ranked, trl, verl_rows
 
 
 def of_inspect(path: Path, samples: Sequence[Row], **header: Any) -> str:
@@ -219,3 +220,50 @@ def test_a_value_is_read_as_it_was_written(value: str) -> None:
     """Only & and % are escaped, so that other percent signs in paths and names stay."""
     assert options_of("source", f"key={escaped(value)}") == {"key": value}
     assert options_of("source", "key=a%20b") == {"key": "a%20b"}
+
+
+def test_prompts_around_a_question_are_compared_where_samples_are_matched_by_them(tmp_path: Path) -> None:
+    """Named problems without ids get those of their prompts; TRL and verl have the prompts as ids."""
+    named = str(lines(tmp_path / "problems.jsonl", [{"id": "sum", "prompt": "2 + 2?", "answer": "4"}]))
+    for name, begin in (("zero", ""), ("few", "1 + 1? 2\n\n")):
+        row = {"input": f"{begin}2 + 2?", "gts": "4", "score": 1.0, "step": 1}
+        lines(tmp_path / f"{name}.jsonl", [row | {"output": answer} for answer in ("4", "5")])
+        turns = [{"role": "system", "content": begin}] * bool(begin) + [{"role": "user", "content": "2 + 2?"}]
+        trl(tmp_path / name, 1, [(turns, answer, 1.0) for answer in ("4", "5")])
+    for kind in ("verl:{}.jsonl", "trl:{}"):
+        sources = [kind.format(tmp_path / name) for name in ("zero", "few")]
+        result = ranked(tmp_path / kind[:3], *sources, problems=named)
+        assert any("the prompts of 1 of 1 problems are not those of" in note for note in result.notes), kind
+
+
+def test_problems_that_all_have_right_and_wrong_samples_are_a_doubt(tmp_path: Path) -> None:
+    """As where a trainer keeps the groups that it learned from; one that was all wrong is enough without it."""
+    for number, scores in enumerate((["0111"] * 8, [*["0111"] * 7, "0000"])):
+        lines(tmp_path / f"{number}.jsonl", verl_rows(1, {f"{n} + 1?": rights for n, rights in enumerate(scores)}))
+    notes = [" ".join(ranked(tmp_path / f"r{n}", f"verl:{tmp_path / f'{n}.jsonl'}").notes) for n in range(2)]
+    assert "each of its 8 problems has right and wrong samples: if groups that were all right" in notes[0]
+    assert "right and wrong samples" not in notes[1]
+
+
+def test_samples_of_other_problems_are_blamed_on_the_source_that_has_them(tmp_path: Path) -> None:
+    named = str(lines(tmp_path / "problems.jsonl", [{"id": "sum", "prompt": "What is 2 + 2?", "answer": "4"}]))
+    for name, prompt in (("whole", "What is 2 + 2?"), ("cut", "Who is it?")):
+        lines(tmp_path / f"{name}.jsonl", verl_rows(1, {prompt: "0111"}))
+    sources = [f"verl:{tmp_path / name}.jsonl" for name in ("whole", "cut")]
+    with pytest.raises(
+        UserError, match=r"cut\.jsonl: no problem .* the first is 'Who is it\?' here, 'What is 2 \+ 2\?'"
+    ):
+        ranked(tmp_path / "run", *sources, problems=named)
+
+
+@pytest.mark.parametrize(("scores", "said"), [((-1, 0, 1), "0.5"), ((0, 0.1, 1.1), "0.6"), ((0.2, 0.2), "0.2")])
+def test_a_threshold_is_suggested_between_two_scores(scores: Sequence[float], said: str, tmp_path: Path) -> None:
+    """Where they are furthest apart, so that it is not itself a score."""
+    rows = [row | {"score": scores[at % len(scores)]} for at, row in enumerate(verl_rows(1, {"a": "0" * 9}))]
+    with pytest.raises(UserError, match=rf"as in \?threshold={said},"):
+        alone(f"verl:{lines(tmp_path / '1.jsonl', rows)}")
+
+
+def test_verdicts_of_csv_may_be_decimals() -> None:
+    """As of a column with gaps."""
+    assert [verdict_of(text) for text in ("1.0", "0.0", "1", "false")] == [1, 0, 1, 0]

@@ -267,12 +267,14 @@ def _number(value: Any) -> Any:
 
 def _text(choice: dict[str, Any], output: dict[str, Any], sample: dict[str, Any]) -> str | None:
     """The response, with its thought before it."""
-    message = choice.get("message")
+    message, completion = choice.get("message"), output.get("completion")
     if isinstance(message, dict) and isinstance(message.get("content"), list):
         parts = message["content"]
         thought = "".join(str(part.get("reasoning") or "") for part in parts if part.get("type") == "reasoning")
         message = message | {"reasoning": thought}
-    text = said([message]) if message else output.get("completion")
+    if isinstance(message, dict) and isinstance(completion, str) and completion.strip():
+        message = message | {"content": completion}  # which scorers read, as what an agent has submitted
+    text = said([message]) if message else completion
     return _attached(text, sample)
 
 

@@ -17,6 +17,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +170,7 @@ def verdicts(batch: Batch, options: ToolOptions) -> NDArray[np.int8]:
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return UNSCORED
         if not isinstance(value, bool | int | float):
-            raise Refused(f"{name} must be a number, not {str(value)[:40]!r}")
+            raise Refused(f"{name} must be a number, not {str(value)[:40]!r}; or name problems= to have texts verified")
         if math.isinf(value):
             raise Refused(f"{name} must be a finite number, not {value}")
         if options.threshold is not None:  # a reward of 0.7 that went through 32-bit floats is 0.7
@@ -177,11 +178,14 @@ def verdicts(batch: Batch, options: ToolOptions) -> NDArray[np.int8]:
         if value in (0, 1):
             return int(value)
         known = [each for each in batch.distinct("score")[1] if isinstance(each, int | float) and not math.isinf(each)]
-        low, high = np.nanmin(known), np.nanmax(known)
+        scores = np.unique([each for each in known if not math.isnan(each)])
+        pairs = list(pairwise(scores.tolist())) or [(scores[0], scores[0])]
+        below, above = max(pairs, key=lambda pair: (pair[1] - pair[0], pair[1]))  # the widest gap
+        low, high, split = scores[0], scores[-1], (below + above) / 2
         also = f" or choose another score ({', '.join(others[:8])}) with ?score=NAME" if others else ""
         raise Refused(
             f"{name} = {value:g} is neither 0 nor 1; say from which score on, of {low:g} to {high:g} here, a sample is "
-            f"correct, as in ?threshold={(low + high) / 2:.2g},"
+            f"correct, as in ?threshold={split:.3g},"
             f"{also or ' or name problems= to have the texts verified'}"
         )
 

@@ -16,6 +16,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import mode
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -113,30 +114,29 @@ def read(request: Request) -> Iterator[Batch]:
 def _truth(files: Sequence[Path]) -> str:
     """The column with the ground truth of each problem, "" if there is none.
 
-    A column of what was found in each completion is none: in some file a prompt has several values, but not each of
-    them in whole groups, as problems of one prompt have.  Nor is one of which no file has whole groups.
+    A column of what was found in each completion is none: a prompt has several values somewhere, but not each of them
+    in whole groups, as problems of one prompt have.  Nor is one of which no prompt has a group.
     """
-    name, found = "", set[bool | None]()
+    name, once, several = "", list[int](), list[int]()  # times that prompts with one value, or with several, have each
     for table in map(ParquetTable, files):
         name = name or next((each for each in TRUTHS if each in table.schema.names), "")
         if {name, "prompt"} <= {*table.schema.names}:
-            found.add(_in_groups(table, name))
-    return name if True in found and False not in found else ""
+            pairs = _pairs(table, name)
+            values = Counter(prompt for prompt, _ in pairs)
+            for (prompt, _), times in pairs.items():
+                (several if values[prompt] > 1 else once).append(times)
+    whole = [times for times in once if times > 1]
+    group = mode(whole) if whole else math.gcd(*several)  # some groups may be cut
+    return name if group > 1 and not any(times % group for times in several) else ""
 
 
-def _in_groups(table: ParquetTable, name: str) -> bool | None:
-    """Whether the values of a column are those of problems; None for a file that cannot tell."""
-    pairs = Counter(
+def _pairs(table: ParquetTable, name: str) -> Counter[tuple[str, str]]:
+    """How often each prompt has each value of a column."""
+    return Counter(
         (str(prompt), str(truth))
         for batch, _ in table.batches(["prompt", name])
         for prompt, truth in zip(batch.column("prompt").to_pylist(), batch.column(name).to_pylist(), strict=True)
     )
-    values = Counter(prompt for prompt, _ in pairs)
-    once, several = ([n for (prompt, _), n in pairs.items() if (values[prompt] > 1) == more] for more in (False, True))
-    group = math.gcd(*(once or several))
-    if several:
-        return group > 1 and not any(times % group for times in several)
-    return True if min(once, default=0) > 1 else None
 
 
 def _differ(rows: list[pa.RecordBatch]) -> bool:

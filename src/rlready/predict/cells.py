@@ -23,10 +23,12 @@ def number_of(value: object) -> object:
 
 
 def shown(value: object) -> str:
-    """A value that is no number, for an error line, with its number if it is written with a decimal comma."""
+    """A value that is no number, for an error line, with its number if it has a decimal comma or is in per cent."""
     text = f"{value!r:.40}"
     if isinstance(value, str) and COMMA.fullmatch(value):
         text += f" (write {value.strip().replace(',', '.')})"
+    if isinstance(value, str) and value.strip().endswith("%") and is_number(share := number_of(value.strip()[:-1])):
+        text += f" (write {share / 100:g})"
     return text
 
 

@@ -7,6 +7,7 @@ seconds times the number of GPUs if it used any.  The beginning of its log gives
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from rlready.core.progress import note, note_once
 from rlready.core.records import Estimate
 from rlready.core.result import RESULT
 from rlready.evaluate.result import EvaluateResult
+from rlready.interchange.trl import STATE, states_in
 from rlready.predict.comparable import refuse_unlike_conditions, refuse_unlike_content
 from rlready.predict.early import early
 from rlready.predict.meaning import evaluated, validated
@@ -93,6 +95,7 @@ def _unfold(paths: Iterable[Path]) -> Iterable[Path]:
     for path in paths:
         if not path.exists():
             raise UserError(f"{path}: no such folder or file; {FIRST}{did_you_mean(str(path))}")
+        _refuse_bare_curve(path)
         if path.is_file():
             if not path.name.endswith(TABLES):
                 raise UserError(f"{path}: a table of outcomes ends in {', '.join(TABLES)}")
@@ -118,6 +121,16 @@ def _unfold(paths: Iterable[Path]) -> Iterable[Path]:
             yield from _unfold(run for run in inside if RunRecord.load(run).config.get("temperature") != 0)
         else:
             yield path
+
+
+def _refuse_bare_curve(path: Path) -> None:
+    """UserError for what a trainer has logged, which belongs into a table of outcomes."""
+    if path.name == STATE or (path.is_dir() and not (path / RECORD).is_file() and states_in(path)):
+        row = json.dumps({"checkpoint": "runs/sft/checkpoints/step-100", "curve": str(path)}, ensure_ascii=False)
+        raise UserError(
+            f"{path}: the learning curve of a run, which does not say where it started: name a table, such as "
+            f"outcomes.jsonl, with a line for each run: {row}"
+        )
 
 
 def _readiness_of(sweep: Path, record: RunRecord) -> list[Path]:

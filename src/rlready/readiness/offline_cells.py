@@ -40,10 +40,13 @@ def texts_of(value: Any, where: str, *, needed: bool) -> list[str | None]:
     return [None]
 
 
+CELLS = {"true": 1, "false": 0, "1": 1, "0": 0, "1.0": 1, "0.0": 0}  # of CSV, which are texts
+
+
 def verdict_of(value: Any) -> int:
     """1 for right, 0 for wrong, -1 if the sample is still to be verified."""
     if isinstance(value, str):
-        value = {"true": True, "false": False, "1": 1, "0": 0}.get(value.lower(), value)  # cells of CSV are texts
+        value = CELLS.get(value.lower(), value)
     if value is None or (isinstance(value, bool | int | float) and value in (0, 1)):
         return -1 if value is None else int(value)
     known = "correct must be true or false, 1 or 0"

@@ -92,13 +92,16 @@ def on_shared_problems(
     there += [{*stored.problem_ids} for stored in found.values()]
     shared = set.intersection(*there)
     if not shared:
-        others, fix = "the other checkpoints", "compare samples of the same problems"
-        if problems:
+        others = "the other checkpoints"
+        fix = "compare samples of the same problems, or name these with problems=, which finds them in other prompts"
+        culprit = next((name for name in tools if problems and named.isdisjoint(found[name].problem_ids)), "")
+        first = culprit or tools[0]
+        mine, *rest = (found[name].problem_ids[0] for name in sorted(found, key=lambda name: name != first))
+        if culprit:
             others, fix = "the named problems", "give these the ids of the samples, or the prompts that were asked"
-        mine, *rest = (found[name].problem_ids[0] for name in sorted(found, key=lambda name: name != tools[0]))
-        theirs = problems[0].id if problems else rest[0]
+        theirs = problems[0].prompt if culprit else rest[0]
         raise UserError(
-            f"{names[tools[0]].partition('?')[0]}: no problem has the id or the prompt of one of {others}: "
+            f"{names[first].partition('?')[0]}: no problem has the id or the prompt of one of {others}: "
             f"the first is {mine[:80]!r} here, {theirs[:80]!r} there; {fix}"
         )
     for name, stored in found.items() if problems else ():

@@ -12,6 +12,8 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
+import numpy as np
+
 from rlready.core.config import ReadinessConfig
 from rlready.core.distributed import from_rank0, wait_for_all
 from rlready.core.errors import UserError
@@ -20,6 +22,7 @@ from rlready.core.records import Problem, Row
 from rlready.core.result import TaskRecord, with_warning
 from rlready.core.sampling_progress import SamplingProgress, say_most
 from rlready.core.truncation import warn_truncated
+from rlready.interchange.formats import is_tool_source
 from rlready.models.preset import is_open, resolve
 from rlready.readiness.comparison import compare
 from rlready.readiness.conditions import drawn_alike
@@ -37,6 +40,11 @@ from rlready.tasks.contamination import DataSet
 from rlready.tasks.overlap import warn_of_repeats
 from rlready.tasks.trained_prompts import warn_of_trained
 
+LEAST_MIXED = 8  # problems
+ALL_MIXED = (
+    "each of its {} problems has right and wrong samples: if groups that were all right or all wrong were left out, as "
+    "by a trainer that keeps only what it learned from, pass@k and the share of informative groups are too high"
+)
 SAMPLING = (
     *("sampling", "min_samples", "temperature", "thinking_budget", "max_answer_tokens", "delimiters", "answer_prefix"),
     *("seed", "influence"),
@@ -90,7 +98,7 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
                     else:
                         sampled = measure_table(config, run, tables[name], task, problems, ids, None)
                         part = Part(name=name, model=tables[name].saved, problems=list(ids), sampled=sampled)
-                    part = _doubted(part, tables.get(name), run)
+                    part = _doubted(part, tables.get(name), run, trained=is_tool_source(source))
                     with run.writing(files[number]):
                         write_json(files[number], part)
                     run.forget(out / STATE)
@@ -111,13 +119,26 @@ def _say_most(config: ReadinessConfig, total: int, each: int) -> None:
     say_most("readiness", total, each, f"samples=, problems=...?n= and {limit}")
 
 
-def _doubted(part: Part, table: Stored | None, run: Run) -> Part:
-    """The part, with what is wrong with the samples of its table, which is also warned of."""
-    if table is None or not table.doubt:
+def _doubted(part: Part, table: Stored | None, run: Run, *, trained: bool) -> Part:
+    """The part, with what is wrong with the samples of its table, which is also warned of.
+
+    ``trained``: another tool wrote them, perhaps while it trained.
+    """
+    found = table.doubt if table else ""
+    if trained and _all_mixed(part):
+        found += "; " * bool(found) + ALL_MIXED.format(len(part.problems))
+    if not found:
         return part
-    doubt = f"{part.name}: {table.doubt}"
+    doubt = f"{part.name}: {found}"
     run.warn(doubt)
     return part.model_copy(update={"doubt": doubt})
+
+
+def _all_mixed(part: Part) -> bool:
+    """Whether every problem has right and wrong samples, and there are some."""
+    counts = part.sampled.counts
+    mixed = (np.array(counts.correct) > 0) & (np.array(counts.correct) < np.array(counts.drawn))
+    return len(mixed) >= LEAST_MIXED and bool(mixed.all())
 
 
 def _measured(files: Sequence[Path], run: Run) -> list[Part]:

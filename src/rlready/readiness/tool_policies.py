@@ -193,7 +193,7 @@ def _whole_groups(where: str, policy: Policy, problem_N: Ints) -> Policy:
     if (more := drawn_P >= 2 * usual).any():
         note(
             f"{where}: warning: {int(more.sum())} of {int(problems.sum())} problems have {2 * usual} samples or more "
-            f"where most have {usual}: problems that ask the same, or are in two data sets, are read as one"
+            f"where most have {usual}: problems that ask the same are read as one, unless data sets differ in it"
         )
     cut = (drawn_P > 0) & (drawn_P < usual)
     if not cut.any() or 2 * cut.sum() >= problems.sum():
