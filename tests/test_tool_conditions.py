@@ -178,3 +178,21 @@ def test_evaluations_that_the_log_contradicts_are_said(tmp_path: Path, capsys: p
     said = capsys.readouterr().err
     assert "the samples of step 4 have a mean reward of 0.417, but by its log the evaluation had 0.25" in said
     assert "step 8 have" not in said
+
+
+def test_rollouts_of_prime_rl_that_were_learned_from_are_not_ranked_beside_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Groups that were all right or all wrong are missing there; of an evaluation only errors are."""
+    names = [
+        f"{name}/rollouts/step_1/{kind}/traces.jsonl" for name, kind in (("a", "train/all"), ("b", "train/effective"))
+    ]
+    sources = [f"prime-rl:{tmp_path / name.partition('/')[0]}" for name in names]
+    for name in (*names, "c/rollouts/step_1/eval/effective/traces.jsonl"):
+        lines(tmp_path / name, [episode(task={"key": key}) for key in "ab"])
+    with pytest.raises(UserError, match="hold samples of different rollouts, all and effective,"):
+        ranked(tmp_path / "run", *sources)
+    capsys.readouterr()
+    assert alone(sources[1]).conditions["rollouts"] == "effective"
+    assert "has only the groups that were learned from" in capsys.readouterr().err
+    assert "rollouts" not in alone(f"prime-rl:{tmp_path / 'c'}").conditions

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from rlready.core.errors import UserError
+from rlready.core.progress import note
 from rlready.interchange.lines import files_named, read_objects
 from rlready.interchange.rollouts import (
     FAILED,
@@ -37,6 +38,7 @@ from rlready.tasks.table import Origin
 
 TRACES = "traces"
 LIMITS = ("max_turns", "max_input_tokens", "max_output_tokens", "max_total_tokens", "compaction_failed")  # verifiers'
+EFFECTIVE = "effective"
 PURPOSES = ("train", "eval")
 
 
@@ -46,7 +48,7 @@ def files_of(path: Path) -> list[Path]:
         return [path] if ".jsonl" in path.suffixes else []
     inside = path / "rollouts" if (path / "rollouts").is_dir() else path
     found = sorted(files_named(inside, f"**/{TRACES}"), key=lambda file: (_step(file), str(file)))
-    return [file for file in found if file.parent.name != "effective"] or found
+    return [file for file in found if file.parent.name != EFFECTIVE] or found
 
 
 def read(request: Request) -> Iterator[Batch]:
@@ -64,6 +66,9 @@ def read(request: Request) -> Iterator[Batch]:
     for file in files:
         if (purpose and purpose not in _below(file)) or not request.options.wants(_step(file)):
             continue
+        kept = file.parent.name if "train" in _below(file) else ""  # of an evaluation only errors are left out
+        if kept == EFFECTIVE:
+            note(f"{file}: warning: has only the groups that were learned from, which makes pass@k and signal too high")
         for lines, rows in read_objects(file):
             place = partial("{}:{}".format, file)
             traces = [_trace(row, line, place) for line, row in zip(lines, rows, strict=True)]
@@ -80,7 +85,7 @@ def read(request: Request) -> Iterator[Batch]:
                 "text": [said([nodes[-1].get("message")]) if nodes else None for nodes in sampled],
                 "score": [_score(trace, score) for trace in traces],
                 "truncated": [_truncated(trace) for trace in traces],
-                "settings": [_settings(trace) for trace in traces],
+                "settings": [(*_settings(trace), *([("rollouts", kept)] if kept else [])) for trace in traces],
                 "unusable": [FAILED if any(map(_failed, both)) else None for both in zip(rows, traces, strict=True)],
             } | _tokens(sampled)
             numbers = np.array(lines, dtype=np.int64)

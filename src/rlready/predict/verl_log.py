@@ -70,7 +70,8 @@ def accuracies(logs: Sequence[Path], metric: str) -> tuple[str, dict[float, floa
     for log in logs:
         found = [each for each in _validations(log) if not metric or each[0].rpartition("@")[0] == metric]
         mine = [(step, value) for _, step, value in found]
-        if points and mine and mine[0][0] <= points[0][0] and mine[0] != points[0]:
+        before = dict(points)
+        if points and mine and mine[0][0] <= points[0][0] and any(before.get(at, value) != value for at, value in mine):
             note(
                 f"{log}: begins anew at step {mine[0][0]:g}, so that earlier logs there are left out: if they are of "
                 "another run, name one of the files"
