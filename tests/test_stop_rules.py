@@ -145,7 +145,10 @@ def test_the_earliest_best_checkpoint_is_chosen(
     assert result.best.step == 10
     assert result.best.path == str(tmp_path / "run" / "checkpoints" / "step-10")
     assert result.headline == "Validation accuracy is highest after RL: 50 % before, 60 % at RL step-10."
-    assert result.next_action == "Compare RL step-10 with its start on problems that were not used for validation."
+    assert result.next_action == (
+        "Compare RL step-10 with its start on problems that were not used for validation. There is no sign that more "
+        "steps would gain more: the last evaluation was not the highest by more than one standard error."
+    )
     assert result.next_command.endswith(" problems=TEST.jsonl thinking_budgets=6 max_answer_tokens=3")
     assert [[row[0] for row in table.rows] for table in result.tables()] == [["0", "5", "10", "12"]]
     assert [line["step"] for line in read_log(tmp_path / "run" / "log.jsonl") if "reward" in line] == list(range(1, 13))

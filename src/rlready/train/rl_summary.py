@@ -18,6 +18,7 @@ from rlready.train.result import Evaluation, GroupTotals
 OF_THINKING = {"thinking_budget": "thinking_budgets", "num_waits": "num_waits", "wait_text": "wait_text"}
 SAMPLING = {"temperature": "temperature", "delimiters": "delimiters", "answer_prefix": "answer_prefix"}
 LIMIT = {"max_answer_tokens": "max_answer_tokens"}
+LEAST = 3  # evaluations, with that before training, of which nothing can be said
 RISING = "the last evaluation was the highest, by more than one standard error"
 
 
@@ -52,6 +53,9 @@ def next_action(best: Evaluation, evaluations: Sequence[Evaluation], groups: Gro
         }
         return max(advice, key=lambda words: advice[words])
     more = f" Accuracy was still rising ({RISING}): more steps may gain more." if still_rising(evaluations) else ""
+    if not more and len(evaluations) > LEAST:
+        more = " There is no sign that more steps would gain more: the last evaluation was not the highest by more than"
+        more += " one standard error."
     if not best.step:
         return "Go on with the starting checkpoint: no later one was more accurate."
     return f"Compare RL step-{best.step} with its start on problems that were not used for validation.{more}"
