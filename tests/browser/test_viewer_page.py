@@ -315,6 +315,8 @@ def test_it_is_said_why_an_outcome_cannot_be_chosen_and_what_flipped_means(
     expect(said).not_to_contain_text("Outcomes")
     page = open_page(run_of(tmp_path, [[sample("p0", 0)]]))
     expect(page.locator("#meaning")).to_have_text("Outcomes of a comparison: there is nothing to compare with.")
+    apart = open_page(run_of(tmp_path / "apart", [[sample("p0", 0)], [sample("p1", 0)]]))
+    expect(apart.locator("#meaning")).to_contain_text("comparison: no problem has samples of two of them.")
     expect(page.locator("option[value=lost]")).to_be_disabled()
 
 

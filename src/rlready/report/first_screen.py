@@ -92,10 +92,8 @@ def _numbers(run: RunFolder) -> Iterator[Number]:
                 yield Number(f"Greedy gain of {rl} over {sft}", DIFFERENCE, result.greedy_rl_minus_sft)
             before, after = result.sft.strict_accuracy, result.rl.strict_accuracy
             if before and after:
-                greedy = [m.greedy_strict_accuracy for m in (result.sft, result.rl)]
-                shown = [brief_percent(g) for g in greedy if g]
-                note = f"; greedy {shown[1]} %, {sft}: {shown[0]} %" if all(greedy) else ""
-                note = f"of {brief_percent(result.rl.accuracy)} % correct; {sft}: {brief_percent(before)} %{note}"
+                shares = [brief_percent(share) for share in (result.rl.accuracy, before, result.sft.accuracy)]
+                note = "of {} % with a correct answer; {}: {} % of {} %".format(shares[0], sft, *shares[1:])
                 yield Number(f"Answer and every step correct, {rl}", PERCENT, after, note)
             tokens = TOKENS.show(result.sft.thinking_tokens.value)
             yield Number(f"Thinking tokens of {rl}", TOKENS, result.rl.thinking_tokens, f"{sft}: {tokens}")

@@ -29,6 +29,7 @@
   let current = -1; // the sample that is shown
   let beside = -1; // the condition that it is compared with
   let here = -1; // the condition whose samples are compared by the filter of outcomes
+  let together = true; // whether some problem has samples of two conditions
   let coloured = true; // whether tokens have the colour of their credit
   let searching = 0, showing = 0; // count searches and samples asked for: an older one stops
 
@@ -375,7 +376,8 @@
     list.focus();
   };
   const allowDifferent = () => { // say what the outcomes of a comparison are of, or why there are none
-    const group = $("comparison"), why = index.conditions.length < 2 ? "there is nothing to compare with" : "";
+    const group = $("comparison"), why = index.conditions.length < 2 ? "there is nothing to compare with"
+      : together ? "" : "no problem has samples of two of them";
     group.label = why || (beside < 0 ? "beside the next checkpoint or budget" : "of the two");
     for (const option of group.children) Object.assign(option, { disabled: why !== "", title: why });
     if (why && selects[0].value in DIFFERENT) selects[0].value = "";
@@ -527,7 +529,7 @@
     $("about").textContent = [`rlready ${index.verb}`, index.task, index.total > index.flags.length
       ? `${number(index.flags.length)} of ${number(index.total)} stored samples: those of every ${
         Math.round(index.total / index.flags.length)}th problem` : ""].filter(Boolean).join(" · ");
-    fill($("checkpoint"), "all checkpoints", [...new Set(index.conditions.map((c) => c[0]))]);
+    fill($("checkpoint"), index.verb === "rl" ? "all steps" : "all checkpoints", [...new Set(index.conditions.map((c) => c[0]))]);
     fill($("budget"), "all budgets", [...new Set(index.conditions.map((c) => c[1]))].filter(Boolean));
     for (const flag of FLAGS.slice(1)) {
       if (!index.flags.some((flags) => flags & BIT[flag])) continue;
@@ -551,6 +553,8 @@
     window.addEventListener("resize", () => refresh());
     window.addEventListener("hashchange", follow);
     view = fits();
+    together = index.problem.some((problem, i) => i > 0 && problem === index.problem[i - 1]
+      && index.condition[i] !== index.condition[i - 1]);
     allowDifferent();
     if (location.hash.length > 1) follow(); else refresh();
   };
