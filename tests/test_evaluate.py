@@ -29,7 +29,7 @@ from rlready.engine.rollout import draw_groups
 from rlready.engine.sampling import draw
 from rlready.engine.torch import TorchEngine
 from rlready.evaluate.budgets_from_trace import Sampling, draw_at_budgets
-from rlready.evaluate.decision import EASIER, LONGER, closest, headline, next_action
+from rlready.evaluate.decision import EASIER, LONGER, _moved, closest, headline, next_action
 from rlready.evaluate.draw import unforced_lengths
 from rlready.evaluate.measure import _ballots
 from rlready.evaluate.metrics import curve
@@ -640,3 +640,10 @@ def test_a_lead_within_its_interval_is_not_one(models: str, said: str) -> None:
     short = [row.model_copy(update={"scores": {n: s.model_copy(update=cut) for n, s in row.scores.items()}})
              for row in nothing]  # fmt: skip
     assert next_action(setting, short, pair, names, {}) == LONGER
+
+
+def test_no_change_is_certain_where_its_interval_is_cut_at_what_is_possible() -> None:
+    """As of three problems, whose standard error such an interval does not tell."""
+    moved = [_moved(Estimate(0.3, low, high, 3)) for low, high in ((-1.0, 1.0), (-0.1, 0.7), (0.1, 1.0))]
+    assert moved == [0, 1, 1]
+    assert [_moved(Estimate(-0.3, low, high, 3)) for low, high in ((-1.0, 1.0), (-0.7, 0.1))] == [0, -1]

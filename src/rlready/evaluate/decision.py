@@ -107,6 +107,10 @@ def _enough(budgets: Sequence[BudgetScores], model: str) -> tuple[Estimate | Non
 
 
 def _moved(change: Estimate) -> int:
-    """The sign of a change of accuracy, 0 for one of at most one standard error."""
+    """The sign of a change of accuracy, 0 for one of at most one standard error.
+
+    The error is not known where the interval is `limited`, as with few problems, and no change is certain there.
+    """
     loss = Estimate(-change.value, -change.high, -change.low, change.n)
-    return int(change.value > standard_error(change, 1)) - int(loss.value > standard_error(loss, 1))
+    up, down = (each.low > -1 and each.value > standard_error(each, 1) for each in (change, loss))
+    return int(up) - int(down)
