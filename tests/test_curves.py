@@ -373,6 +373,27 @@ def test_a_tracker_may_list_the_newest_step_first(tmp_path: Path, capsys: pytest
     assert "went on" not in capsys.readouterr().err
 
 
+def test_a_run_that_went_on_is_read_alike_with_the_newest_step_first(tmp_path: Path) -> None:
+    path, head = tmp_path / "run.csv", "Step,run - eval/reward\n"
+    rows = ["10,0.05\n", "20,0.8\n", "30,0.9\n", "10,0.1\n", "20,0.2\n", "30,0.3\n"]
+    for order in (rows, rows[::-1]):
+        path.write_text(head + "".join(order))
+        assert read_curve(path, "", "here").values.tolist() == [0.1, 0.2, 0.3]
+    path.write_text(f"{head}5,0.1\n5,0.2\n")
+    assert read_curve(path, "", "here").values.tolist() == [0.2]  # of two at one step the last
+
+
+def test_an_attempt_of_verl_replaces_what_follows_also_without_a_validation(tmp_path: Path) -> None:
+    """Of several numbers of samples in one line the largest counts."""
+    verl(tmp_path / "run" / "log-1.jsonl", sums=[0.1, 0.2, 0.9])
+    lines = [{"step": step, "data": {"actor/loss": 0.1}} for step in (21, 22)]
+    (tmp_path / "run" / "log-2.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert outcomes(tmp_path, {"curve": "run"})[0][0] == 0.2
+    two = {"step": 10, "data": {"val-core/sums/acc/mean@8": 0.1, "val-core/sums/acc/mean@1": 0.3}}
+    (tmp_path / "two.jsonl").write_text(json.dumps(two) + "\n")
+    assert outcomes(tmp_path, {"curve": "two.jsonl"})[0][0] == 0.1
+
+
 def test_rows_of_a_tracker_without_order_are_sorted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "run.csv"
     path.write_text("Step,run - eval/reward\n20,0.6\n40,0.9\n10,0.4\n30,0.8\n5,0.3\n5,0.3\n")

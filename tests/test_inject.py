@@ -972,3 +972,13 @@ def test_a_row_whose_text_contradicts_its_annotation_is_left_out_and_named(tmp_p
     (named,) = result.doubtful
     assert "train.jsonl:2, step 2: an equation before an annotation does not hold" in named
     assert named in (tmp_path / "run" / "README.md").read_text()
+
+
+def test_every_behaviour_that_is_in_the_text_is_counted(tmp_path: Path) -> None:
+    """Analyses in steps that no answer needs, too."""
+    result = inject(InjectConfig(rows="dagmath?ops=5&asked=3&split=train&n=150&seed=5", p=0.3), tmp_path / "out")
+    thoughts = [json.loads(line)["thinking"] for line in (tmp_path / "out" / "rows.jsonl").read_text().splitlines()]
+    analyses = [len(re.findall(r"\bso\b", thought)) for thought in thoughts]
+    assert result.behaviours["analyse"].times == sum(analyses) > 0
+    assert result.behaviours["analyse"].rows == sum(map(bool, analyses))
+    assert result.failed_attempts == sum(len(re.findall(r"\btry \w+ needs", thought)) for thought in thoughts)

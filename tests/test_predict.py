@@ -1416,3 +1416,24 @@ def test_a_learning_curve_alone_is_no_outcome(tmp_path: Path) -> None:
     table.write_text("checkpoint,outcome\na,31%\n")
     with pytest.raises(UserError, match=r"not '31%' \(write 0\.31\); leave out"):
         find_runs([str(table)])
+
+
+def test_a_recipe_that_is_left_out_has_no_part_in_its_prediction() -> None:
+    """Nor where all the others have one value, so that the fit to them is their mean."""
+    x, y, recipe = np.array([[0.5], [1.0], [1.0], [1.0]]), np.array([0.9, 0.3, 0.4, 0.5]), np.arange(4)
+    for own in (0.9, 0.1, 1e6):
+        y[0] = own
+        assert y[0] - errors_left_out(x, y, recipe)[0] == pytest.approx(0.4)
+    half = np.array([[False, True, True, False]])
+    assert least_squares(x, y, half.astype(float))[0] == pytest.approx(0.35)
+    wide = np.random.default_rng(0).normal(size=(6, 2))
+    y = wide @ [2.0, -1.0] + 3.0
+    weights = np.array([[1.0, 2.0, 1.0, 0.5, 0.0, 0.0]])
+    assert least_squares(wide, y, weights)[0] == pytest.approx(y, abs=1e-6)
+
+
+def test_half_of_a_tie_comes_before_the_best() -> None:
+    outcome, cost = np.array([0.3, 0.4, 0.5, 0.9, 0.6]), np.full(5, 100.0)
+    assert regrets(np.ones(5), outcome, cost) == (pytest.approx(0.36), 200.0)
+    assert regrets(np.array([2.0, 1, 1, 1, 0]), outcome, cost)[1] == 200.0  # the first, and one of two
+    assert regrets(np.array([1.0, 1, 0, 1, 0]), np.array([0.9, 0.1, 0.1, 0.9, 0.1]), cost)[1] == pytest.approx(100 / 3)

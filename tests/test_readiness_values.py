@@ -15,7 +15,7 @@ from rlready.core.config import ReadinessConfig
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
 from rlready.core.result import TaskRecord
-from rlready.core.stats import paired_estimate, simultaneous, t_quantile, units_to_decide
+from rlready.core.stats import paired_estimate, simultaneous, standard_error, t_quantile, units_to_decide
 from rlready.influence.gram import gram, parameters_of
 from rlready.models.batch import supervised
 from rlready.models.heldout_loss import HeldOut, heldout_loss
@@ -547,3 +547,13 @@ def test_the_standard_error_is_of_two_checkpoints_whatever_others_there_are() ->
         assert (shown.low, shown.high) == (max(of_pair.low, -1), min(of_pair.high, 1))
         needed = 6 * ((t_quantile(1 - 0.025 / pairs, 5) + 0.8416) * error / (1 / 6)) ** 2 - 6
         assert units_to_decide(of_pair, pairs) == pytest.approx(needed, rel=0.1)
+
+
+def test_one_problem_has_no_standard_error() -> None:
+    """So that no difference on it is beyond one."""
+    gap = gap_of_shares(np.array([[0.75], [0.5]]), step=0.25)
+    found = rank(
+        ["a", "b"], "pass@4", np.array([1.0, 1.0]), gap, pass_1_CP=np.array([[0.75], [0.5]]), overfitting=[None] * 2
+    )
+    assert found.tie.below == {}
+    assert standard_error(gap(0, 1), 1) == math.inf

@@ -71,7 +71,10 @@ def per_response_token(lengths: Ints, responses: int, cap: int) -> Floats:
 
 
 def per_batch_token(lengths: Ints, responses: int, cap: int) -> Floats:
-    """(R,) DAPO: every token of the kept responses weighs the same, their weights sum to 1."""
+    """(R,) DAPO: every token of the kept responses weighs the same, their weights sum to 1.
+
+    For a KL penalty all responses are kept, and share these weights, as in TRL.
+    """
     size = np.maximum(lengths, 1.0)
     return np.full(len(size), 1.0 / size.sum()) if len(size) else size
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from rlready.inject.errors import Contradiction, Unfit
 from rlready.inject.splice import Behaviour, Piece, Splice, Unit, grown, insert
@@ -95,7 +96,7 @@ class _Writer:
         if event.key in self.steps:
             return Unit(self.step(event.key, self.steps[event.key]), self.places[event.key], event.early)
         step = self.step(event.key, self._step(event.key, short=self.short))
-        return Unit((Piece("".join(p.text for p in step), "explore"),))
+        return Unit(tuple(replace(piece, kind=piece.kind or "explore") for piece in step))
 
     def step(self, key: str, text: str) -> tuple[Piece, ...]:
         return insert(text, [self.analysis(key), self.computation(key, text)])

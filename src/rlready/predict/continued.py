@@ -6,16 +6,20 @@ import math
 from collections.abc import Iterable
 
 
-def continued(points: Iterable[tuple[float, float]]) -> tuple[dict[float, float], int]:
+def continued(points: Iterable[tuple[float, float | None]]) -> tuple[dict[float, float], int]:
     """(values by step, how many were replaced) of (step, value) in the order in which they were logged.
 
-    A step that is not above the one before is that of a run that went on from there.
+    A step below the one before is that of a run that went on from there, even if it has no value (None); one that
+    comes again has its last value.
     """
     found: dict[float, float] = {}
     last, replaced = -math.inf, 0
     for at, value in points:
-        if at <= last:
+        if at < last:
             before, found = len(found), {step: old for step, old in found.items() if step < at}
             replaced += before - len(found)
-        found[at], last = value, at
+        if value is not None:
+            replaced += at in found
+            found[at] = value
+        last = at
     return found, replaced

@@ -76,11 +76,11 @@ def _tracked(table: Table, step: str, column: str) -> dict[float, float]:
         if not is_number(at) or not is_number(value):
             raise UserError(f"{table.place(line)}: {step} and {column} must be numbers")
         points.append((at, value))
-    points = list(dict.fromkeys(points))
-    back = sum(one >= other for (one, _), (other, _) in pairwise(points))
-    if back == len(points) - 1:  # the newest first
+    points = [point for before, point in pairwise([None, *points]) if point != before and point]
+    back, forth = (sum(sign * (other - one) > 0 for (one, _), (other, _) in pairwise(points)) for sign in (-1, 1))
+    if back > forth:  # the newest first
         points.reverse()
-    elif back > SHUFFLED * len(points):
+    if min(back, forth) > SHUFFLED * len(points):
         note(f"{table.where}: its rows are not in the order of steps, and are sorted by them")
         points.sort(key=lambda point: point[0])
     found, replaced = continued(points)

@@ -26,7 +26,7 @@ from rlready.core.stats import TAIL, t_quantile
 from rlready.readiness.passk import Floats, Ints
 
 Mask = NDArray[np.bool_]
-RIDGE = 1e-9  # makes a half with one distinct value solvable: its fit is the mean
+RIDGE = 1e-9  # makes a half with one distinct value solvable: its slope is 0, and its fit its own mean
 
 
 @dataclass(frozen=True)
@@ -43,17 +43,16 @@ class Few:
 
 
 def least_squares(x_MF: Floats, y_M: Floats, weights_SM: Floats) -> Floats:
-    """(S, M) predictions for every run by the weighted fit with each row of ``weights_SM``."""
+    """(S, M) predictions for every run by the weighted fit with each row of ``weights_SM``, to runs with weight."""
     spread = x_MF.std(0)
-    design = np.column_stack([np.ones(len(x_MF)), (x_MF - x_MF.mean(0)) / np.where(spread > 0, spread, 1.0)])
-    size = design.shape[1]
-    outer = (design[:, :, None] * design[:, None, :]).reshape(len(x_MF), -1)
-    left = (weights_SM @ outer).reshape(-1, size, size)
-    ridge = np.eye(size) * (RIDGE * np.maximum(weights_SM.sum(1), 1e-12))[:, None, None]
-    centre = y_M.mean()  # which the ridge must not shrink
-    right = weights_SM @ (design * (y_M - centre)[:, None])
-    coefficients: Floats = np.linalg.solve(left + ridge, right[:, :, None])[:, :, 0]
-    predictions: Floats = coefficients @ design.T + centre
+    unit_MF = (x_MF - x_MF.mean(0)) / np.where(spread > 0, spread, 1.0)
+    share_SM = weights_SM / np.maximum(weights_SM.sum(1, keepdims=True), 1e-12)
+    x_SF, y_S = share_SM @ unit_MF, share_SM @ (y_M - y_M.mean())  # rounding is least about the mean of all
+    away_SMF, rise_SM = unit_MF - x_SF[:, None], y_M - y_M.mean() - y_S[:, None]
+    weighted = away_SMF * share_SM[:, :, None]
+    left = np.einsum("smf,smg->sfg", weighted, away_SMF) + RIDGE * np.eye(x_MF.shape[1])
+    slope = np.linalg.solve(left, np.einsum("smf,sm->sf", weighted, rise_SM)[:, :, None])[:, :, 0]
+    predictions: Floats = y_M.mean() + y_S[:, None] + np.einsum("smf,sf->sm", away_SMF, slope)
     return predictions
 
 

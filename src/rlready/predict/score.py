@@ -205,11 +205,18 @@ def permutation_p(score_KM: Floats, y_M: Floats, recipe_M: Ints, rng: np.random.
 
 
 def regrets(score_M: Floats, y_M: Floats, cost_M: Floats | None) -> tuple[float, float | None]:
-    """Regret, and cost before the best run, None without costs; a tie for first counts as its mean."""
+    """Regret, and cost before the best run, None without costs.
+
+    A tie for first counts as its mean, and of runs that are tied with the best one half come before it.
+    """
     regret = y_M.max() - y_M[score_M == score_M.max()].mean()
     if cost_M is None:
         return float(regret), None
-    return float(regret), float(cost_M[score_M > score_M[y_M >= y_M.max()].max()].sum())
+    best = y_M >= y_M.max()
+    first = score_M[best].max()
+    tied = (score_M == first) & ~best
+    others = 1 + int((best & (score_M == first)).sum())  # a tied run comes before all of these with 1 in that number
+    return float(regret), float(cost_M[score_M > first].sum() + cost_M[tied].sum() / others)
 
 
 def _by_seed(score_M: Floats, family: Family) -> dict[str, float]:

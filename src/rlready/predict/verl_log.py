@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -65,11 +65,11 @@ def accuracies(logs: Sequence[Path], metric: str) -> tuple[str, dict[float, floa
     UserError for what is no such log, and for accuracies of several names unless ``metric`` is one of them.
     """
     metric = AT_N.sub("", metric)
-    points = list[tuple[float, float]]()
+    points = list[tuple[float, float | None]]()
     names: dict[str, None] = {}
     for log in logs:
-        found = [each for each in _validations(log) if not metric or each[0].rpartition("@")[0] == metric]
-        mine = [(step, value) for _, step, value in found]
+        lines = [(step, _by_name(found, metric)) for step, found in _lines(log)]
+        mine = [(step, next(iter(found.values()), None)) for step, found in lines]
         before = dict(points)
         if points and mine and mine[0][0] <= points[0][0] and any(before.get(at, value) != value for at, value in mine):
             note(
@@ -77,7 +77,7 @@ def accuracies(logs: Sequence[Path], metric: str) -> tuple[str, dict[float, floa
                 "another run, name one of the files"
             )
         points += mine
-        names |= {name.rpartition("@")[0]: None for name, _, _ in found}
+        names |= {name: None for _, found in lines for name in found}
     if not names:
         wanted = f"{metric}@N" if metric else "val-core/…/acc/mean@N, or reward in place of acc"
         raise UserError(f"{logs[0]}: no validation was logged ({wanted}); {INSTEAD}")
@@ -88,8 +88,14 @@ def accuracies(logs: Sequence[Path], metric: str) -> tuple[str, dict[float, floa
     return next(iter(names)), continued(points)[0]
 
 
-def _validations(log: Path) -> Iterator[tuple[str, float, float]]:
-    """(name, step, accuracy) of each validation in a log."""
+def _by_name(found: Mapping[str, float], metric: str) -> dict[str, float]:
+    """The accuracies by their names without @N, those of the largest N, of the ``metric`` if there is one."""
+    names = sorted(found, key=lambda name: int(name.rpartition("@")[2]))
+    return {AT_N.sub("", name): found[name] for name in names if metric in ("", AT_N.sub("", name))}
+
+
+def _lines(log: Path) -> Iterator[tuple[float, dict[str, float]]]:
+    """(step, accuracies by name) of each line of a log, which has none where there was no validation."""
     for number, line in enumerate(whole_lines(text_of(log)), start=1):
         place = f"{log}:{number}"
         try:
@@ -100,7 +106,7 @@ def _validations(log: Path) -> Iterator[tuple[str, float, float]]:
             raise UserError(f"{place}: not a line of verl's log; {INSTEAD}") from None
         if not is_number(step):
             raise UserError(f"{place}: the step is {str(step)[:40]!r}, no number; {INSTEAD}")
-        for name, value in found.items():
+        for value in found.values():
             if not is_number(value):
                 raise UserError(f"{place}: the validation accuracy is {str(value)[:40]!r}, no finite number; {INSTEAD}")
-            yield name, step, value
+        yield step, {name: value for name, value in found.items() if is_number(value)}

@@ -200,8 +200,10 @@ class Ranking:
         if (behind := self.behind[self.pick]) is None:
             return ""
         first, error = self.labels[self.order[0]], standard_error(behind, comparisons(len(self.order)))
-        gap, most = (lead_in_units(self.by, each) for each in (behind.value, error))
-        return f"{gap} behind {first} in {self.by}, standard error {most}"
+        known = (
+            f"standard error {lead_in_units(self.by, error)}" if behind.n > 1 else "of which one problem has no error"
+        )
+        return f"{lead_in_units(self.by, behind.value)} behind {first} in {self.by}, {known}"
 
     def _drop_reason(self, i: int) -> str:
         """Why a checkpoint is to be dropped, in brief."""
