@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from rlready.core.config import RLConfig
+from rlready.core.config import RLConfig, SFTConfig
 from rlready.core.errors import UserError
 from rlready.runs.files import plain
 from rlready.runs.log import read_log
 from rlready.runs.run import Run
 from rlready.train import trackers
 from rlready.train.log import EvaluationLog, HeldoutLog
+from rlready.train.rl import rl
+from rlready.train.sft import sft
 from rlready.train.trackers import REPORT_TO, StepLog, reported, run_name
 
 
@@ -116,3 +118,11 @@ def test_a_tracker_that_cannot_be_used(
     with pytest.raises(UserError, match=message):
         write(tmp_path)
     assert all(each.closed for each in made)  # those that were started before
+
+
+def test_an_unknown_tracker_is_said_before_the_folder_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(REPORT_TO, "wandbb")
+    for verb, config in ((sft, SFTConfig()), (rl, RLConfig())):
+        with pytest.raises(UserError, match="RLREADY_REPORT_TO=wandbb: no such tracker"):
+            verb(config, tmp_path / "out")
+        assert not (tmp_path / "out").exists()

@@ -48,7 +48,7 @@ from rlready.train.reference_checkpoint import find_reference
 from rlready.train.result import BestCheckpoint, Evaluation, RLResult
 from rlready.train.rl_state import RLState, watch
 from rlready.train.rl_summary import evaluation_command, gain_of, headline, next_action
-from rlready.train.trackers import StepLog
+from rlready.train.trackers import StepLog, named_trackers
 from rlready.train.trainer import Trainer
 from rlready.train.weight_change import WeightSample, with_change
 
@@ -59,6 +59,7 @@ def rl(config: RLConfig, out: Path) -> RLResult:
     Raises UserError for settings, models or problems that do not fit, and if training cannot go on.
     """
     algorithm_named(config.algorithm), loss_named(config.loss)  # refused before a model is loaded
+    named_trackers()  # a wrong name is said before the folder is made
     with Run(out, "rl", config) as run:
         if run.finished:
             return run.stored(RLResult)

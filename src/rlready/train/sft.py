@@ -48,7 +48,7 @@ from rlready.train.loss import LossOutput, likelihood_loss
 from rlready.train.policy import load_policy
 from rlready.train.result import Checkpoint, SFTResult
 from rlready.train.schedule import learning_rate_factor
-from rlready.train.trackers import StepLog
+from rlready.train.trackers import StepLog, named_trackers
 from rlready.train.weight_change import WeightSample, with_change
 
 
@@ -94,6 +94,7 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
 
     Raises UserError for settings, rows or models that do not fit.
     """
+    named_trackers()  # a wrong name is said before the folder is made
     with Run(out, "sft", config) as run:
         if run.finished:
             return run.stored(SFTResult)

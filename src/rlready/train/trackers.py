@@ -50,6 +50,14 @@ class Tracker(Protocol):
     def close(self) -> None: ...
 
 
+def named_trackers() -> list[str]:
+    """The trackers that the environment names; UserError for one that is unknown."""
+    names = dict.fromkeys(filter(None, map(str.strip, os.environ.get(REPORT_TO, "").split(","))))
+    if unknown := [name for name in names if name not in (*TRACKERS, "none")]:
+        raise UserError(f"{REPORT_TO}={unknown[0]}: no such tracker; {nearest(unknown[0], TRACKERS)}")
+    return [name for name in names if name != "none"]
+
+
 class StepLog:
     """The log of a run: a file, and the trackers that the environment names.
 
@@ -59,10 +67,7 @@ class StepLog:
     def __init__(self, run: Run, begun: int) -> None:
         """``begun``: the steps that earlier attempts have done."""
         self.path = run.out / LOG
-        names = list(dict.fromkeys(filter(None, map(str.strip, os.environ.get(REPORT_TO, "").split(",")))))
-        names = [name for name in names if name != "none"]
-        if unknown := [name for name in names if name not in TRACKERS]:
-            raise UserError(f"{REPORT_TO}={unknown[0]}: no such tracker; {nearest(unknown[0], TRACKERS)}")
+        names = named_trackers()
         self._trackers: dict[str, Tracker] = {}
         for name in names if rank() == 0 else ():
             try:
