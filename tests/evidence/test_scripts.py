@@ -17,7 +17,7 @@ from rlready.core.records import Estimate
 from rlready.tasks import open_task
 from rlready.tasks.dagmath.task import DagTask
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BENCH = sorted(file for file in (ROOT / "bench").glob("*.py"))
 EVIDENCE = sorted((ROOT / "evidence").glob("*/run.py"))
 NEEDS_TRL = ("trl_peer",)
