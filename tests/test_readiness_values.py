@@ -412,7 +412,7 @@ def test_equal_checkpoints_and_unsolved_problems_are_said() -> None:
 
     assert ranked(0).headline() == "Start RL from a; on 100 problems b is not significantly different."
     for gap in (0, 1e-4):
-        said = "b and a cannot be separated: it would take over 10,000 more problems."
+        said = "b and a cannot be separated by pass@8: it would take over 10,000 more problems."
         assert separation(ranked(gap)) == [said]
     assert ranked(0, solved[:1], values[:1]).headline() == "a: pass@8 is 50.0 %."
     none, one = ranked(0, 0 * solved, skill), ranked(0, 0 * solved[:1], skill[:1])
@@ -423,6 +423,7 @@ def test_equal_checkpoints_and_unsolved_problems_are_said() -> None:
     every = replace(one, pass_1=np.ones(len(one.pass_1)))
     assert next_action(every) == HARDER
     assert every.headline() == "Do not start RL on these problems: every sample of a is correct."
+    assert every.checkpoint(0, "a").next_in_brief == "no signal"
     assert [one.checkpoint(0, "a").advice, none.checkpoint(1, "b").next_in_brief] == ["unsolved", "no signal"]
 
 

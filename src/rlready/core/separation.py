@@ -12,11 +12,14 @@ def separable(more: int | None) -> int | None:
     return None if more is None or more > MOST_PROBLEMS else int(float(f"{more:.2g}"))
 
 
-def to_separate(one: str, other: str, lead: Estimate, more: int | None) -> str:
-    """The cost of knowing which of two is better, in a sentence; ``lead`` is that of one over the other."""
+def to_separate(one: str, other: str, lead: Estimate, more: int | None, by: str = "") -> str:
+    """The cost of knowing which of two is better, in a sentence; ``lead`` is that of one over the other, in ``by``."""
     count = separable(more)
     if count is None:
-        return f"{one} and {other} cannot be separated: it would take over {MOST_PROBLEMS:,} more {lead.varies}."
+        figure = f" by {by}" if by else ""
+        return (
+            f"{one} and {other} cannot be separated{figure}: it would take over {MOST_PROBLEMS:,} more {lead.varies}."
+        )
     return (
         f"To separate {one} from {other}, measure about {count:,} more {lead.varies} (enough in 4 cases of 5, if the "
         "lead is as measured)."

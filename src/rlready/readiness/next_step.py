@@ -48,7 +48,7 @@ def separation(ranking: Ranking) -> list[str]:
     other = tied(ranking)
     if other is None or other.behind is None:
         return []
-    return [to_separate(other.name, ranking.labels[ranking.order[0]], other.behind, other.more_problems)]
+    return [to_separate(other.name, ranking.labels[ranking.order[0]], other.behind, other.more_problems, ranking.by)]
 
 
 def tied(ranking: Ranking) -> RankedCheckpoint | None:

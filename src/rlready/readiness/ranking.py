@@ -37,7 +37,7 @@ import numpy as np
 from rlready.core.records import Estimate
 from rlready.core.stats import limited, paired_estimate, simultaneous, standard_error, units_to_decide
 from rlready.readiness.passk import Floats, powers
-from rlready.readiness.result import Advice, Overfitting, RankedCheckpoint
+from rlready.readiness.result import SOLVED, Advice, Overfitting, RankedCheckpoint
 from rlready.readiness.units import in_units, lead_in_units, span_of
 from rlready.runs.checkpoint_order import labels, listed, place_in_run, runs_of
 
@@ -138,7 +138,9 @@ class Ranking:
             behind=behind and limited(behind, span_of(self.by)),
             more_problems=self._more(i),
             advice=advice,
-            next=WORDS[advice] + (f": {self._drop_reason(i)}" if advice == "drop" else ""),
+            next=SOLVED
+            if self.all_solved
+            else WORDS[advice] + (f": {self._drop_reason(i)}" if advice == "drop" else ""),
             why=self._why(i),
             overfitting=self.overfitting[i],
         )

@@ -17,6 +17,7 @@ from rlready.readiness.adaptive_sampling import Counts
 from rlready.runs.checkpoint_order import labels
 
 Advice = Literal["rl", "tie", "drop", "unsolved"]
+SOLVED = "all solved: RL has no signal"
 Entry = TypeVar("Entry", bound="RankedCheckpoint")
 
 
@@ -99,6 +100,8 @@ class RankedCheckpoint(Record):
         """The advice in a word or two, for a narrow column."""
         if self.advice == "drop" and self.past_onset:
             return "drop: past onset"
+        if self.next == SOLVED:
+            return "no signal"
         return {"rl": "RL first", "tie": "tie", "drop": "drop", "unsolved": "no signal"}[self.advice]
 
     @property
