@@ -70,8 +70,9 @@ def accuracies(logs: Sequence[Path], metric: str) -> tuple[str, dict[float, floa
     for log in logs:
         lines = [(step, _by_name(found, metric)) for step, found in _lines(log)]
         mine = [(step, next(iter(found.values()), None)) for step, found in lines]
-        before = dict(points)
-        if points and mine and mine[0][0] <= points[0][0] and any(before.get(at, value) != value for at, value in mine):
+        before = {at: value for at, value in points if value is not None}
+        unlike = any(value is not None and before.get(at, value) != value for at, value in mine)
+        if unlike and mine[0][0] <= points[0][0]:
             note(
                 f"{log}: begins anew at step {mine[0][0]:g}, so that earlier logs there are left out: if they are of "
                 "another run, name one of the files"
