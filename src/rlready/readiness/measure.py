@@ -38,6 +38,7 @@ from rlready.readiness.adaptive_sampling import draw_until_right, plan
 from rlready.readiness.diversity import distinct_answers
 from rlready.readiness.offline_samples import Stored
 from rlready.readiness.part import ExampleLosses, Part, Vocabulary
+from rlready.readiness.plain_text import doubt_of_template
 from rlready.readiness.sample_stats import Draws
 from rlready.readiness.table import measure_samples, measure_table
 from rlready.runs.checkpoint_order import labels
@@ -96,11 +97,11 @@ class Measurer:
         lm = self._load(source)
         wanted = self.config.influence
         parameters = parameters_of(lm.model, self.config.influence_layers) if wanted else []  # refused before drawing
-        losses = self._loss(lm)
+        losses, unknown = self._loss(lm)
         rows = self._samples(number, lm)
         warn_run_ons("readiness", source, rows)
-        if doubt := repeats(rows, self.config.temperature, self.config.engine):
-            doubt = f"{name}: {doubt}"
+        doubts = [unknown, repeats(rows, self.config.temperature, self.config.engine)]
+        if doubt := "; ".join(f"{name}: {each}" for each in doubts if each):
             self.run.warn(doubt)
         undecided = sum(row.get("undecided", False) for row in rows)  # a wave may be of an earlier version
         sampled = measure_samples(self.config, source, Draws.of(rows, self.ids), self.ids, undecided)
@@ -121,11 +122,12 @@ class Measurer:
         """Measure a checkpoint from stored samples, and its held-out loss if ``model=`` names the model."""
         lm = self._load(stored.options.model) if stored.options.model else None
         sampled = measure_table(self.config, self.run, stored, self.task, self.problems, self.ids, lm)
+        losses, _ = self._loss(lm) if lm else (None, "")
         return Part(
             name=name,
             model=stored.options.model,
             problems=list(self.ids),
-            heldout=self._loss(lm) if lm else None,
+            heldout=losses,
             vocabulary=self.vocabulary if lm else None,
             sampled=sampled,
         )
@@ -139,10 +141,12 @@ class Measurer:
         warn_of_ordinary_stops(self.run, lm)
         return lm
 
-    def _loss(self, lm: LM) -> ExampleLosses | None:
+    def _loss(self, lm: LM) -> tuple[ExampleLosses | None, str]:
+        """The held-out losses, and what they say against the chat template; None and "" without rows."""
         if not self.held:
-            return None
-        return ExampleLosses.of(heldout_loss(lm, encode(lm, self.held, self.config.heldout), MICRO_TOKENS))
+            return None, ""
+        losses = heldout_loss(lm, encode(lm, self.held, self.config.heldout), MICRO_TOKENS)
+        return ExampleLosses.of(losses), doubt_of_template(lm, self.held, losses, MICRO_TOKENS)
 
     def _samples(self, number: int, lm: LM) -> list[SampleRow]:
         """All samples, from ``parts/NUMBER.parquet`` if an earlier attempt has drawn them all."""
