@@ -1437,3 +1437,18 @@ def test_half_of_a_tie_comes_before_the_best() -> None:
     assert regrets(np.ones(5), outcome, cost) == (pytest.approx(0.36), 200.0)
     assert regrets(np.array([2.0, 1, 1, 1, 0]), outcome, cost)[1] == 200.0  # the first, and one of two
     assert regrets(np.array([1.0, 1, 0, 1, 0]), np.array([0.9, 0.1, 0.1, 0.9, 0.1]), cost)[1] == pytest.approx(100 / 3)
+
+
+def test_a_checkpoint_that_was_deleted_since_is_said(tmp_path: Path) -> None:
+    """As a trainer does that keeps the last alone; where its folder is elsewhere, nothing is known."""
+    names = [f"{tmp_path}/trl/checkpoint-{step}" for step in (50, 100)]
+    found = [checkpoint(name, reach=0.9, skill=0.4 * n, seed=n) for n, name in enumerate(names, start=1)]
+    ready = write_readiness(tmp_path / "ready", found)
+    config = PredictConfig(runs=(str(ready),), resamples=50)
+    gone = f"Warning: {predict(config, tmp_path / 'none').chosen} is not there any more"
+    assert not any("not there" in note for note in predict(config, tmp_path / "none").notes)
+    Path(names[0]).parent.mkdir()
+    assert any(note.startswith(gone) for note in predict(config, tmp_path / "gone").notes)
+    for name in names:
+        Path(name).mkdir()
+    assert not any("not there" in note for note in predict(config, tmp_path / "there").notes)

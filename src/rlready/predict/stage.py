@@ -98,6 +98,7 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
     earlier = [outcome for some in outcomes.values() for outcome in some]
     notes += _left_out(earlier)
     following = untried(ranking, [family for family, _ in scored])
+    notes += _gone(measured.all[ranking.pick if following is None else following].model)
     command, does = "", ""
     if following is not None and not ranking.nothing_solved:
         command, does = repeated(earlier, measured.all[following].model)
@@ -187,6 +188,14 @@ def _notes(measured: Candidates, whole: Sequence[Predictor], why: str) -> list[s
             "their held-out losses are compared as if the rows were of one distribution."
         )
     return notes
+
+
+def _gone(model: str) -> list[str]:
+    """Say it if the checkpoint to start from is not in its folder any more, as trainers delete all but the last."""
+    folder = Path(model).parent
+    if folder == Path() or not folder.is_dir() or Path(model).exists():  # a name of the hub has no folder here
+        return []
+    return [f"Warning: {model} is not there any more, so that RL cannot start from it: take another, or train again."]
 
 
 def _left_out(outcomes: Sequence[Outcome]) -> Iterator[str]:
