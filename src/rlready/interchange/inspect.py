@@ -111,10 +111,11 @@ class _Row(NamedTuple):
 def _row(sample: dict[str, Any]) -> _Row:
     output = sample.get("output") or {}
     choice = (output.get("choices") or [{}])[0]
-    prompt, text = _attached(asked(sample.get("input")), sample), _text(choice, output, sample)
+    question = asked(sample.get("input"))
+    prompt, text = _attached(question, sample), _text(choice, output, sample)
     unusable = FAILED if sample.get("error") else "are invalidated" if sample.get("invalidation") else None
     reason = _reason(choice.get("stop_reason"))
-    asked_for = _whole(prompt), _whole(context(sample.get("input"))), str(sample.get("target") or "")
+    asked_for = _whole(prompt), _whole(context(sample.get("input"), question)), str(sample.get("target") or "")
     return _Row(_whole(sample.get("id")), *asked_for, _whole(text), _scores(sample), reason, unusable)
 
 

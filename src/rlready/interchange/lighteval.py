@@ -48,7 +48,6 @@ def read(request: Request) -> Iterator[Batch]:
         }
         numbers = []
         for at, line in enumerate(batch.lines.tolist()):
-            given = inputs[at] if isinstance(inputs[at], str) else context(inputs[at])
             document = queries[at] if ids[at] in (None, "") else ids[at]
             if document in seen:
                 raise UserError(
@@ -63,7 +62,7 @@ def read(request: Request) -> Iterator[Batch]:
             for number, response in enumerate(responses):
                 columns["problem_id"].append(document)
                 columns["prompt"].append(queries[at])
-                columns["context"].append(given)
+                columns["context"].append(context(inputs[at], None))
                 columns["truth"].append(_truth(choices[at], gold[at]))
                 columns["text"].append(response if isinstance(response, str) else None)
                 columns["tokens"].append(drawn[number] if drawn else None)

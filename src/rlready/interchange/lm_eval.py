@@ -113,7 +113,7 @@ def _prompt_of(row: dict[str, Any]) -> tuple[str, str | None]:
     while isinstance(first, dict) or (isinstance(first, list) and first and not isinstance(first[0], dict)):
         first = next(iter(first.values() if isinstance(first, dict) else first), None)
     if first is not None and (prompt := asked(first)):
-        return prompt, context(first)
+        return prompt, context(first, prompt)
     doc = row.get("doc")
     texts = doc.values() if isinstance(doc, dict) else [doc]
     return "\n".join(text for text in texts if isinstance(text, str)), None

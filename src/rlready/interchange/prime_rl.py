@@ -75,11 +75,12 @@ def read(request: Request) -> Iterator[Batch]:
             if not others and (others := list({name: 0 for trace in traces for name in trace.get("rewards") or ()})):
                 score = choose_score(request, others)
             sampled, prompts = [_sampled(trace) for trace in traces], [_prompt(row) for row in rows]
+            questions = list(map(asked, prompts))
             columns: dict[str, Column] = {
                 "problem_id": [_problem(row, line, place) for line, row in zip(lines, rows, strict=True)],
                 "variant": [_environment(row) for row in rows],
-                "prompt": [asked(prompt) for prompt in prompts],
-                "context": [context(prompt) for prompt in prompts],
+                "prompt": questions,
+                "context": list(map(context, prompts, questions)),
                 "truth": [_truth(row) for row in rows],
                 "step": [_step(file)] * len(rows),
                 "text": [said([nodes[-1].get("message")]) if nodes else None for nodes in sampled],

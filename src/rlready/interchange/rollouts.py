@@ -266,10 +266,10 @@ def asked(prompt: Any) -> str | None:
     return next((_content(turn.get("content")) for turn in reversed(turns) if turn.get("role") == "user"), None)
 
 
-def context(prompt: Any) -> str | None:
-    """The conversation of a prompt if it is more than a question: a system turn, or examples; else None."""
+def context(prompt: Any, question: str | None) -> str | None:
+    """The conversation of a prompt if it is more than its question: a system turn, or examples; else None."""
     if isinstance(prompt, str):
-        return prompt if asked_in(prompt) != prompt else None
+        return prompt if prompt != question else None
     turns = [turn for turn in prompt if isinstance(turn, dict)] if isinstance(prompt, list) else []
     return "\n".join(f"{turn.get('role')}: {_content(turn.get('content'))}" for turn in turns) if turns[1:] else None
 

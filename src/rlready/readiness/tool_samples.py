@@ -177,8 +177,9 @@ class _Collector:
             if isinstance(text, str):
                 self.asked[code] = Asked(text, place, str(truth or ""), str(document or ""), hash(around or 0))
             elif prompt_is_id:
-                asked, about = id_of(name, "the problem") or "", "" if variant is None else str(variant)
-                self.asked[code] = Asked(asked_in(asked), place, about, context=hash(context(asked) or 0))
+                whole = id_of(name, "the problem") or ""
+                question, about = asked_in(whole), "" if variant is None else str(variant)
+                self.asked[code] = Asked(question, place, about, context=hash(context(whole, question) or 0))
 
     def checkpoints(self, files: Sequence[Path]) -> dict[str, Stored]:
         where = self.request.text
