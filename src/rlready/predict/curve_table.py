@@ -45,13 +45,11 @@ def read(path: Path, metric: str, usual: Sequence[str]) -> tuple[str, dict[float
     if not steps:
         raise UserError(f"{table.where}: no column of steps; {nearest('step', columns)}")
     own = OUTCOME in columns and metric in ("", OUTCOME)
-    if not own:
-        _refuse_several(table, columns, [name for name in columns if _may_be_metric(table, name)])
-    names = [name for name in columns if _may_be_metric(table, name)]
+    names = [OUTCOME] if own else [name for name in columns if _may_be_metric(table, name)]
+    _refuse_several(table, columns, names)
     column = OUTCOME if own else _column(table, names, metric, usual)
     rows = [(line, row) for line, row in table.rows if own or _is_there(row.get(column))]
     step = next((name for name in steps if all(is_number(number_of(row.get(name))) for _, row in rows)), steps[0])
-    _refuse_several(table, columns, [column])
     return (OUTCOME, _outcomes(table, step)) if own else (_as_logged(column), _tracked(table, step, column))
 
 
