@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
 import torch
 
+from rlready.core.config import ReadinessConfig
 from rlready.core.records import Row
 from rlready.models.batch import supervised
 from rlready.models.encode import encode
 from rlready.models.heldout_loss import heldout_loss
 from rlready.models.lm import LM
+from rlready.readiness import measure
 from rlready.readiness.plain_text import doubt_of_template
+from rlready.readiness.stage import readiness
 from tiny import tiny_lm
 
 ROWS = [Row(str(n), f"{n}+{n}= ", str(2 * n)) for n in range(5)]
@@ -46,3 +52,20 @@ def test_rows_that_are_known_as_plain_text_are_a_doubt_of_the_template() -> None
     chat = trained(chat, [chat.worked_ids(row, think=False) for row in ROWS])
     assert heldout_loss(chat, [supervised(*chat.worked_ids(r, think=False)) for r in ROWS], 4096).token_mean.value < 1
     assert doubt(chat) == ""
+
+
+def test_the_doubt_is_in_the_result_of_stored_samples_and_drawn_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside what is wrong with the samples."""
+    monkeypatch.setattr(measure, "doubt_of_template", lambda *_: "its template is odd")
+    table = tmp_path / "samples.jsonl"
+    samples = [{"problem_id": f"p{p}", "correct": p > 1, "text": "4"} for p in range(3) for _ in range(2)]
+    table.write_text("".join(json.dumps(sample) + "\n" for sample in samples))
+    heldout = "dagmath?ops=5&asked=3&split=test&n=4&seed=1"
+    config = ReadinessConfig(checkpoints=(f"{table}?model=embedded",), heldout=heldout, samples=2)
+    said = " ".join(readiness(config, tmp_path / "stored").notes)
+    assert f"{table}: its template is odd" in said
+    assert f"{table}: all samples of every problem are equal" in said
+    drawn = ReadinessConfig(checkpoints=("embedded",), problems=heldout, heldout=heldout, samples=2)
+    assert "embedded: its template is odd" in " ".join(readiness(drawn, tmp_path / "drawn").notes)

@@ -100,9 +100,7 @@ class Measurer:
         losses, unknown = self._loss(lm)
         rows = self._samples(number, lm)
         warn_run_ons("readiness", source, rows)
-        doubts = [unknown, repeats(rows, self.config.temperature, self.config.engine)]
-        if doubt := "; ".join(f"{name}: {each}" for each in doubts if each):
-            self.run.warn(doubt)
+        doubt = self._doubt(name, unknown, repeats(rows, self.config.temperature, self.config.engine))
         undecided = sum(row.get("undecided", False) for row in rows)  # a wave may be of an earlier version
         sampled = measure_samples(self.config, source, Draws.of(rows, self.ids), self.ids, undecided)
         spread = {"distinct_answers": self._distinct_answers(lm, rows)}
@@ -122,7 +120,7 @@ class Measurer:
         """Measure a checkpoint from stored samples, and its held-out loss if ``model=`` names the model."""
         lm = self._load(stored.options.model) if stored.options.model else None
         sampled = measure_table(self.config, self.run, stored, self.task, self.problems, self.ids, lm)
-        losses, _ = self._loss(lm) if lm else (None, "")
+        losses, unknown = self._loss(lm) if lm else (None, "")
         return Part(
             name=name,
             model=stored.options.model,
@@ -130,7 +128,14 @@ class Measurer:
             heldout=losses,
             vocabulary=self.vocabulary if lm else None,
             sampled=sampled,
+            doubt=self._doubt(name, unknown),
         )
+
+    def _doubt(self, name: str, *doubts: str) -> str:
+        """What is wrong with a checkpoint's measurements, which is also warned of; "" for nothing."""
+        if found := "; ".join(f"{name}: {each}" for each in doubts if each):
+            self.run.warn(found)
+        return found
 
     def _load(self, source: str) -> LM:
         config, folder = self.config, local_folder(source)

@@ -12,8 +12,6 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
-import numpy as np
-
 from rlready.core.config import ReadinessConfig
 from rlready.core.distributed import from_rank0, wait_for_all
 from rlready.core.errors import UserError
@@ -124,20 +122,19 @@ def _doubted(part: Part, table: Stored | None, run: Run, *, trained: bool) -> Pa
 
     ``trained``: another tool wrote them, perhaps while it trained.
     """
-    found = table.doubt if table else ""
-    if trained and _all_mixed(part):
-        found += "; " * bool(found) + ALL_MIXED.format(len(part.problems))
+    mixed = ALL_MIXED.format(len(part.problems)) if trained and _all_mixed(part) else ""
+    found = "; ".join(filter(None, [table.doubt if table else "", mixed]))
     if not found:
         return part
     doubt = f"{part.name}: {found}"
     run.warn(doubt)
-    return part.model_copy(update={"doubt": doubt})
+    return part.model_copy(update={"doubt": "; ".join(filter(None, [part.doubt, doubt]))})
 
 
 def _all_mixed(part: Part) -> bool:
     """Whether every problem has right and wrong samples, and there are some."""
-    counts = part.sampled.counts
-    mixed = (np.array(counts.correct) > 0) & (np.array(counts.correct) < np.array(counts.drawn))
+    counts = part.sampled.counts.counts
+    mixed = (counts.correct > 0) & (counts.correct < counts.drawn)
     return len(mixed) >= LEAST_MIXED and bool(mixed.all())
 
 
