@@ -67,6 +67,7 @@ def read(request: Request) -> Iterator[Batch]:
         if (purpose and purpose not in _below(file)) or not request.options.wants(_step(file)):
             continue
         kept = file.parent.name if "train" in _below(file) else ""  # of an evaluation only errors are left out
+        rollouts = (("rollouts", kept),) if kept else ()
         if kept == EFFECTIVE:
             note(f"{file}: warning: has only the groups that were learned from, which makes pass@k and signal too high")
         for lines, rows in read_objects(file):
@@ -86,7 +87,7 @@ def read(request: Request) -> Iterator[Batch]:
                 "text": [said([nodes[-1].get("message")]) if nodes else None for nodes in sampled],
                 "score": [_score(trace, score) for trace in traces],
                 "truncated": [_truncated(trace) for trace in traces],
-                "settings": [(*_settings(trace), *([("rollouts", kept)] if kept else [])) for trace in traces],
+                "settings": [_settings(trace) + rollouts for trace in traces],
                 "unusable": [FAILED if any(map(_failed, both)) else None for both in zip(rows, traces, strict=True)],
             } | _tokens(sampled)
             numbers = np.array(lines, dtype=np.int64)
