@@ -57,7 +57,9 @@ itself on a CPU, which helps; a vLLM by hand with the same blocks is faster, so 
 And the readers' responses are 200 characters, mostly blanks, which compress well. The readers have gained checks since
 these rows were measured: side by side with that revision, at 200,000 samples and beside other work (the fastest of
 three runs each), they take 1.0 times as long for Inspect's archive, 1.1 to 1.2 times for the others and 1.6 times for
-lm-eval. Times these ratios every row stays below its target; Inspect's archive comes closest, with 16.8 of 20 seconds.
+lm-eval. On 2026-11-29 these cores were about 1.5 times as slow (TRL's files took 4.4 s): Inspect's archive took 19.7 s,
+and prime-rl's rollouts, with 25.4 s (24.8 to 26.1), missed the target of 20. Side by side with the revision of the day
+before, at 200,000 samples, the readers of these two take 1.04 and 0.97 times as long.
 
 *At the peak* is an upper bound: the ratio if rlready's side took only as long as its matrix products (without those of
 attention) at the measured GEMM peak. That peak is the speed of one large matrix product in torch, and the shares in the
