@@ -160,14 +160,14 @@ def test_settings_are_checked_before_weights_are_read(
     lm = tiny_lm(template=template)
     lm.tokenizer.unk_token = "<pad>"
     lm.tokenizer.backend_tokenizer.model.unk_token = "<pad>"
-    monkeypatch.setattr(precheck, "load_without_weights", lambda source, delimiters: replace(lm, given=delimiters))
+    monkeypatch.setattr(precheck, "load_without_weights", lambda source, delimiters, **_: replace(lm, given=delimiters))
     with pytest.raises(UserError, match=message):
         precheck.check_sampling(config.replace(max_answer_tokens=4), ["it"])
 
 
 def test_rl_states_and_rewards_response_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
     """A length reward and a length prompt need no thought in RL, where they are about the response."""
-    monkeypatch.setattr(precheck, "load_without_weights", lambda source, delimiters: tiny_lm(template="plain"))
+    monkeypatch.setattr(precheck, "load_without_weights", lambda source, **_: tiny_lm(template="plain"))
     config = RLConfig(reward="lcpo_max", length_prompt=" in {N}", max_answer_tokens=40)
     assert not precheck.check_sampling(config, ["it"])
     assert precheck.length_targets(config, tiny_lm(template="plain")) == (40,)

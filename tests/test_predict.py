@@ -679,6 +679,7 @@ DIFFERENT: dict[str, Any] = {  # values of the settings that decide what is samp
     "thinking_budget": 7,
     "max_answer_tokens": 3,
     "answer_prefix": "=",
+    "apply_chat_template": False,
     "delimiters": ["ab", "ca"],
 }
 
@@ -709,7 +710,7 @@ def test_every_setting_of_readiness_is_one_that_must_be_the_same_or_is_not() -> 
 def test_every_setting_of_evaluate_is_a_condition_of_the_accuracy_or_is_not(tmp_path: Path) -> None:
     """A new setting is to be added to `conditions_of`, or here, with the reason."""
     base = {"num_waits": [1], "end_think_bias": [1.0], "reference": "m"}  # with which wait_text and beta have an effect
-    conditions = {key: DIFFERENT[key] for key in ("temperature", "max_answer_tokens", "answer_prefix", "delimiters")}
+    conditions = {key: DIFFERENT[key] for key in {*SAME} - {"problems", "thinking_budget"}}
     conditions |= {"num_waits": [2], "end_think_bias": [2.0], "wait_text": "Hm", "reference": "r", "beta": 0.5}
     of_the_result = {"problems", "thinking_budgets"}  # the content of the one, and the largest of the others
     without_budget = {"unconstrained": True, "max_response_tokens": 9}
@@ -735,7 +736,8 @@ def test_every_setting_of_evaluate_is_a_condition_of_the_accuracy_or_is_not(tmp_
 def test_every_setting_of_rl_that_samples_is_shared_with_readiness_or_is_not() -> None:
     """The families of outcomes differ by every setting of rl but the model and the seed; the commands that readiness
     and a sweep write carry those that both verbs have."""
-    sampling = {"temperature", "thinking_budget", "max_answer_tokens", "delimiters", "answer_prefix"}
+    sampling = {"temperature", "thinking_budget", "max_answer_tokens", "answer_prefix"}
+    sampling |= {"apply_chat_template", "delimiters"}
     assert sampling == {*SAME} - {"problems"} == {*SWEEP_SHARED} == {*SHARED} - {"group_size"}
     both = {"problems", "group_size", "seed", "engine", "device", "dtype"}  # problems and seeds should be others
     assert both | sampling == ReadinessConfig.model_fields.keys() & RLConfig.model_fields.keys()

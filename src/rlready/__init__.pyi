@@ -93,6 +93,7 @@ def sft(
     tokens_per_batch: int | None = None,
     max_tokens_per_microbatch: int = 16384,
     gradient_checkpointing: bool = False,
+    apply_chat_template: bool = True,
     delimiters: StrPath | Iterable[StrPath] = (),
     save_every: float = 0.5,
     keep_at: Iterable[float] = (0.5,),
@@ -127,6 +128,8 @@ def sft(
         memory needed.
     gradient_checkpointing: Compute each layer again in the backward pass instead of keeping its activations:
         much less memory, about a third more arithmetic.
+    apply_chat_template: Whether rows are written by the chat template; false trains on prompts and responses as
+        plain texts, and saves a template that passes texts through.
     delimiters: Texts between which thoughts are written, as OPEN,CLOSE, if the chat template does not contain
         them; the template that is saved then does.
     save_every: Number of epochs between checkpoints.
@@ -184,6 +187,7 @@ def rl(
     temperature: float = 1.0,
     thinking_budget: int | None = None,
     max_answer_tokens: int | None = None,
+    apply_chat_template: bool = True,
     delimiters: StrPath | Iterable[StrPath] = (),
     answer_prefix: StrPath = "",
     num_waits: int = 0,
@@ -266,6 +270,8 @@ def rl(
     max_answer_tokens: Largest number of tokens after the thought, or of the whole response of a model that does
         not think (a thinking budget is added to it, if you set one). By default chosen from the chat template
         and the context length.
+    apply_chat_template: Whether prompts are written by the chat template; false, for a checkpoint that was
+        trained on plain texts, takes a prompt as it is, and a response ends in the end-of-sequence token.
     delimiters: Texts that open and close the thought, as OPEN,CLOSE. By default they are found in the chat
         template; set them if the template does not contain them.
     answer_prefix: Text that is inserted after a thought that was truncated at its budget, such as "Final
@@ -309,6 +315,7 @@ def evaluate(
     wait_text: StrPath = "Wait",
     end_think_bias: Iterable[float] = (0.0,),
     length_prompt: StrPath = "",
+    apply_chat_template: bool = True,
     delimiters: StrPath | Iterable[StrPath] = (),
     unconstrained: bool = False,
     max_response_tokens: int | None = None,
@@ -343,6 +350,8 @@ def evaluate(
         0,1,2.
     length_prompt: Text that is added to the prompt and asks for each budget, which is then not enforced, such
         as ' Think for at most {N} tokens.' By default none.
+    apply_chat_template: Whether prompts are written by the chat template; false, for a checkpoint that was
+        trained on plain texts, takes a prompt as it is, and a response ends in the end-of-sequence token.
     delimiters: Texts that open and close the thought, as OPEN,CLOSE. By default they are found in the chat
         template; set them if the template does not contain them.
     unconstrained: Only measure the models without any budget or forcing.
@@ -377,6 +386,7 @@ def readiness(
     temperature: float = 1.0,
     thinking_budget: int | None = None,
     max_answer_tokens: int | None = None,
+    apply_chat_template: bool = True,
     delimiters: StrPath | Iterable[StrPath] = (),
     answer_prefix: StrPath = "",
     group_size: int = 16,
@@ -413,6 +423,8 @@ def readiness(
     max_answer_tokens: Largest number of tokens after the thought, or of the whole response of a model that does
         not think (a thinking budget is added to it, if you set one). By default chosen from the chat template
         and the context length.
+    apply_chat_template: Whether prompts are written by the chat template; false, for a checkpoint that was
+        trained on plain texts, takes a prompt as it is, and a response ends in the end-of-sequence token.
     delimiters: Texts that open and close the thought, as OPEN,CLOSE. By default they are found in the chat
         template; set them if the template does not contain them.
     answer_prefix: Text that is inserted after a thought that was truncated at its budget, such as "Final

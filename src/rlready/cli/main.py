@@ -24,6 +24,7 @@ from rlready.cli.trust import refuse_code, settings_file_of
 from rlready.cli.verbs import VERBS, Verb
 from rlready.core import distributed
 from rlready.core.config import ChecklistConfig, CreditConfig, TemplateConfig
+from rlready.core.config.format import format_of
 from rlready.core.device import check_device, out_of_memory
 from rlready.core.errors import UserError
 from rlready.core.missing import did_you_mean
@@ -249,10 +250,10 @@ def _show(typed: Typed) -> Any:
     if view == "template":
         from rlready.cli.show import show_template
 
-        delimiters = fill_config(TemplateConfig, None, typed.settings).value.delimiters
+        form = format_of(fill_config(TemplateConfig, None, typed.settings).value)
         if len(typed.arguments) != 1:
             raise UserError("rlready show --template needs one checkpoint, a Hugging Face folder or a hub id")
-        return show_template(typed.arguments[0], delimiters)
+        return show_template(typed.arguments[0], **form)
     if not typed.arguments:
         raise UserError("rlready show needs a run folder")
     if view == "diff":

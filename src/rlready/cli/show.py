@@ -140,7 +140,9 @@ def _planted(probe: Probe) -> PlantedErrors:
     )
 
 
-def show_template(checkpoint: str, delimiters: Sequence[str] = ()) -> TemplateShown:
+def show_template(
+    checkpoint: str, *, apply_chat_template: bool = True, delimiters: Sequence[str] = ()
+) -> TemplateShown:
     """How a checkpoint's chat template is interpreted: a table, and a worked row as tokens; no weights are loaded.
 
     The tokens in the loss are coloured on a terminal; ``example`` has them as text.  UserError as for
@@ -148,7 +150,7 @@ def show_template(checkpoint: str, delimiters: Sequence[str] = ()) -> TemplateSh
     """
     from rlready.models.checkpoint import load_without_weights
 
-    lm = load_without_weights(checkpoint, delimiters=delimiters)
+    lm = load_without_weights(checkpoint, apply_chat_template=apply_chat_template, delimiters=delimiters)
     thought = "6 times 7 is 42." if lm.thinks else None
     prompt, response = lm.worked_ids(Row("example", "What is 6 times 7?", "#### 42", thought), think=lm.thinks)
     drawn = lm.prompt_ids("What is 6 times 7?", think=lm.thinks)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig
+from rlready.core.config.format import format_of
 from rlready.core.errors import UserError
 from rlready.engine.available import check_engine
 from rlready.engine.budget import Budget, BudgetState
@@ -27,7 +28,7 @@ def check_sampling(config: SamplingConfig, sources: Sequence[str]) -> bool:
     a model's vocabulary cannot write a delimiter, an answer prefix, a wait or a length prompt.
     """
     check_engine(config.engine, config.device)
-    models = [load_without_weights(source, delimiters=config.delimiters) for source in sources]
+    models = [load_without_weights(source, **format_of(config)) for source in sources]
     for lm in models:
         if not lm.thinks:
             _refuse_settings_of_thoughts(config, lm)

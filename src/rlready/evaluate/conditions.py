@@ -32,15 +32,16 @@ def conditions_of(record: RunRecord, result: EvaluateResult) -> Conditions:
         names += [] if result.response_limits else ["max_answer_tokens", "answer_prefix"]
         names += ["reference", *(["beta"] if config.get("reference") else [])]
     found = problems_of(record, "test") or {"problems": result.task.source}
-    found |= {"delimiters": delimiters_of(config)}
+    found |= written_by(config)
     found |= {result.limit: budget} | {name: config.get(name) for name in names}
     return found if budget is None or result.response_limits else found | _variant(config)
 
 
-def delimiters_of(config: Mapping[str, JsonValue]) -> str:
-    """The delimiters of thoughts in a record's settings, "" where the chat templates tell them."""
+def written_by(config: Mapping[str, JsonValue]) -> Conditions:
+    """How a record's prompts are written: by the chat template or not, and the delimiters, "" where it tells them."""
     given = config.get("delimiters")
-    return ",".join(map(str, given)) if isinstance(given, list) else ""
+    delimiters = ",".join(map(str, given)) if isinstance(given, list) else ""
+    return {"apply_chat_template": config.get("apply_chat_template", True), "delimiters": delimiters}
 
 
 def problems_of(record: RunRecord, role: str) -> Conditions:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rlready.core.config import EvaluateConfig
+from rlready.core.config.format import format_of
 from rlready.core.errors import UserError
 from rlready.core.progress import note, warn
 from rlready.core.result import with_warning
@@ -120,7 +121,7 @@ def _warn_of_unused(config: EvaluateConfig, *, given: bool, thinks: bool) -> Non
 
 def _load(run: Run, config: EvaluateConfig, source: str) -> LM:
     folder = local_folder(source)
-    seen, lm = seen_at(folder), load(source, device=config.device, dtype=config.dtype, delimiters=config.delimiters)
+    seen, lm = seen_at(folder), load(source, device=config.device, dtype=config.dtype, **format_of(config))
     note(f"evaluate: {lm.chat}")
     run.note_model(id=source, path=folder, role="evaluated", chat=lm.chat.describe(), seen=seen)
     warn_of_ordinary_stops(run, lm)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlready.core.config import ExportConfig, RLConfig, Tool
+from rlready.core.config.format import format_of
 from rlready.core.errors import UserError
 from rlready.core.options import to_toml
 from rlready.core.records import Problem
@@ -139,7 +140,7 @@ def refuse_in_advance(settings: RLConfig, tool: Tool) -> None:
     whose tokenizer later checkpoints have."""
     refuse_untranslatable(settings, tool)
     if WRITERS[tool].blind:
-        _refuse_if_blind(settings, tool, load_without_weights(settings.model, delimiters=settings.delimiters))
+        _refuse_if_blind(settings, tool, load_without_weights(settings.model, **format_of(settings)))
 
 
 def _refuse_if_blind(settings: RLConfig, tool: Tool, lm: LM) -> None:
@@ -170,7 +171,7 @@ def _model(settings: RLConfig, run: Run) -> tuple[LM, str]:
         raise UserError(
             f"{settings.model}: a LoRA adapter; merge it into its base and save that, which other tools load"
         )
-    lm = load_without_weights(settings.model, delimiters=settings.delimiters)
+    lm = load_without_weights(settings.model, **format_of(settings))
     run.note_model(id=settings.model, path=folder, role="start", chat=lm.chat.describe())
     if settings.model == "embedded":
         return lm, IN_EXPORT

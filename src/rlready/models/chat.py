@@ -46,6 +46,10 @@ BARE = (  # for a tokenizer without a template: what `ChatFormat` writes for one
     "{% if m.role == 'assistant' %}{{ eos_token }}{% elif m.role == 'system' %}{{ '\\n\\n' }}{% else %}{{ '\\n' }}"
     "{% endif %}{% endfor %}"
 )
+PLAIN = (  # as TRL writes rows whose prompt and completion are texts
+    "{% for m in messages %}{{ m.content }}{% if m.role == 'assistant' %}{{ eos_token }}"
+    "{% elif m.role == 'system' %}{{ '\\n\\n' }}{% endif %}{% endfor %}"
+)
 QUESTION, SYSTEM = "Zq41question", "Zq41system"
 RENDER_SECONDS = 5.0  # limit on one conversation, which takes less than a millisecond
 
@@ -191,6 +195,8 @@ class ChatFormat:
         found = f"chat template of {self.source}"
         if not self.tokenizer.chat_template:
             found = f"{self.source} has no chat template, so a prompt is its text and a line break"
+        elif template_of(self.tokenizer) == passing_through(self.tokenizer):
+            found = f"{self.source} gets its prompts as plain texts, without a chat template"
         return f"{found}: {says}; a turn ends in {told['end_of_turn']}{date}"
 
     def asked(self, prompt: str, system: str = "") -> list[Message]:
@@ -288,3 +294,13 @@ def template_of(tokenizer: PreTrainedTokenizerBase) -> str:
     if isinstance(found, dict):
         return str(found.get("default", ""))
     return str(found or "")
+
+
+def passing_through(tokenizer: PreTrainedTokenizerBase) -> str:
+    """A template that writes texts as they are, behind the first token that the tokenizer gives every text, if any."""
+    return "{{ bos_token }}" + PLAIN if begins_texts(tokenizer) else PLAIN
+
+
+def begins_texts(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the tokenizer begins every text with its token for that, as Llama's do."""
+    return tokenizer.bos_token_id is not None and list(tokenizer.encode("a"))[:1] == [tokenizer.bos_token_id]

@@ -58,12 +58,19 @@ LARGEST = 1e12  # no training gives such a weight; a flipped bit of the exponent
 
 
 def load(
-    source: str, *, device: str = "cpu", dtype: str = "float32", delimiters: Sequence[str] = (), sharded: bool = False
+    source: str,
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    apply_chat_template: bool = True,
+    delimiters: Sequence[str] = (),
+    sharded: bool = False,
 ) -> LM:
     """A model from ``embedded``, a Hugging Face folder or a hub id, ready for evaluation and training.
 
     A folder that holds a LoRA adapter is its base with the adapter merged into it.
-    ``delimiters``: the texts that open and close a thought; by default those of the template or the vocabulary.
+    ``apply_chat_template``: False takes prompts as plain texts.  ``delimiters``: the texts that open and close a
+    thought; by default those of the template or the vocabulary.
     ``sharded``: of several processes (torchrun) each reads and holds a shard of the weights (`models/fsdp.py`).
     Raises UserError when there is no such folder or hub id; when a file is missing, damaged or not what its name says;
     when the weights are not exactly those of the configuration, or not finite; when the model needs custom code;
@@ -71,7 +78,7 @@ def load(
     template.
     """
     check_delimiters(tuple(delimiters))
-    tokenizer = tokenizer_of(source)
+    tokenizer = tokenizer_of(source, apply_chat_template=apply_chat_template)
     folder = folder_of(source, weights=True)
     if sharded and (folder / ADAPTER).exists():
         raise UserError(f"{source}: an adapter cannot be merged into shards: merge it and save, or use distributed=ddp")
@@ -86,7 +93,13 @@ def load(
 
 
 def load_adapted(
-    source: str, lora: Lora, *, device: str = "cpu", dtype: str = "float32", delimiters: Sequence[str] = ()
+    source: str,
+    lora: Lora,
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    apply_chat_template: bool = True,
+    delimiters: Sequence[str] = (),
 ) -> Adapted:
     """As `load`, with a LoRA adapter to be trained and all other weights frozen.
 
@@ -96,7 +109,7 @@ def load_adapted(
     """
     require_peft()
     check_delimiters(tuple(delimiters))
-    tokenizer = tokenizer_of(source)
+    tokenizer = tokenizer_of(source, apply_chat_template=apply_chat_template)
     folder = folder_of(source, weights=True)
     continued = (folder / ADAPTER).exists()
     model, base = _base_model(folder, source, dtype)
@@ -138,9 +151,9 @@ def load_two(
     return first, replace(second, tokenizer=tokenizer_of(other))
 
 
-def load_without_weights(source: str, *, delimiters: Sequence[str] = ()) -> LM:
+def load_without_weights(source: str, *, apply_chat_template: bool = True, delimiters: Sequence[str] = ()) -> LM:
     """As `load`, with a model that has shapes but no weights: for questions about tokenizer and chat template."""
-    tokenizer = tokenizer_of(source)
+    tokenizer = tokenizer_of(source, apply_chat_template=apply_chat_template)
     folder = folder_of(source, weights=False)
     base = adapter.base_of(folder, source) if (folder / ADAPTER).exists() else folder
     check_config(base, source)

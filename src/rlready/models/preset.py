@@ -6,8 +6,9 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from rlready.core.config.format import Format, format_of
 from rlready.core.device import check_device
 from rlready.core.errors import UserError
 from rlready.core.presets import (
@@ -28,6 +29,9 @@ from rlready.runs.files import read_json
 from rlready.runs.lineage import run_of
 from rlready.runs.record import RECORD, RunRecord
 from rlready.runs.run import Run
+
+if TYPE_CHECKING:
+    from rlready.models.chat import ChatFormat
 
 C = TypeVar("C", bound=Config)
 
@@ -53,7 +57,7 @@ def preset_values(verb: str, config: Config, sources: Sequence[str], leave: Coll
     refuse_forgotten_model(verb, config)
     open_settings = [name for name in type(config).model_fields if is_open(config, name) and name not in leave]
     _refuse_in_advance(verb, open_settings, sources)
-    source, traits = _deciding(sources, getattr(config, "delimiters", ()))
+    source, traits = _deciding(sources, format_of(config))
     traits = replace(traits, lora=getattr(config, "lora_r", 0) > 0)
     device = getattr(config, "device", "auto")
     place = device if device != "auto" or traits.embedded else best_device()
@@ -103,17 +107,14 @@ def _has_embedded_shape(folder: Path | str) -> bool:
     return all(config.get(key) == embedded[key] for key in SHAPE)
 
 
-def _deciding(sources: Sequence[str], delimiters: Sequence[str]) -> tuple[str, ModelTraits]:
+def _deciding(sources: Sequence[str], form: Format) -> tuple[str, ModelTraits]:
     """The first model that is not the embedded one, with its traits; it thinks if any of the models does."""
-    from rlready.models.chat_template import learn_format
-    from rlready.models.tokenizer import tokenizer_of
-
     for source in sources:
-        traits = model_traits(source, delimiters)
+        traits = model_traits(source, **form)
         if not traits.embedded:
             break
     others = () if traits.embedded or traits.thinks else [each for each in sources if each != source]
-    thinks = traits.thinks or any(learn_format(tokenizer_of(each), each, delimiters).thinks for each in others)
+    thinks = traits.thinks or any(_chat(each, **form).thinks for each in others)
     return source, replace(traits, thinks=thinks)
 
 
@@ -123,26 +124,32 @@ def is_open(config: Config, name: str) -> bool:
     return value == ("auto" if name == "device" else None)
 
 
-def model_traits(source: str, delimiters: Sequence[str] = ()) -> ModelTraits:
+def model_traits(source: str, *, apply_chat_template: bool = True, delimiters: Sequence[str] = ()) -> ModelTraits:
     """Size, context and whether it thinks, from configuration, headers of the weights and chat template.
 
     An adapter has the traits of its base.
     """
     from rlready.models import adapter
-    from rlready.models.chat_template import learn_format
-    from rlready.models.tokenizer import tokenizer_of
     from rlready.models.weights import held_weights
 
-    tokenizer = tokenizer_of(source)
+    chat = _chat(source, apply_chat_template=apply_chat_template, delimiters=delimiters)
     folder = folder_of(source, weights=True)
     base = adapter.base_of(folder, source) if (folder / ADAPTER).exists() else folder
     config = _text_config(base / CONFIG)
     return ModelTraits(
         parameters=sum(held.size for held in held_weights(base).values()),
         context=_context(config),
-        thinks=learn_format(tokenizer, source, delimiters).thinks,
+        thinks=chat.thinks,
         embedded=_has_embedded_shape(base),
     )
+
+
+def _chat(source: str, *, apply_chat_template: bool, delimiters: Sequence[str]) -> ChatFormat:
+    """The conversation format of a checkpoint."""
+    from rlready.models.chat_template import learn_format
+    from rlready.models.tokenizer import tokenizer_of
+
+    return learn_format(tokenizer_of(source, apply_chat_template=apply_chat_template), source, delimiters)
 
 
 def _knows_only_dagmath(source: str, through: tuple[Path, ...] = ()) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rlready.core.errors import UserError
 from rlready.core.progress import warn_once
 from rlready.models import adapter
+from rlready.models.chat import passing_through
 from rlready.models.checkpoint_files import ADAPTER, TOKENIZER, check_files, has_vocabulary
 from rlready.models.hub import folder_of
 from rlready.models.model_config import config_of
@@ -24,10 +25,10 @@ PROBE = "Subword regularisation draws other tokens for internationalisation, 123
 READINGS = 4
 
 
-def tokenizer_of(source: str) -> PreTrainedTokenizerBase:
+def tokenizer_of(source: str, *, apply_chat_template: bool = True) -> PreTrainedTokenizerBase:
     """The tokenizer that `load` takes, refused as there, without reading weights.
 
-    Of an adapter that has none, that of its base.
+    Of an adapter that has none, that of its base.  Without ``apply_chat_template`` its template passes texts through.
     """
     from tokenizers import Tokenizer
 
@@ -55,6 +56,8 @@ def tokenizer_of(source: str) -> PreTrainedTokenizerBase:
     _switch_off_sampling(tokenizer, source)
     # a prompt that is too long is refused by this package, by its place
     tokenizer.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
+    if not apply_chat_template:
+        tokenizer.chat_template = passing_through(tokenizer)
     return tokenizer
 
 

@@ -32,7 +32,15 @@ from rlready.runs.results import refuse_damaged
 from rlready.tasks.source import parse_source
 
 # settings that samples must share to be compared
-SAME = ("problems", "temperature", "thinking_budget", "max_answer_tokens", "answer_prefix", "delimiters")
+SAME = (
+    "problems",
+    "temperature",
+    "thinking_budget",
+    "max_answer_tokens",
+    "answer_prefix",
+    "apply_chat_template",
+    "delimiters",
+)
 UNKNOWN = "unknown"
 COUNTING = ("n", "of", "seed", "split")  # options of a source string for the number and choice of rows
 
@@ -89,6 +97,7 @@ class Settings(Record, extra="ignore"):
     thinking_budget: int | None
     max_answer_tokens: int | None
     answer_prefix: str
+    apply_chat_template: bool = True
     delimiters: tuple[str, ...] = ()
     heldout: str | None
     samples: int

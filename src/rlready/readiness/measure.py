@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rlready.core.config import ReadinessConfig
+from rlready.core.config.format import format_of
 from rlready.core.distributed import from_rank0, local_device, share, united, world_size
 from rlready.core.errors import UserError
 from rlready.core.progress import note
@@ -140,7 +141,7 @@ class Measurer:
     def _load(self, source: str) -> LM:
         config, folder = self.config, local_folder(source)
         seen = seen_at(folder)
-        lm = load(source, device=local_device(config.device), dtype=config.dtype, delimiters=config.delimiters)
+        lm = load(source, device=local_device(config.device), dtype=config.dtype, **format_of(config))
         note(f"readiness: {lm.chat}")
         self.run.note_model(id=source, path=folder, role="checkpoint", chat=lm.chat.describe(), seen=seen)
         warn_of_ordinary_stops(self.run, lm)

@@ -17,7 +17,10 @@ from rlready.readiness.result import RankedCheckpoint, rival
 from rlready.runs.record import PRESET
 from rlready.tasks.other_problems import other_problems
 
-SHARED = ("temperature", "thinking_budget", "max_answer_tokens", "delimiters", "answer_prefix", "group_size")
+SHARED = (
+    *("temperature", "thinking_budget", "max_answer_tokens", "apply_chat_template", "delimiters", "answer_prefix"),
+    "group_size",
+)
 UNKNOWN_MODEL, UNKNOWN_PROBLEMS = "CHECKPOINT", "TRAIN.jsonl"  # for the user to fill in
 TO_TRAIN = 1000  # generated problems, so that steps and prompts_per_step as they are by default meet few of them twice
 FILL_IN = f"{UNKNOWN_PROBLEMS} stands for problems to train on: others than were measured here."
@@ -83,8 +86,16 @@ def given_words(
     """``name=value`` of the settings in a record that the user chose, under what the next command calls each."""
     words = []
     for name, its_name in names.items():
-        value, default = config[name], settings.model_fields[name].default
+        default = settings.model_fields[name].default
         default = list(default) if isinstance(default, tuple) else default  # as a record has it
+        value = config.get(name, default)  # which records of older versions may not have
         if origins.get(name) not in (DEFAULT, PRESET) and value != default:
-            words.append(f"{its_name}={','.join(map(str, value)) if isinstance(value, list) else value}")
+            words.append(f"{its_name}={_word(value)}")
     return words
+
+
+def _word(value: JsonValue) -> str:
+    """A value as the command line takes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -44,8 +44,8 @@ ALL_MIXED = (
     "by a trainer that keeps only what it learned from, pass@k and the share of informative groups are too high"
 )
 SAMPLING = (
-    *("sampling", "min_samples", "temperature", "thinking_budget", "max_answer_tokens", "delimiters", "answer_prefix"),
-    *("seed", "influence"),
+    *("sampling", "min_samples", "temperature", "thinking_budget", "max_answer_tokens", "apply_chat_template"),
+    *("delimiters", "answer_prefix", "seed", "influence"),
 )
 MEASURING = ("heldout", "device", "dtype")  # need a model, of which a table may name one
 CHANCE_AT = 64  # the chance level is also given at the k that Kang et al. use

@@ -22,7 +22,7 @@ from rlready.core.errors import UserError
 from rlready.core.records import Estimate
 from rlready.core.result import Record, Result
 from rlready.core.stats import mean_estimate, paired_estimate, simultaneous
-from rlready.evaluate.conditions import Conditions, conditions_of, delimiters_of, problems_of, unlike
+from rlready.evaluate.conditions import Conditions, conditions_of, problems_of, unlike, written_by
 from rlready.evaluate.result import EvaluateResult
 from rlready.predict.candidates import SAME
 from rlready.readiness.result import ReadinessResult
@@ -215,7 +215,7 @@ def _conditions(record: RunRecord, result: ReadinessResult) -> Conditions:
     found |= result.conditions
     if len(tables) < len(result.checkpoints):
         found |= {key: record.config.get(key) for key in SAME if key != "problems"}
-        found |= {"delimiters": delimiters_of(record.config)}
+        found |= written_by(record.config)
     return found
 
 

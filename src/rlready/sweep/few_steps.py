@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 from rlready.core.config import SFTConfig
+from rlready.core.config.format import format_of
 from rlready.core.errors import UserError
 from rlready.core.presets import own_data, preset
 from rlready.sweep.jobs import Job
@@ -41,13 +42,13 @@ def _kept(config: SFTConfig) -> int | None:
     from rlready.tasks.overlap import split_off
     from rlready.train.sft import planned
 
-    chosen = preset("sft", model_traits(config.model, config.delimiters), "cpu")
+    chosen = preset("sft", model_traits(config.model, **format_of(config)), "cpu")
     left = ("tokens_per_batch",) if own_data(config) else ("rows", "heldout", "tokens_per_batch")
     config = config.replace(**{key: chosen[key] for key in left if not getattr(config, key)})
     rows = open_task(str(config.rows)).rows()
     if not config.heldout:
         rows = split_off(rows, str(config.rows), "heldout")[0]
-    lm = load_without_weights(config.model, delimiters=config.delimiters)
+    lm = load_without_weights(config.model, **format_of(config))
     think = any(row.thinking is not None for row in rows)
     lm = with_thought(lm) if think else lm
     lengths, tokens, limit = list[int](), 0, config.tokens_per_batch or 0

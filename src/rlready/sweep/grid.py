@@ -52,7 +52,7 @@ VERBS: tuple[Verb, ...] = get_args(Verb)
 TABLES: tuple[Verb, ...] = ("sft", "readiness", "rl", "evaluate")
 # set by the sweep
 FILLED: dict[Verb, str] = {"readiness": "checkpoints", "rl": "model", "export": "model", "evaluate": "models"}
-SHARED = ("temperature", "thinking_budget", "max_answer_tokens", "answer_prefix", "delimiters")
+SHARED = ("temperature", "thinking_budget", "max_answer_tokens", "answer_prefix", "apply_chat_template", "delimiters")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rlready.core.config import RLConfig, SFTConfig
+from rlready.core.config.format import format_of
 from rlready.core.distributed import local_device, runs_sharded
 from rlready.core.errors import UserError
 from rlready.core.progress import note
@@ -22,11 +23,11 @@ def load_policy(config: SFTConfig | RLConfig, run: Run) -> LM:
     note(f"{run.verb}: loading {config.model}")
     device, sharded = local_device(config.device), runs_sharded(config.distributed)
     if not config.lora_r:
-        return load(config.model, device=device, delimiters=config.delimiters, sharded=sharded)
+        return load(config.model, device=device, sharded=sharded, **format_of(config))
     if sharded:
         raise UserError("distributed=fsdp trains all weights; an adapter (lora_r) is small: use distributed=ddp")
     lora = Lora(config.lora_r, config.lora_alpha, config.lora_target_modules, config.seed)
-    lm = load_adapted(config.model, lora, device=device, dtype=config.dtype, delimiters=config.delimiters)
+    lm = load_adapted(config.model, lora, device=device, dtype=config.dtype, **format_of(config))
     kind = "a new adapter is trained"
     if lm.start != BASE:
         kind = f"the adapter of {config.model} is trained further"
@@ -44,4 +45,4 @@ def load_sampler(config: RLConfig) -> LM | None:
     """The model that gets a copy of the weights to sample from; None where the learner has whole weights itself."""
     if not runs_sharded(config.distributed):
         return None
-    return load(config.model, device=local_device(config.device), dtype=config.dtype)
+    return load(config.model, device=local_device(config.device), dtype=config.dtype, **format_of(config))

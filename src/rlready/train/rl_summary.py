@@ -16,7 +16,7 @@ from rlready.train.result import Evaluation, GroupTotals
 
 # settings of how rollouts are sampled, and what evaluate calls them
 OF_THINKING = {"thinking_budget": "thinking_budgets", "num_waits": "num_waits", "wait_text": "wait_text"}
-SAMPLING = {"temperature": "temperature", "delimiters": "delimiters", "answer_prefix": "answer_prefix"}
+SAMPLING = {name: name for name in ("temperature", "apply_chat_template", "delimiters", "answer_prefix")}
 LIMIT = {"max_answer_tokens": "max_answer_tokens"}
 LEAST = 3  # evaluations, with that before training, of which nothing can be said
 RISING = "the last evaluation was the highest, by more than one standard error"

@@ -68,6 +68,7 @@ class EvaluateConfig(Config):
         "' Think for at most {N} tokens.' By default none.",
         applies_to=BUDGETED,
     )
+    apply_chat_template: bool = option(True, texts.APPLY_CHAT_TEMPLATE)
     delimiters: Delimiters = option((), texts.DELIMITERS)
     unconstrained: bool = option(False, "Only measure the models without any budget or forcing.")
     max_response_tokens: Tokens | None = option(

@@ -62,6 +62,7 @@ class ReadinessConfig(Config):
     temperature: Temperature = option(1.0, "Sampling temperature.")
     thinking_budget: Preset[Tokens] = option(None, texts.THINKING_BUDGET)
     max_answer_tokens: Preset[Tokens] = option(None, texts.MAX_ANSWER_TOKENS)
+    apply_chat_template: bool = option(True, texts.APPLY_CHAT_TEMPLATE)
     delimiters: Delimiters = option((), texts.DELIMITERS)
     answer_prefix: str = option("", texts.ANSWER_PREFIX)
     group_size: Samples = option(

@@ -160,6 +160,7 @@ class RLConfig(Config):
     temperature: Temperature = option(1.0, "Sampling temperature of rollouts.")
     thinking_budget: Preset[Tokens] = option(None, texts.THINKING_BUDGET + " The closing tokens are not in the loss.")
     max_answer_tokens: Preset[Tokens] = option(None, texts.MAX_ANSWER_TOKENS)
+    apply_chat_template: bool = option(True, texts.APPLY_CHAT_TEMPLATE)
     delimiters: Delimiters = option((), texts.DELIMITERS)
     answer_prefix: str = option("", texts.ANSWER_PREFIX)
     num_waits: Waits = option(

@@ -62,6 +62,11 @@ class SFTConfig(Config):
     )
     max_tokens_per_microbatch: Tokens = option(16384, texts.MICROBATCH)
     gradient_checkpointing: bool = option(False, texts.CHECKPOINTING)
+    apply_chat_template: bool = option(
+        True,
+        "Whether rows are written by the chat template; false trains on prompts and responses as plain texts, and "
+        "saves a template that passes texts through.",
+    )
     delimiters: Delimiters = option(
         (),
         "Texts between which thoughts are written, as OPEN,CLOSE, if the chat template does not contain them; the "

@@ -34,4 +34,5 @@ class CreditConfig(Config):
 class TemplateConfig(Config):
     """How the chat template of a checkpoint is interpreted."""
 
+    apply_chat_template: bool = option(True, texts.APPLY_CHAT_TEMPLATE)
     delimiters: Delimiters = option((), texts.DELIMITERS)

@@ -4,6 +4,10 @@ DELIMITERS = (
     "Texts that open and close the thought, as OPEN,CLOSE. By default they are found in the chat template; set them "
     "if the template does not contain them."
 )
+APPLY_CHAT_TEMPLATE = (
+    "Whether prompts are written by the chat template; false, for a checkpoint that was trained on plain texts, takes "
+    "a prompt as it is, and a response ends in the end-of-sequence token."
+)
 DEVICE = "PyTorch device, such as cpu, cuda or cuda:1. auto uses a GPU if there is one, except for the embedded model."
 DTYPE = (
     "Precision: float32 or bfloat16. By default bfloat16 on a GPU and float32 on a CPU; when training, bfloat16 means "
