@@ -59,6 +59,24 @@ def test_the_asymptote_of_a_sigmoid_is_found() -> None:
     assert curve.outcome("asymptote", "") == asymptote(t, y, "")  # step 0 is before training
 
 
+def test_the_asymptote_of_a_falling_curve_is_below_its_values() -> None:
+    for last in (0.1, 0.3):
+        t, y = sigmoid(1 - last)
+        assert asymptote(t, 1 - y, "") == pytest.approx(last, abs=1e-3) != (1 - y).min()
+        assert asymptote(t, 100 - 100 * y, "") == pytest.approx(100 * last, abs=0.1)
+    t = np.arange(10.0, 301, 10)
+    falls = 0.6 - 0.4 / (1 + 60 / t)  # to 0.2, of which 0.27 is reached
+    assert asymptote(t, falls, "") == pytest.approx(0.2, abs=1e-3)
+
+
+def test_a_curve_that_rises_and_then_falls_has_no_asymptote() -> None:
+    t, noise = np.arange(10.0, 301, 10), np.random.default_rng(0).normal(0, 0.01, 30)
+    rises = 0.2 + 0.4 / (1 + (30 / t) ** 2)
+    assert asymptote(t, rises + noise, "") == pytest.approx(0.6, abs=0.02)
+    with pytest.raises(UserError, match="its last values are not on the sigmoid"):
+        asymptote(t, rises - np.maximum(0, t - 100) * 0.001 + noise, "")
+
+
 @pytest.mark.parametrize(
     ("steps", "message"),
     [

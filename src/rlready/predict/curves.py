@@ -11,9 +11,9 @@ prime-rl (`prime_rl_log.py`), or a table (`curve_table.py`).  Of the numbers tha
 
       R(t) = R_0 + (A - R_0) / (1 + (t_mid / t)^B)
 
-  by least squares over R_0, A, B and t_mid, with A up to 1 for values up to 1, from the values after step 0.  The
-  asymptote is refused where the curve does not determine it: before three quarters of its rise, or with a standard
-  error of A above a tenth of the rise.
+  by least squares over R_0, A, B and t_mid, with A from 0 to 1 for values from 0 to 1, from the values after step 0.
+  The curve may fall.  The asymptote is refused where the curve does not determine it: before three quarters of its
+  rise, or with a standard error of A above a tenth of the rise; and where its last quarter is not on the sigmoid.
 """
 
 from __future__ import annotations
@@ -46,6 +46,10 @@ NO_METRICS = ("step", "epoch")
 LEAST = 8  # points of a curve that is fitted
 RISEN = 0.75  # share of the rise that a curve must show
 LOOSE = 0.1  # standard error of the asymptote as a share of the rise, above which it is not determined
+OFF, NEAR = (
+    3.0,
+    0.01,
+)  # standard errors, and the share of the rise, by which the last quarter may differ from the sigmoid
 
 
 def curve_files(path: Path, place: str) -> list[Path]:
@@ -186,10 +190,11 @@ def asymptote(t: Floats, y: Floats, where: str) -> float:
     if np.ptp(y) == 0:
         return float(y[0])
 
-    low, high = float(y.min()), float(y.max())
-    top = 1.0 if high <= 1 else high + (high - low)
-    bounds = ([low - (high - low), low, 0.1, t[0] / 2], [high, top, 10.0, 2 * t[-1]])
-    guess = (low, min(high, top), 1.0, float(np.median(t)))
+    low, high, quarter = float(y.min()), float(y.max()), max(3, len(t) // 4)
+    bottom, top = (0.0, 1.0) if low >= 0 and high <= 1 else (2 * low - high, 2 * high - low)
+    bounds = ([2 * low - high, bottom, 0.1, t[0] / 2], [2 * high - low, top, 10.0, 2 * t[-1]])
+    ends = (low, high) if y[-quarter:].mean() >= y[:quarter].mean() else (high, low)
+    guess = (*ends, 1.0, float(np.median(t)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OptimizeWarning)
         try:
@@ -200,6 +205,10 @@ def asymptote(t: Floats, y: Floats, where: str) -> float:
     risen = saturating(t[-1], 0.0, 1.0, power, half)
     if risen < RISEN or error > LOOSE * abs(last - first):
         raise UserError(f"{where}: does not level off, so its asymptote is not determined; {fix}")
+    residuals = y - saturating(t, first, last, power, half)
+    noise = math.sqrt(np.square(residuals).sum() / (len(t) - len(guess)) / quarter)
+    if abs(residuals[-quarter:].mean()) > max(OFF * noise, NEAR * abs(last - first)):
+        raise UserError(f"{where}: its last values are not on the sigmoid that fits the others; {fix}")
     return float(last)
 
 
