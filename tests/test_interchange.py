@@ -971,3 +971,75 @@ def test_what_has_a_samples_name_but_is_no_file(make: Callable[[Path], Any], tmp
 def test_a_run_folder_is_no_log_of_inspect() -> None:
     """Its record has a status and versions, too."""
     assert recognise(Path(__file__).parent / "data/runs/schema-2/sweep") is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("verl", "0"), ("skyrl", "gsm8k"), ("lm-eval", "samples_gsm8k_2026"), ("prime-rl", "traces")],
+)
+def test_a_compressed_log_that_is_cut_or_damaged_is_refused(tmp_path: Path, kind: str, name: str) -> None:
+    """By what is wrong with the file, before its rows are."""
+    path = tmp_path / f"{name}.jsonl.gz"
+    whole = gzip.compress("".join(json.dumps({"row": n * n}) + "\n" for n in range(999)).encode())
+    path.write_bytes(whole[:-20])
+    with pytest.raises(UserError, match=r"jsonl\.gz: cannot be read: Compressed file ended before .*; copy it again"):
+        read(f"{kind}:{path}")
+    path.write_bytes(whole[:40] + bytes([whole[40] ^ 255]) + whole[41:])
+    with pytest.raises(UserError, match=r"jsonl\.gz: cannot be read: "):
+        read(f"{kind}:{path}")
+
+
+def test_what_is_compressed_with_zstd_is_named(tmp_path: Path) -> None:
+    packed = tmp_path / "verl" / "1.jsonl.zst"
+    packed.parent.mkdir()
+    packed.write_bytes(pa.compress(b'{"input": "a"}\n', "zstd", asbytes=True))
+    with pytest.raises(UserError, match=r"no samples of verl there; .*1\.jsonl\.zst is compressed with zstd"):
+        read(f"verl:{packed.parent}")
+    packed.rename(packed.with_suffix(""))
+    with pytest.raises(UserError, match=r"1\.jsonl: compressed with zstd, which is not read; unpack it with unzstd"):
+        read(f"verl:{packed.with_suffix('')}")
+
+
+@pytest.mark.parametrize("events", [0, 20_000])  # read as a whole, and up to its scores
+@pytest.mark.parametrize("ending", [".json", ".eval"])
+def test_a_sample_of_inspect_that_a_limit_has_cut_is_truncated(tmp_path: Path, ending: str, events: int) -> None:
+    """Which stands behind its events, without a choice that had a stop reason; an operator's end is none."""
+    path = tmp_path / f"log{ending}"
+    said = {"choices": [{"message": {"role": "assistant", "content": "four"}, "stop_reason": "stop"}]}
+    samples = []
+    for at, kind in enumerate((None, "token", "time", "message", "operator")):
+        sample: dict[str, Any] = {"id": at + 1, "epoch": 1, "input": "2+2", "target": "4"}
+        sample |= {
+            "output": said if kind is None else {"choices": []},
+            "scores": {"match": {"value": "C" if kind is None else "I"}},
+        }
+        sample |= {"events": ["x" * events], "limit": {"type": kind, "limit": 9} if kind else None, "turn_count": 1}
+        samples.append(sample)
+    if ending == ".json":
+        path.write_text(json.dumps({"version": 2, "status": "success", "eval": {}, "samples": samples}))
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            for sample in samples:
+                archive.writestr(f"samples/{sample['id']}_epoch_1.json", json.dumps(sample))
+    stored = alone(f"inspect:{path}")
+    assert counts(stored) == {"1": "1", "2": "0", "3": "0", "4": "0", "5": "0"}
+    assert stored.draws.truncated.tolist()[:4] == [False, True, True, True]
+    assert stored.draws.truncated[4] != 1
+
+
+def test_an_archive_of_inspect_that_was_cut_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "log.eval"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("samples/1_epoch_1.json", json.dumps({"id": 1, "epoch": 1}))
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(UserError, match=r"log\.eval: an archive that was cut, .*`inspect log recover`"):
+        read(f"inspect:{path}")
+
+
+def test_an_evaluation_with_some_of_the_problems_is_left_out_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for step in (0, 20, 40):
+        lines(tmp_path / f"{step}.jsonl", verl_rows(step, dict.fromkeys("abcdefghij"[: 5 if step == 40 else 10], "01")))
+    assert [Path(name).name for name in read(f"verl:{tmp_path}")] == ["step-0", "step-20"]
+    assert "warning: step 40 has 5 of the 10 problems, and is left out" in capsys.readouterr().err

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from rlready.core.errors import UserError
 from rlready.core.missing import did_you_mean
-from rlready.interchange import inspect
 from rlready.interchange.inspect import INSPECT
+from rlready.interchange.inspect_log import is_log
 from rlready.interchange.lighteval import LIGHTEVAL
 from rlready.interchange.lines import first_object
 from rlready.interchange.lm_eval import LM_EVAL
@@ -21,6 +21,7 @@ from rlready.interchange.trl import TRL
 from rlready.interchange.verl import VERL
 from rlready.models.one_line import one_line
 from rlready.tasks.columns import Batch
+from rlready.tasks.files import ZST
 from rlready.tasks.parquet import ParquetTable
 from rlready.tasks.source import Source, options_from, options_of
 
@@ -82,6 +83,8 @@ def open_tool(format: Format, request: Request) -> Iterator[Batch]:
     if not files:
         inside = sorted(each for each in path.glob("*") if each.is_dir() and _holds(format, each))
         fix = f"its folders have some: {request.each(inside)}" if inside else format.written
+        if packed := next(path.glob(f"*{ZST}"), None):
+            fix = f"{packed} is compressed with zstd, which is not read; unpack it with unzstd"
         raise UserError(f"{where}: no samples of {format.tool} there; {fix}")
     return _refusing(format, request)
 
@@ -104,7 +107,7 @@ def _holds(format: Format, path: Path) -> bool:
     found = next((file for file in format.files(path) if file.is_file()), None)
     if found is None:
         return False
-    return inspect.is_log(found) if format is INSPECT else format_of(_columns(found)) is format
+    return is_log(found) if format is INSPECT else format_of(_columns(found)) is format
 
 
 def format_of(columns: Collection[str]) -> Format | None:

@@ -2,29 +2,19 @@
 
 A sample has ``id``, ``epoch``, ``input`` (what was asked), ``output`` (``choices`` with message and stop reason) and
 ``scores``, a value for each scorer: C, I, P or N, a number, or several by name.  Epochs are the samples of a problem.
-``error`` and ``invalidation`` mark those that do not count.  Long texts may stand in ``attachments``.
+``error`` and ``invalidation`` mark those that do not count, ``limit`` one that was cut by a limit on the whole sample.
+Long texts may stand in ``attachments``.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from io import StringIO
 from pathlib import Path
-from struct import Struct
-from struct import error as StructError
-from typing import IO, Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
-from pydantic_core import from_json
 
-from rlready.core.errors import UserError
-from rlready.core.progress import note
-from rlready.interchange.lines import LogReader
+from rlready.interchange.inspect_log import ATTACHED, BEGINNING, ENDINGS, config_of, is_log, samples
 from rlready.interchange.rollouts import (
     FAILED,
     Format,
@@ -38,23 +28,13 @@ from rlready.interchange.rollouts import (
     score_first,
 )
 from rlready.tasks.columns import Batch
-from rlready.tasks.files import LEAST, TIMES
 from rlready.tasks.table import Origin
 
-ENDINGS = (".eval", ".json")
-BEGINNING = ("version", "status", "eval")  # the first members of a log
 GRADES = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}  # inspect_ai's CORRECT, INCORRECT, PARTIAL and NOANSWER
 WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 SOLVERS = ("system_message", "user_message", "prompt_template", "chain_of_thought", "multiple_choice")  # set the prompt
-ATTACHED = "attachment://"
-HEADER = "header.json"  # of an archive
+LIMITS = ("context", "time", "working", "message", "token", "turn", "cost")  # of a sample, that cut it
 ROWS, TOGETHER = 256, 1 << 25  # samples, or characters of them, at a time
-LARGEST = 1 << 28  # bytes of one sample
-NEEDED = {"id", "epoch", "target", "output", "scores"}
-SMALL = 1 << 14  # characters of a sample that is read faster as a whole
-ZSTD = 93  # the number of the compression in an archive
-UNREADABLE = (zipfile.BadZipFile, NotImplementedError, RecursionError, ValueError, OSError, zlib.error, StructError)
-LOCAL_HEADER = Struct("<26xHH")  # the lengths of a name and of what follows it, before a member of an archive
 
 
 def files_of(path: Path) -> list[Path]:
@@ -64,19 +44,10 @@ def files_of(path: Path) -> list[Path]:
     return sorted(file for ending in ENDINGS for file in path.glob(f"*{ending}") if file.is_file() and is_log(file))
 
 
-def is_log(file: Path) -> bool:
-    """Whether a file begins as a log of Inspect does, or is an archive of its name, which takes long to list."""
-    if zipfile.is_zipfile(file):
-        return file.suffix == ENDINGS[0]
-    with file.open("rb") as content:
-        head = content.read(1000)
-    return head.lstrip().startswith(b"{") and all(b'"%s"' % name.encode() in head for name in BEGINNING)
-
-
 def read(request: Request) -> Iterator[Batch]:
     file = only_file(request, files_of(request.path), "several logs")
     score, others, header, done = "", list[str](), dict[str, Any](), 0
-    for some in _together(map(_row, _samples(file, header))):
+    for some in _together(map(_row, samples(file, header))):
         if not others and (others := list({name: 0 for row in some for name in row.scores})):
             score = choose_score(request, others)
         columns: dict[str, list[Any]] = {
@@ -114,7 +85,7 @@ def _row(sample: dict[str, Any]) -> _Row:
     question = asked(sample.get("input"))
     prompt, text = _attached(question, sample), _text(choice, output, sample)
     unusable = FAILED if sample.get("error") else "are invalidated" if sample.get("invalidation") else None
-    reason = _reason(choice.get("stop_reason"))
+    reason = _reason(choice.get("stop_reason"), sample.get("limit"))
     asked_for = _whole(prompt), _whole(context(sample.get("input"), question)), str(sample.get("target") or "")
     return _Row(_whole(sample.get("id")), *asked_for, _whole(text), _scores(sample), reason, unusable)
 
@@ -132,114 +103,13 @@ def _together(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
         yield some
 
 
-def _samples(file: Path, header: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The samples of a log; ``header`` gets what stands before them.  UserError for a file that is no such log."""
-    found = _from_archive(file, header) if zipfile.is_zipfile(file) else _from_json(file, header)
-    seen = set[tuple[str, str]]()
-    for sample in found:
-        if not isinstance(sample, dict) or "id" not in sample or "epoch" not in sample:
-            raise UserError(f"{file}: a sample without id and epoch, which Inspect writes")
-        key = str(sample["id"]), str(sample["epoch"])
-        if key in seen:
-            raise UserError(f"{file}: the sample of id {key[0][:80]!r} and epoch {key[1]} is given twice")
-        seen.add(key)
-        yield sample
-
-
-def _say_unfinished(file: Path, status: object) -> None:
-    """Say that an evaluation has not ended well, so that samples may be missing."""
-    if status != "success":
-        note(f"{file}: this evaluation ended with the status {status!r}, so that samples may be missing")
-
-
-def _from_archive(file: Path, header: dict[str, Any]) -> Iterator[Any]:
-    try:
-        with file.open("rb") as content, zipfile.ZipFile(content) as archive:
-            headed = HEADER in archive.namelist()  # a crash leaves none
-            header |= json.loads(_entry(content, archive.getinfo(HEADER))) if headed else {}
-            _say_unfinished(file, header.get("status", "unfinished"))
-            whole = bool(header.get("invalidated") or _config(header).get("score_on_error"))
-            left = max(LEAST, TIMES * file.stat().st_size)
-            for entry in archive.infolist():
-                if entry.filename.startswith("samples/") and entry.filename.endswith(".json"):
-                    left -= entry.file_size
-                    if left < 0:
-                        raise UserError(
-                            f"{file}: unfolds to more than {TIMES} times its size; if that is right, convert it to "
-                            ".json with `inspect log convert`"
-                        )
-                    yield _beginning(file, _entry(content, entry), whole=whole)
-    except UNREADABLE as error:
-        raise UserError(f"{file}: not a log that can be read ({str(error)[:100]})") from None
-
-
-def _config(header: dict[str, Any], of: str = "eval", name: str = "config") -> dict[str, Any]:
-    """Settings of an evaluation, without those that are null."""
-    found = (header.get(of) or {}).get(name) or {}
-    return {key: value for key, value in found.items() if value is not None}
-
-
 def _settings(header: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
     """How the responses were drawn: as the model was set, unless the task's plan says otherwise."""
     steps = (step for step in (header.get("plan") or {}).get("steps") or () if isinstance(step, dict))
     names = [(str(step.get("solver")).rpartition("/")[2], step.get("params")) for step in steps]
     solvers = [f"{name}({params or ''})" for name, params in names if name in SOLVERS]
-    settings = _config(header, name="model_generate_config") | _config(header, of="plan")
+    settings = config_of(header, name="model_generate_config") | config_of(header, of="plan")
     return drawn_with(settings | {"solvers": ", ".join(solvers)})
-
-
-def _entry(content: IO[bytes], entry: zipfile.ZipInfo) -> str:
-    """The text of a member of an archive; UserError if it is too large.  Python's library takes three times as long for
-    a small one, and reads the compression of inspect_ai from 3.14 on."""
-    if max(entry.file_size, entry.compress_size) > LARGEST:
-        raise UserError(f"{content.name}: {entry.filename} needs more than {LARGEST >> 20} MiB")
-    content.seek(entry.header_offset)
-    name, extra = LOCAL_HEADER.unpack(content.read(LOCAL_HEADER.size))
-    content.seek(name + extra, os.SEEK_CUR)
-    text = _unpacked(content.read(entry.compress_size), entry)
-    if zlib.crc32(text) != entry.CRC:
-        raise ValueError(f"{entry.filename} is damaged")
-    return text.decode()
-
-
-def _unpacked(packed: bytes, entry: zipfile.ZipInfo) -> bytes:
-    if entry.compress_type == zipfile.ZIP_STORED:
-        return packed
-    if entry.compress_type == zipfile.ZIP_DEFLATED:
-        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, entry.file_size + 1)
-    if entry.compress_type != ZSTD:
-        raise NotImplementedError(f"{entry.filename} has the compression {entry.compress_type}")
-    import pyarrow as pa
-
-    with pa.CompressedInputStream(pa.BufferReader(packed), "zstd") as stream:  # of several frames, if it is large
-        return bytes(stream.read(entry.file_size))
-
-
-def _beginning(file: Path, text: str, *, whole: bool) -> dict[str, Any]:
-    """The members of a sample up to those that are needed; events, which are the bulk of it, come later.
-
-    Behind these stand errors, of samples without scores and, if ``whole``, of others.
-    """
-    if len(text) < SMALL:
-        with suppress(ValueError):  # the other parser accepts more, and says more of what it does not
-            return cast("dict[str, Any]", from_json(text))
-    found: dict[str, Any] = {}
-    for key, value in LogReader(file, StringIO(text)).members(()):
-        found[key] = value
-        if found.keys() >= NEEDED and found["scores"] and not whole and ATTACHED not in text:
-            break
-    return found
-
-
-def _from_json(file: Path, header: dict[str, Any]) -> Iterator[Any]:
-    with file.open(encoding="utf-8") as content:
-        for key, value in LogReader(file, content).members(["samples"]):
-            if key == "samples":
-                yield value
-            elif key in ("eval", "plan"):
-                header[key] = value
-            elif key == "status":
-                _say_unfinished(file, value)
 
 
 def _scores(sample: dict[str, Any]) -> dict[str, Any]:
@@ -292,8 +162,10 @@ def _whole(value: Any) -> Any:
     return value if whole else value.encode("utf-8", "replace").decode()
 
 
-def _reason(stop: Any) -> Any:
-    return "length" if stop in ("max_tokens", "model_length") else stop
+def _reason(stop: Any, limit: Any) -> Any:
+    """Why a response ended: by its stop reason, or by a limit of the sample."""
+    cut = stop in ("max_tokens", "model_length") or (isinstance(limit, dict) and limit.get("type") in LIMITS)
+    return "length" if cut else stop
 
 
 INSPECT = Format(

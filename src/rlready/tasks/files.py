@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import os
 import re
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -12,7 +14,8 @@ from rlready.core.errors import UserError
 
 TEXT = (".jsonl", ".json", ".csv", ".tsv")
 TABLES = (*TEXT, *(f"{kind}.gz" for kind in TEXT), ".parquet")  # how the names of tables end
-GZIP = b"\x1f\x8b"
+GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"  # with which compressed files begin
+ZST = ".zst"
 TIMES, LEAST = 100, 1 << 26  # a compressed file may unfold to so many times its size, or to so many bytes
 PER_LINE = 200  # bytes of a row of Python objects without its values
 SHARD = re.compile(r"(^|[-_.])\d+([-_.]of[-_.]\d+)?(-[0-9a-f]{16})?$")  # the end of train-00000-of-00002
@@ -30,24 +33,27 @@ def stem_of(path: str) -> str:
 
 
 class Unfolded(gzip.GzipFile):
-    """The content of a file that is compressed with gzip; UserError if it is too large for the file."""
+    """The content of a file that is compressed with gzip; UserError if it is damaged, or too large for the file."""
 
     def __init__(self, file: Path) -> None:
         super().__init__(file)
         self.file, self.left = file, max(LEAST, TIMES * file.stat().st_size)
 
     def read(self, size: int | None = -1) -> bytes:
-        return self._counted(super().read(self.left + 1 if size is None or size < 0 else size))
+        return self._counted(super().read, self.left + 1 if size is None or size < 0 else size)
 
     def readline(self, size: int | None = -1) -> bytes:
-        line = super().readline(self.left + 1 if size is None or size < 0 else size)
         self.left -= PER_LINE
-        return self._counted(line)
+        return self._counted(super().readline, self.left + 1 + PER_LINE if size is None or size < 0 else size)
 
     def read1(self, size: int = -1) -> bytes:
-        return self._counted(super().read1(size))
+        return self._counted(super().read1, size)
 
-    def _counted(self, content: bytes) -> bytes:
+    def _counted(self, read: Callable[[int], bytes], size: int) -> bytes:
+        try:
+            content = read(size)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise UserError(f"{self.file}: cannot be read: {error}; copy it again") from None
         self.left -= len(content)
         if self.left < 0:
             raise UserError(
@@ -57,10 +63,12 @@ class Unfolded(gzip.GzipFile):
 
 
 def open_plain(file: Path) -> IO[bytes]:
-    """The content of a file, decompressed if it is compressed with gzip."""
+    """The content of a file, decompressed if it is compressed with gzip; UserError for one of zstd."""
     with file.open("rb") as content:
-        compressed = content.read(2) == GZIP
-    return Unfolded(file) if compressed else file.open("rb")  # type: ignore[return-value]  # it has the same methods
+        head = content.read(len(ZSTD))
+    if head == ZSTD:
+        raise UserError(f"{file}: compressed with zstd, which is not read; unpack it with unzstd")
+    return Unfolded(file) if head.startswith(GZIP) else file.open("rb")  # type: ignore[return-value]  # it has the same methods
 
 
 def files_of(path: str, split: str = "") -> list[Path]:

@@ -6,7 +6,6 @@ A dot in the name of a column leads to a field inside a column: ``reward_model.g
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,9 +153,8 @@ def _rows(origin: Origin, values: Iterable[tuple[int, object]]) -> Iterator[tupl
             yield line, value
     except UnicodeDecodeError:
         raise UserError(f"{path}: not UTF-8 text; save it as UTF-8") from None
-    except (OSError, EOFError, zlib.error) as error:  # the last two: gzip
-        why = getattr(error, "strerror", None) or first_line(error)
-        raise UserError(f"{path}: cannot be read: {why}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or first_line(error)}") from None
     if empty:
         raise UserError(f"{path}: empty, it has no rows")
 
