@@ -113,10 +113,12 @@ def test_a_curve_of_a_run_that_has_not_ended() -> None:
     curve(Path("first"), 0.2)
     with pytest.raises(UserError, match="has only the evaluation before training"):
         import_outcome(ImportConfig(export="runs/a", outcome="first"))
-    curve(Path("part"), 0.2, 0.3)
+    curve(Path("part/checkpoint-1"), 0.2, 0.3)
     assert import_outcome(ImportConfig(export="runs/a", outcome="part")).notes == [
         "Warning: the curve ends at step 1 of 50: import it again when training has ended."
     ]
+    curve(Path("part/checkpoint-50"), 0.2, *[0.3] * 49, 0.4)  # training went on
+    assert [outcome.value for outcome in outcomes()] == [0.4]
     curve(Path("whole"), *[0.3] * 51)
     assert import_outcome(ImportConfig(export="runs/a", outcome="whole")).notes == []
     curve(Path("long"), *[0.3] * 52)

@@ -22,7 +22,7 @@ from scipy.stats import betabinom, kstest, spearmanr
 
 from measured import Simulated, checkpoint, write_parts, write_readiness, write_record
 from rlready.core.cells import fixed
-from rlready.core.config import EvaluateConfig, PredictConfig, ReadinessConfig, RLConfig
+from rlready.core.config import EvaluateConfig, ExportConfig, PredictConfig, ReadinessConfig, RLConfig
 from rlready.core.errors import UserError
 from rlready.core.options import fill_config, to_toml
 from rlready.core.records import Estimate
@@ -57,6 +57,7 @@ from rlready.runs.files import plain, write_json
 from rlready.runs.lineage import stages_of
 from rlready.runs.provenance import content_digest
 from rlready.runs.record import CONFIG, RunRecord
+from rlready.runs.run import Run
 from rlready.sweep.grid import SHARED as SWEEP_SHARED
 from rlready.train.result import BestCheckpoint, Evaluation, RLResult
 from test_report import Strict
@@ -587,6 +588,28 @@ def test_the_next_run_has_the_settings_of_the_earlier_one(tmp_path: Path, monkey
     assert result.next_command == f"rlready rl --config rl/config.toml model={found[3].name}"
     result = predict(PredictConfig(runs=(ready, str(tmp_path / "rl")), resamples=50), tmp_path / "absolute")
     assert result.next_command.startswith(f"rlready rl --config {tmp_path / 'rl' / CONFIG} ")
+
+
+def test_where_another_trainer_has_run_there_is_no_command_of_rl(tmp_path: Path) -> None:
+    """It would train with other settings; an export of the checkpoint, beside that of the outcome, is named."""
+    found = one_run(tmp_path)
+    (tmp_path / "curve.csv").write_text("step,outcome\n1,0.2\n2,0.5\n")
+    row: dict[str, Any] = {"checkpoint": found[1].name, "curve": str(tmp_path / "curve.csv"), "outcome": "last"}
+    result = predicted(tmp_path / "curve", found, [row])
+    assert result.next_command == ""
+    assert result.next_action.endswith(
+        " Use the trainer and the settings of the earlier runs: outcomes of others cannot be compared."
+    )
+    for name, model in (("a", found[1].name), ("b", found[3].name)):
+        with Run(tmp_path / "exports" / name, "export", ExportConfig(run="rl.toml")) as run:
+            run.note_model(id=model, path=None, role="start")
+            run.claim()
+    rows = [{"checkpoint": found[1].name, "outcome": 0.5, "run": str(tmp_path / "exports" / "a")}]
+    result = predicted(tmp_path / "exported", found, rows)
+    assert result.next_command == ""
+    assert result.next_action.endswith(
+        f" It is exported to {tmp_path / 'exports' / 'b'}: train that, and run the command of the sweep again."
+    )
 
 
 def test_an_evaluation_of_two_checkpoints_of_a_run_names_both(tmp_path: Path) -> None:
@@ -1277,7 +1300,7 @@ def test_one_sft_run_is_not_scored(tmp_path: Path) -> None:
     rows = [{"checkpoint": c.name, "outcome": 0.2 + 0.1 * i} for i, c in enumerate(found)]
     result = predicted(tmp_path, found, rows)
     assert result.headline == "RL reached most from step-40, 50.0 %."
-    assert result.next_steps[1] == "All from one SFT run: nothing to score yet; add recipes."
+    assert result.next_steps[1] == "All from one SFT recipe: nothing to score yet; add recipes."
     assert result.next_command == ""  # all have been tried
     assert result.families[0].scores == []
     assert set(result.families[0].lines.values()) == {None}

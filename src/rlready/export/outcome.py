@@ -18,7 +18,7 @@ from rlready.core.result import with_warning
 from rlready.core.text import in_one_line
 from rlready.export.manifest import CODE, MANIFEST, README, SETTINGS, Manifest, Split
 from rlready.export.noted import NOTED, command_of, noted, path_from, refuse_sweep, sweep_of
-from rlready.export.outputs import Outcome, read_outcome
+from rlready.export.outputs import OUTPUTS, Outcome, read_outcome
 from rlready.export.result import ExportResult, ImportResult
 from rlready.runs.files import text_of, write_json, write_text
 from rlready.runs.lock import replacing_in
@@ -112,7 +112,8 @@ def _columns(config: ImportConfig, found: Outcome, table: Path) -> dict[str, obj
     """The columns of a table that hold the outcome: a number, or the curve, which predict reads again."""
     if not found.path:
         return {"outcome": found.value}
-    columns: dict[str, object] = {"curve": path_from(table.parent, found.path), "outcome": config.value}
+    curve = config.outcome or Path(config.export) / OUTPUTS  # a folder stays one, as training may go on in it
+    columns: dict[str, object] = {"curve": path_from(table.parent, curve), "outcome": config.value}
     return columns | ({"metric": found.metric} if found.metric else {})
 
 

@@ -144,7 +144,7 @@ def _unscored(family: Family) -> str:
     if len(family.outcome) == 1:
         return "Only one checkpoint has an outcome, so that no predictor can be scored yet."
     if family.recipes == 1:
-        return "All from one SFT run: nothing to score yet; add recipes."
+        return "All from one SFT recipe: nothing to score yet; add recipes."
     if float(np.ptp(family.outcome)) == 0:
         return "All outcomes are equal: there is nothing to predict."
     return f"{family.recipes} SFT recipes are too few to score a predictor; add recipes."

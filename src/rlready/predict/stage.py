@@ -102,7 +102,7 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
     command, does = "", ""
     if following is not None and not ranking.nothing_solved:
         command, does = repeated(earlier, measured.all[following].model)
-        command = command or measured.commands[names[following]]
+        command = command or ("" if does else measured.commands[names[following]])
     cost = run_cost(earlier)
     action = _next_action(ranking, scored, following, cost)
     steps = _next_steps(measured, ranking, scored, following, cost)

@@ -124,7 +124,8 @@ class Ranking:
     @property
     def rule(self) -> str:
         """The rule in a sentence, to be printed with the result."""
-        close = f"keep those within one standard error of the best {self.by}, and of these of the best pass@1; of these"
+        bests = [f"of the best {name}" for name in dict.fromkeys((self.by, "pass@1"))]
+        close = f"keep those within one standard error {', and of these '.join(bests)}; of these"
         worse = f"what ranks below it and is significantly worse in {' or '.join(dict.fromkeys((self.by, 'pass@1')))}"
         return f"drop what is {ONSET}; {close} take the fewest SFT steps, as further SFT can overfit; drop {worse}."
 

@@ -23,7 +23,7 @@ Shapes: N = samples, P = problems.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -93,7 +93,9 @@ def divided(where: str, problem_N: Ints, step_N: Ints, *, one: bool, evaluated: 
     kept = np.isin(problem_N, shared)
     policies = [replace(policy, rows=policy.rows[kept[policy.rows]]) for policy in policies]
     policies = [_whole_groups(where, policy, problem_N) for policy in policies]
-    _say(where, policies, steps, len(_shared(policies, problem_N)), evaluated=known)
+    shared = _shared(policies, problem_N)
+    _say(where, policies, steps, len(shared), evaluated=known)
+    _say_partial(where, policies, by_step(step_N), shared, problem_N)
     if known and trained_on:
         note(
             f"{where}: warning: the problems of its evaluations are trained on, too, so that samples of training steps "
@@ -116,6 +118,17 @@ def _evaluations(problem_N: Ints, step_N: Ints, known: Evaluated) -> tuple[list[
     shared = np.unique(own if len(own) else shared)  # without rows of training, if those evaluated are not trained on
     later = [p for p in policies if p.last > known.until and np.isin(shared, problem_N[p.rows]).all()]
     return [*logged, *later], shared, not len(own)
+
+
+def _say_partial(
+    where: str, policies: Sequence[Policy], steps: Iterable[tuple[int, Ints]], shared: Ints, problem_N: Ints
+) -> None:
+    """Say which evaluations are left out because they have only some of the problems, as where a file was cut."""
+    for step, rows in steps:
+        mine = np.unique(problem_N[rows])
+        apart = not any(policy.first <= step <= policy.last for policy in policies)
+        if apart and len(mine) < len(shared) and np.isin(mine, shared).all():
+            note(f"{where}: warning: step {step} has {len(mine)} of the {len(shared)} problems, and is left out")
 
 
 def _say_unequal(where: str, policies: Sequence[Policy], problem_N: Ints) -> None:
