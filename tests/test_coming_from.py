@@ -103,7 +103,7 @@ def test_the_page_of_prime_rl(here: Path) -> None:
             trained_by_prime_rl(export, 0.2, 0.4 + 0.1 * n)
     assert [row["outcome"] for row in read_log(Path("runs/sweep/runs.jsonl"))] == [0.4, 0.5]
     (row,) = map(json.loads, Path("runs/outcomes.jsonl").read_text().splitlines())
-    assert row["curve"] == "prime/outputs/train--one--1a2b/metrics.jsonl"
+    assert row["curve"] == "prime/outputs"
 
 
 def test_the_page_of_lm_eval(here: Path) -> None:
