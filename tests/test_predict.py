@@ -612,6 +612,14 @@ def test_where_another_trainer_has_run_there_is_no_command_of_rl(tmp_path: Path)
     )
 
 
+def test_an_asymptote_is_not_said_to_be_reached(tmp_path: Path) -> None:
+    found = one_run(tmp_path)
+    values = (f"{t},{0.2 + 0.3 / (1 + (3 / t) ** 2)}" for t in range(1, 31))
+    (tmp_path / "curve.csv").write_text("\n".join(["step,outcome", *values]))
+    row: dict[str, Any] = {"checkpoint": found[1].name, "curve": str(tmp_path / "curve.csv"), "outcome": "asymptote"}
+    assert predicted(tmp_path, found, [row]).headline.startswith("RL from step-20 reached 50.0 % (asymptote); ")
+
+
 def test_an_evaluation_of_two_checkpoints_of_a_run_names_both(tmp_path: Path) -> None:
     """There is no other run to leave out; two evaluations of one checkpoint are."""
     found = disagreeing(tmp_path)[:2]

@@ -50,8 +50,9 @@ class Family:
         return (0.0, 1.0) if ((self.outcome >= 0) & (self.outcome <= 1)).all() else None
 
     def shown(self, i: int) -> str:
-        """The outcome of the i-th run as text."""
-        return f"{brief_percent(self.estimates()[i])} %" if self.bounds else decimal(self.outcome[i])
+        """The outcome of the i-th run as text, with a mark on one that no run has shown."""
+        value = f"{brief_percent(self.estimates()[i])} %" if self.bounds else decimal(self.outcome[i])
+        return f"{value} (asymptote)" if self.meaning.startswith("asymptote ") else value
 
     def limited(self, estimate: Estimate) -> Estimate:
         """An estimate of an outcome within what an outcome can be."""
