@@ -942,6 +942,16 @@ def test_a_tokenizer_keeps_the_spaces_that_its_file_keeps(family: str, folder: P
     assert (tokenizer.chat_template, tokenizer.special_tokens_map) == (made.chat_template, made.special_tokens_map)
 
 
+def test_a_tokenizer_that_loses_every_space_is_warned_of(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As Transformers 5 saves DeepSeek's, which it has read as one of Llama 2: no reading of its files has them."""
+    file = folder / "tokenizer.json"
+    content = json.loads(file.read_text())
+    content["normalizer"] = {"type": "Replace", "pattern": {"Regex": r"\s"}, "content": ""}
+    file.write_text(json.dumps(content))
+    tokenizer_of(str(folder))
+    assert "warning: its tokenizer loses every space" in capsys.readouterr().err
+
+
 def test_a_vocabulary_in_two_files_is_a_tokenizer(tmp_path: Path) -> None:
     trained = ByteLevelBPETokenizer()
     trained.train_from_iterator(["hello world"] * 5, vocab_size=270, special_tokens=["<|endoftext|>"])

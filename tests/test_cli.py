@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -313,6 +314,16 @@ def test_a_closed_pipe_is_not_an_error() -> None:
     line = f'{sys.executable} -c "{code}" | head -1; exit ${{PIPESTATUS[0]}}'
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, env=os.environ)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_without_a_folder_for_temporary_files_is_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which libraries want while they are imported, where a disk is full."""
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "none")])
+    assert main(["checklist", str(tmp_path)]) == 2
+    assert "no folder for temporary files can be written: free some space, or set TMPDIR" in capsys.readouterr().err
 
 
 def test_a_working_directory_that_was_removed_is_one_clear_line(tmp_path: Path) -> None:

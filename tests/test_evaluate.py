@@ -578,6 +578,10 @@ def test_the_closest_pair_is_of_the_two_most_accurate() -> None:
     assert (two.best, two.rival, two.significant) == ("b", "a", False)
     assert three.lead.low < two.lead.low
     assert three.more_problems > two.more_problems > 0
+    thirds = np.array([1, 2, 0, 3, 1, 1, 2, 0]) / 3
+    cancelling = closest({"a": thirds, "b": np.array([2, 1, 1, 2, 1, 3, 0, 0]) / 3})
+    assert cancelling
+    assert (cancelling.lead.value, cancelling.more_problems) == (0, None)  # ten of 24 samples each
     equal = closest({"a": TEN, "b": TEN})
     assert equal
     assert (equal.best, equal.more_problems) == ("a", None)

@@ -740,11 +740,16 @@ def test_every_setting_of_readiness_is_one_that_must_be_the_same_or_is_not() -> 
 
 def test_every_setting_of_evaluate_is_a_condition_of_the_accuracy_or_is_not(tmp_path: Path) -> None:
     """A new setting is to be added to `conditions_of`, or here, with the reason."""
-    base = {"num_waits": [1], "end_think_bias": [1.0], "reference": "m"}  # with which wait_text and beta have an effect
+    base: dict[str, Any] = {
+        "num_waits": [1],
+        "end_think_bias": [1.0],
+        "reference": "m",
+    }  # with which wait_text and beta have an effect
+    base |= {"max_answer_tokens": 16}
     conditions = {key: DIFFERENT[key] for key in {*SAME} - {"problems", "thinking_budget"}}
     conditions |= {"num_waits": [2], "end_think_bias": [2.0], "wait_text": "Hm", "reference": "r", "beta": 0.5}
     of_the_result = {"problems", "thinking_budgets"}  # the content of the one, and the largest of the others
-    without_budget = {"unconstrained": True, "max_response_tokens": 9}
+    without_budget: dict[str, Any] = {"unconstrained": True, "max_response_tokens": 9}
     apart = {"models", "samples", "seed", "engine", "device", "dtype"}
     apart |= {"length_prompt"}  # measured beside the budgets, with settings of their own
     assert conditions.keys() | of_the_result | without_budget.keys() | apart == EvaluateConfig.model_fields.keys()
@@ -760,6 +765,7 @@ def test_every_setting_of_evaluate_is_a_condition_of_the_accuracy_or_is_not(tmp_
         assert [each.split(":")[0] for each in differing(name, value, result)] == [name]
     for name, value in without_budget.items():
         assert [each.split(":")[0] for each in differing(name, value, free)] == [name]
+    assert differing("thinking_budgets", [9, 99], free) == ["max_response_tokens: 16 and 460"]  # of which it is made
     for name in (*of_the_result, *without_budget, *apart):
         assert not differing(name, "other", result)
 

@@ -243,6 +243,8 @@ def test_a_final_answer_is_found_in_linear_time(tmp_path: Path) -> None:
         (turns(USER, ASSISTANT | {"thoughts": "t"}), "the turn of the assistant has 'thoughts', which is not read"),
         (turns(USER, ASSISTANT | {"tool_calls": [{"a": 1}]}), "has 'tool_calls', which is not read"),
         (turns(USER, ASSISTANT, tools=[{"a": 1}]), "the column tools is not read"),
+        (turns(USER, ASSISTANT, weight=0.5), "the column weight is not read: all rows weigh the same"),
+        (turns(USER, ASSISTANT, loss_mask=[0, 1]), "the column loss_mask is not read"),
         (turns(USER | {"content": [{"type": "image_url"}]}), "has a part of type image_url; only text is read"),
         (turns(USER | {"reasoning_content": "t"}, ASSISTANT), "the turn of the user has a thought"),
         (turns(USER, ASSISTANT | {"weight": 0}), "the turn of the assistant is not to be learned (weight is 0)"),

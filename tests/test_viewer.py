@@ -134,6 +134,18 @@ def test_without_its_tokenizer_a_response_is_plain_text_and_the_page_says_so(eva
         assert {len(piece) for text in viewed.texts for piece in text["response"]} == {1}
 
 
+def test_a_page_fetches_no_base_of_an_adapter(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose tokenizer is that of its base: the run folder was named, and not what its checkpoints name."""
+    run, adapter = copied(evaluated, tmp_path), tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text('{"base_model_name_or_path": "someone/base", "peft_type": "LORA"}')
+    text = (evaluated / "result.json").read_text(encoding="utf-8").replace('"embedded"', json.dumps(str(adapter)))
+    (run / "result.json").write_text(text, encoding="utf-8")
+    monkeypatch.setattr("rlready.models.adapter.fetched", lambda *_, **__: pytest.fail("the hub was asked"))
+    page.write(run)
+    assert Viewed(run).index["unmarked"] == [str(adapter)]
+
+
 def test_flipped_and_informative_say_what_they_mean(evaluated: Path, tmp_path: Path) -> None:
     run = copied(evaluated, tmp_path)
     rows = read_table(run / "parts" / "0.parquet")

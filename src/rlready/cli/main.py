@@ -11,6 +11,7 @@ import errno
 import os
 import shlex
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -37,6 +38,8 @@ from rlready.core.terminal import with_neutral_streams
 from rlready.core.verbs import WITHOUT_FOLDER, WRITES_FILE, function
 from rlready.models.weights import pickles
 from rlready.runs.invocation import Invocation, invocation
+
+NO_TEMPORARY = "No usable temporary directory"  # of Python's tempfile
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,6 +84,8 @@ def _about_path(error: Exception) -> str:
     """The line about a path that was named, but cannot be used; "" for any other error."""
     if not isinstance(error, OSError):
         return ""
+    if NO_TEMPORARY in str(error.strerror):
+        return "no folder for temporary files can be written: free some space, or set TMPDIR to a folder that can"
     if error.errno == errno.ENAMETOOLONG:
         return f"{str(error.filename)[:60]}…: {error.strerror}; name an existing file or folder"
     if isinstance(error, PermissionError) and error.filename is not None:
@@ -93,6 +98,7 @@ def _call(typed: Typed, verb: Verb, argv: Sequence[str]) -> Any:
     _refuse_samples(typed)
     if typed.verb == "show":
         return _show(typed)
+    tempfile.gettempdir()  # in which libraries write while they are imported
     if verb.config is None:
         return _call_without_settings(typed)
     filled = _fill(typed, verb)

@@ -45,6 +45,7 @@ POWER = 0.8
 # Wall, Boen & Tweedie 2001, Am. Stat. 55:102: x ± 9.68|x| covers a normal mean with probability >= 95 % from a
 # single observation.  It is very wide, as n = 1 says little; finite, so that it can be stored; and never excludes 0.
 SINGLE = 9.68
+ROUNDING = 1e-12  # of the largest difference of a problem: a mean of less is 0
 CHUNK = 2_000_000  # weights in memory at a time: 16 MB
 
 
@@ -121,11 +122,13 @@ def paired_estimate(
     bounds = _bounds(np.concatenate([left, right]), bounds)
     span = bounds[1] - bounds[0] if bounds else math.inf
     sums, sizes = _clusters(left - right, np.ones_like(left), cluster)
-    reach = max(step, float(np.abs(sums / sizes).max())) or (span if bounds else 0.0)
+    most = float(np.abs(sums / sizes).max())
+    reach = max(step, most) or (span if bounds else 0.0)
     one, two = (
         _estimate(sums, sizes, r, seed=seed, resamples=resamples, varies=varies) for r in (None, (-reach, reach))
     )
-    whole = replace(one, low=min(one.low, two.low), high=max(one.high, two.high))
+    value = 0.0 if abs(one.value) <= ROUNDING * most else one.value  # thirds that cancel leave a last digit
+    whole = replace(one, value=value, low=min(one.low, two.low), high=max(one.high, two.high))
     return limited(whole, span) if limit else whole
 
 

@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from rlready.core.errors import UserError
 from rlready.evaluate.result import EvaluateResult
+from rlready.evaluate.settings import free_limit
 from rlready.runs.record import RunRecord
 from rlready.tasks.source import parse_source
 
@@ -27,14 +28,23 @@ def conditions_of(record: RunRecord, result: EvaluateResult) -> Conditions:
     config, budget = record.config, result.budgets[-1].budget
     names = ["temperature"]
     if budget is None:
-        names += ["unconstrained", "max_response_tokens"]
+        names += ["unconstrained"]
     else:
         names += [] if result.response_limits else ["max_answer_tokens", "answer_prefix"]
         names += ["reference", *(["beta"] if config.get("reference") else [])]
     found = problems_of(record, "test") or {"problems": result.task.source}
-    found |= written_by(config)
+    found |= written_by(config) | ({"max_response_tokens": _free_limit(config)} if budget is None else {})
     found |= {result.limit: budget} | {name: config.get(name) for name in names}
     return found if budget is None or result.response_limits else found | _variant(config)
+
+
+def _free_limit(config: Mapping[str, JsonValue]) -> JsonValue:
+    """The limit of responses without a budget, which depends on other settings unless it was given."""
+    names = ("max_response_tokens", "thinking_budgets", "max_answer_tokens")
+    given, budgets, answer = (config.get(name) for name in names)
+    if given is None and isinstance(answer, int):
+        return free_limit(None, [int(str(each)) for each in budgets] if isinstance(budgets, list) else [], answer)
+    return given
 
 
 def written_by(config: Mapping[str, JsonValue]) -> Conditions:

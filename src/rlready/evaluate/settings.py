@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rlready.core.config import EvaluateConfig
@@ -92,7 +93,7 @@ def settings_of(config: EvaluateConfig, *, thinks: bool = True) -> Settings:
         for waits in config.num_waits
         for bias in config.end_think_bias
     }
-    unconstrained = Setting(Budget(None, config.max_response_tokens or 4 * (sizes[-1] + config.max_answer_tokens)))
+    unconstrained = Setting(Budget(None, free_limit(config.max_response_tokens, sizes, config.max_answer_tokens)))
     if config.unconstrained:
         return Settings(unconstrained, (unconstrained,), (), ())
     first, *others = (grid[key] for key in sorted(grid, key=any))  # nothing but the budget comes first
@@ -100,9 +101,15 @@ def settings_of(config: EvaluateConfig, *, thinks: bool = True) -> Settings:
     return Settings(unconstrained, tuple(first), tuple(s for each in others for s in each), tuple(prompted))
 
 
+def free_limit(given: int | None, budgets: Sequence[int], answer: int) -> int:
+    """The most tokens of a response without a budget: as ``given``, or four times what the largest budget allows, or
+    the limit of an ``answer`` where there are no budgets."""
+    return given or (4 * (max(budgets) + answer) if budgets else answer)
+
+
 def _response_limits(config: EvaluateConfig) -> Settings:
     """Limits of the whole response, for models that do not think."""
-    free = Setting(Budget(None, config.max_response_tokens or config.max_answer_tokens))
+    free = Setting(Budget(None, free_limit(config.max_response_tokens, (), config.max_answer_tokens)))
     if config.unconstrained:
         return Settings(free, (free,), (), ())
     main = tuple(Setting(Budget(None, n), limit=n) for n in parts_of(config.max_answer_tokens))

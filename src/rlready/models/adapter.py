@@ -12,7 +12,7 @@ from rlready.core.errors import UserError
 from rlready.core.progress import note, warn
 from rlready.models.checkpoint_files import ADAPTER, ADAPTER_WEIGHTS, CONFIG
 from rlready.models.checksums import verify_checksums
-from rlready.models.hub import fetched, refuse_folder_names
+from rlready.models.hub import cached, fetched, refuse_folder_names
 from rlready.models.one_line import one_line
 from rlready.models.weights import FLOATS, Held, tensors_of
 from rlready.runs.files import read_json
@@ -50,6 +50,14 @@ def base_of(folder: Path, source: str) -> Path:
     if (found / ADAPTER).exists():
         raise UserError(f"{source}: its base model {found} is an adapter, too; merge that into its base first")
     return found
+
+
+def base_here(folder: Path) -> Path | None:
+    """The folder of an adapter's base model on this machine, or in the cache, without asking the hub; None for none."""
+    name = read_json(folder / ADAPTER).get("base_model_name_or_path")
+    if not isinstance(name, str) or not name:
+        return None
+    return next((path for path in bases(folder, name) if (path / CONFIG).exists()), None) or cached(name)
 
 
 def merged(model: Any, folder: Path, source: str) -> Any:

@@ -43,7 +43,7 @@ def tokenizer_of(source: str, *, apply_chat_template: bool = True) -> PreTrained
         )
     try:
         with refused(source, "its tokenizer cannot be loaded", "save it again with tokenizer.save_pretrained"):
-            tokenizer = _tokenizer(folder)
+            tokenizer = _tokenizer(folder, source)
     except UserError:  # its message is about the last attempt, not about the cause
         if (folder / TOKENIZER).exists():
             with refused(str(folder / TOKENIZER), "damaged, or not a tokenizer", AGAIN):
@@ -61,23 +61,30 @@ def tokenizer_of(source: str, *, apply_chat_template: bool = True) -> PreTrained
     return tokenizer
 
 
-def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+def _tokenizer(folder: Path, source: str) -> PreTrainedTokenizerBase:
     """The tokenizer of a folder, read from tokenizer.json directly if the class it names would lose spaces.
 
     Transformers 5 builds every LlamaTokenizer like that of Llama 2, even if the file (DeepSeek's) is byte-level.
     """
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-    def keeps_spaces(tokenizer: PreTrainedTokenizerBase) -> bool:
-        ids = tokenizer.encode(SPACED, add_special_tokens=False)
-        text = str(tokenizer.decode(ids, clean_up_tokenization_spaces=False))
-        return list(filter(str.isspace, text)) == list(filter(str.isspace, SPACED))
-
     tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
-    if not keeps_spaces(tokenizer) and (folder / TOKENIZER).exists():
+    if _spaces(tokenizer) != _spaces(SPACED) and (folder / TOKENIZER).exists():
         plain = PreTrainedTokenizerFast.from_pretrained(str(folder), local_files_only=True)
-        return plain if keeps_spaces(plain) else tokenizer
+        tokenizer = plain if _spaces(plain) == _spaces(SPACED) else tokenizer
+    if not _spaces(tokenizer):
+        warn_once(
+            f"{source}: warning: its tokenizer loses every space, as where Transformers 5 has saved that of another "
+            "class as one of Llama: prompts and responses have none; copy the files of the original tokenizer there"
+        )
     return tokenizer
+
+
+def _spaces(text: str | PreTrainedTokenizerBase) -> list[str]:
+    """The blanks of a text, or those that a tokenizer keeps of `SPACED`."""
+    if not isinstance(text, str):
+        text = str(text.decode(text.encode(SPACED, add_special_tokens=False), clean_up_tokenization_spaces=False))
+    return list(filter(str.isspace, text))
 
 
 def _switch_off_sampling(tokenizer: PreTrainedTokenizerBase, source: str) -> None:

@@ -10,6 +10,7 @@ Shapes: P = problems.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -155,7 +156,11 @@ def read_candidates(folders: Sequence[Path]) -> Candidates:
         group_size=min(run.result.group_size for run in runs),
         most=most,
         samples=max(run.config.samples for run in runs),
-        commands={p.name: rl_command(p, run.record.config, run.record.origins) for run in runs for p in run.parts},
+        commands={
+            p.name: rl_command(p.model_copy(update={"model": _model(p, run)}), run.record.config, run.record.origins)
+            for run in runs
+            for p in run.parts
+        },
         efforts={
             p.name: Effort.of_each(run.record, len(p.problems) * len(run.parts)) for run in runs for p in run.parts
         },
@@ -250,5 +255,11 @@ def _candidate(part: Part, measured: Measured, alike: bool) -> Candidate:
         step=step_of(part.name),
         sft_seed=str(tuned.config.get("seed", "")) if tuned else "",
         rows_sha256=next((each.sha256 or "" for each in tuned.data if each.role == "sft"), "") if tuned else "",
-        model=part.model or UNKNOWN_MODEL,
+        model=_model(part, measured) or UNKNOWN_MODEL,
     )
+
+
+def _model(part: Part, measured: Measured) -> str:
+    """What a command names to start from a checkpoint: its path from here, or what it was called."""
+    path = measured.record.located(measured.folder, part.model)
+    return os.path.relpath(path) if path.exists() and not os.path.isabs(part.model) else part.model

@@ -34,11 +34,15 @@ class TokenTexts:
 
     @cached_property
     def _tokenizer(self) -> PreTrainedTokenizerBase | None:
+        from rlready.models.adapter import base_here
+        from rlready.models.checkpoint_files import ADAPTER, has_vocabulary
         from rlready.models.hub import cached, local_folder
         from rlready.models.tokenizer import tokenizer_of
 
         folder = local_folder(self.model) or cached(self.model)
         try:
+            if folder and (folder / ADAPTER).exists() and not has_vocabulary(folder):
+                folder = base_here(folder)  # a page fetches no model
             return tokenizer_of(str(folder)) if folder else None
         except UserError:  # it was moved, or is no checkpoint any more: the text alone is shown
             return None

@@ -46,7 +46,7 @@ from rlready.tasks.source import Source, select
 from rlready.tasks.strictjson import Fields
 from rlready.tasks.table import column_names, has_column, read_table, value_of
 from rlready.tasks.turns import MESSAGES, merge, split_thought
-from rlready.tasks.unread import refuse_left_out
+from rlready.tasks.unread import refuse_left_out, refuse_weighted
 from rlready.tasks.verifier import Columns, Named
 from rlready.tasks.verifier_process import load_verifier
 
@@ -160,6 +160,8 @@ class RowsTask(Task):
         ):
             fix = f"for the solutions of GSM8K, write gsm8k:{self.name}"
         self.table.refuse(bare, "a response", fix)
+        for line, row in self.table.rows:
+            refuse_weighted(row, self.table.place(line))
         return [Row(i.id, i.prompt, i.response, i.thinking, i.system, i.turn) for i in self._items]
 
     def _say(self, *keys: str) -> None:

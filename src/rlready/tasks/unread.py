@@ -18,6 +18,8 @@ UNREAD = {  # column, in whatever case: why it must not be ignored
     "history": "earlier turns belong to the prompt; write one row for each question",
     "chat_template_kwargs": "they change how the chat template writes the prompt",
 }
+WEIGHTS = ("weight", "weights", "sample_weight", "loss_weight")  # of a row in the loss
+MASKS = ("loss_mask", "completion_mask", "assistant_mask", "assistant_masks")  # of its tokens
 PASSAGE = re.compile(r"contexts?|ctx(_[ab])?|passages?|articles?|paragraphs?|documents?|story|premise|instructions?")
 CHOICE = re.compile(
     r"(answer_)?(choice|option|alternative)s?|endings?|distractors?|(mc|multiple)_?(choices?|options?)"
@@ -40,6 +42,19 @@ def refuse_unread(row: Fields, place: str, prompt: str, named: Collection[str]) 
     for column in left if prompt.lower() in ALPACA else ():
         if column.lower() in ALPACA and column != prompt:
             raise UserError(f"{place}: prompt={prompt} leaves out the column {column}; join the two in one column")
+
+
+def refuse_weighted(row: Fields, place: str) -> None:
+    """UserError for a row that is to be learned with a weight, or with a mask of its own, which are not read."""
+    for column, value in row.items():
+        name = column.lower()
+        if (name in WEIGHTS and type(value) in (bool, int, float) and value != 1) or (
+            name in MASKS and isinstance(value, list) and value
+        ):
+            raise UserError(
+                f"{place}: the column {column} is not read: all rows weigh the same, and whole responses are learned; "
+                "leave out what is not to be learned, and remove the column"
+            )
 
 
 def refuse_left_out(row: Fields, place: str, prompt: str, named: Collection[str]) -> None:
