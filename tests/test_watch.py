@@ -44,7 +44,7 @@ def test_a_log_as_it_should_be_gives_no_alert() -> None:
 @pytest.mark.parametrize(
     ("last", "words"),
     [
-        ({"groups_informative": 0, "groups_solved": 8}, "No signal: 0% of groups"),
+        ({"groups_informative": 0, "groups_solved": 8}, "No signal: in 0% of groups"),
         ({"entropy": 0.1}, "Entropy collapsed from 0.500 to 0.100"),
         ({"thinking_tokens": 60.0}, "Length went from 40.0 to 60.0 tokens"),
         ({"truncated": 0.5}, "50% of rollouts reach a limit"),

@@ -30,8 +30,8 @@ def alerts(log: Log) -> list[str]:
     found = []
     if (informative := ends(log, lambda line: line.informative)) and informative[1] < FEW:
         found.append(
-            f"No signal: {informative[1]:.0%} of groups have both correct and wrong rollouts. Problems are too easy or "
-            "too hard: choose others, or raise group_size."
+            f"No signal: in {informative[1]:.0%} of groups rewards differ. Problems are too easy or too hard: choose "
+            "others, or raise group_size."
         )
     entropy = ends(log, lambda line: line.entropy)
     length = ends(log, lambda line: line.thinking_tokens or line.response_tokens)

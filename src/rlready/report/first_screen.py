@@ -93,7 +93,7 @@ def _numbers(run: RunFolder) -> Iterator[Number]:
             before, after = result.sft.strict_accuracy, result.rl.strict_accuracy
             if before and after:
                 shares = [brief_percent(share) for share in (result.rl.accuracy, before, result.sft.accuracy)]
-                note = "of {} % with a correct answer; {}: {} % of {} %".format(shares[0], sft, *shares[1:])
+                note = "answer alone: {} %; {}: {} and {} %".format(shares[0], sft, *shares[1:])
                 yield Number(f"Answer and every step correct, {rl}", PERCENT, after, note)
             tokens = TOKENS.show(result.sft.thinking_tokens.value)
             yield Number(f"Thinking tokens of {rl}", TOKENS, result.rl.thinking_tokens, f"{sft}: {tokens}")

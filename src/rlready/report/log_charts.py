@@ -87,8 +87,8 @@ def _groups(log: Log) -> Markup:
     return line_chart(
         [
             _curve("informative", log, lambda line: line.informative, 1, 0),
-            _curve("solved", log, lambda line: line.share(line.groups_solved), 2, 1),
-            _curve("unsolved", log, lambda line: line.share(line.groups_unsolved), 3, 2),
+            _curve("all correct, no gradient", log, lambda line: line.share(line.groups_solved), 2, 1),
+            _curve("all wrong, no gradient", log, lambda line: line.share(line.groups_unsolved), 3, 2),
             *([_curve("equal rewards", log, lambda line: line.share(line.groups_equal), 4, 4)] if equal else []),
             _curve("truncated", log, lambda line: line.truncated, NEUTRAL, 3),
         ],
@@ -96,9 +96,8 @@ def _groups(log: Log) -> Markup:
         x_label="RL step",
         y_label="share of groups; truncated: of rollouts",
         percent=True,
-        note="Informative groups have correct and wrong rollouts. With a reward of 0 or 1 only they have a gradient; a "
-        "length reward gives one to solved groups, too. Solved: all correct. "
-        "Unsolved: all wrong. Truncated: reached a limit.",
+        note="The rewards of an informative group differ, which gives it a gradient: with a reward of 0 or 1 it has "
+        "correct and wrong rollouts, and with a length reward all may be correct. Truncated: reached a limit.",
     )
 
 
@@ -108,7 +107,7 @@ def _entropy(log: Log) -> Markup:
         title="Entropy of the policy during RL",
         x_label="RL step",
         y_label="nats per token",
-        note="A fall towards 0 means that rollouts no longer differ and there is nothing left to learn from.",
+        note="Near 0 the rollouts of a problem hardly differ, so that few groups have a gradient.",
     )
 
 

@@ -51,7 +51,8 @@ from rlready.train.result import RLResult, SFTResult
 
 EVERY_STEP = (
     "Every step correct: the answer is correct, and each step of the thought is complete, uses an equation of the "
-    "problem and values that are given or solved before it, and calculates correctly."
+    "problem and values that are given or solved before it, and calculates correctly. A step about a quantity that the "
+    "problem does not have counts as wrong, needed or not."
 )
 ENDS: dict[Finish, str] = {
     "stop": "by itself",

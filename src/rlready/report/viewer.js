@@ -6,7 +6,7 @@
   const MEANING = {
     truncated: "cut off at its limit of tokens", extended: "made to think on by a forced “Wait”",
     flipped: "this sample is correct at one budget and wrong at another; where there is one budget, at one checkpoint and another",
-    informative: "some samples of its problem are right and some wrong: from such a group RL learns",
+    informative: "the rewards of its group differ, as where some samples are right and some wrong: from such a group RL learns",
     undecided: "the verifier came to no verdict", run_on: "went on after its answer",
     unanswered: "wrong, and without an answer", fault: "a step of its thought is wrong, rather than missing or cut off",
   };
