@@ -341,7 +341,8 @@ than SFT's only because its one length is nearer to both, so that the claims on 
 
 [The controls](../budgets-controls/README.md) have RL from terse rows, rejection sampling, RL at every budget,
 truncation, lower temperatures and majority votes. There *arora_zanette* is ahead of a form of rejection sampling; in
-the mean over budgets it is no more accurate than RL without a length reward, and less than the other three.
+the mean over budgets it is no more accurate than RL without a length reward, and less than the other three (after
+correction for seven comparisons only than truncation).
 
 The embedded model is small, and its verbosity was induced by the SFT data: the page shows that the method removes it,
 not how much of it a large model has. A thought is closed wherever it reaches its budget, so at small budgets accuracy

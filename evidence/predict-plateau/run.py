@@ -12,7 +12,7 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -491,8 +491,10 @@ def in_short(stored: Stored, scores: Scores) -> str:
   excludes little; none is significantly above 0.
 - RL from the checkpoint that the tool picks ends above RL from the highest pass@1 in each of three seeds of SFT, by
   {listed(leads)} points; it ends {listed(behind_best(rows))} points below RL from the best start, which only RL itself
-  shows. Three seeds are too few for an interval, and chance is not excluded: two runs of RL from one checkpoint differ
-  by more than the smallest of the three (next line). The lowest held-out loss picks the same checkpoints as the tool
+  shows. The first lead is the mean of two runs of RL, {listed(single_leads(rows, 0)[:1] + single_leads(rows, 1)[:1])};
+  the others are one run each. Three seeds are too few for an interval, and chance is not excluded: two runs of RL from
+  one checkpoint differ by {100 * repeated(rows):.1f} points (next line), and of the leads with the first seed of RL,
+  {listed(single_leads(rows, 0))}, only one is larger. The lowest held-out loss picks the same checkpoints as the tool
   does, so that here the tool adds nothing to it.
 - A second seed of RL from the same checkpoint changes its end by {100 * repeated(rows):.1f} points (root mean square of
   eight differences); the ends of the recipes lie {100 * spread(rows):.1f} points apart.
@@ -540,9 +542,15 @@ def few_end_lower(rows: Sequence[RunRow]) -> str:
     return f"{sum(few < many for few, many in pairs)} of {len(pairs)} pairs"
 
 
+def single_leads(rows: Sequence[RunRow], rl_seed: int) -> list[float]:
+    """`leads_by_seed` over the highest pass@1 with one seed of RL, for the seeds of SFT that have it."""
+    return leads_by_seed([row for row in rows if row.rl_seed == rl_seed], BASELINE)
+
+
 def leads_by_seed(rows: Sequence[RunRow], rule: str) -> list[float]:
     """`lead` among the checkpoints of each seed of SFT."""
-    return [lead([row for row in rows if row.sft_seed == seed], rule).value for seed in (1, 2, 3)]
+    seeds = sorted({row.sft_seed for row in rows})
+    return [lead([row for row in rows if row.sft_seed == seed], rule).value for seed in seeds]
 
 
 def section(rows: Sequence[RunRow], part: str, results: dict[str, tuple[Family, list[Score]]]) -> str:
@@ -613,12 +621,20 @@ def recipe_lines(rows: Sequence[RunRow]) -> list[str]:
     found = []
     for name in sorted({row.recipe for row in rows}):
         mine = [row for row in rows if row.recipe == name]
-        ends = [f"{100 * np.mean([row.outcomes[outcome].mean() for row in mine]):.1f}%" for outcome in OUTCOMES]
-        before = [f"{100 * np.mean([row.counts.counts.pass_at_k([k]).mean() for row in mine]):.1f}%" for k in (1, 64)]
-        loss = np.mean([row.losses.heldout.token_mean.value for row in mine])
-        cut = [f"{100 * np.mean([row.truncated[i] for row in mine]):.0f}%" for i in (0, 1)]
+        ends = [f"{100 * by_start(mine, lambda row, of=outcome: row.outcomes[of].mean()):.1f}%" for outcome in OUTCOMES]
+        before = [
+            f"{100 * by_start(mine, lambda row, k=k: row.counts.counts.pass_at_k([k]).mean()):.1f}%" for k in (1, 64)
+        ]
+        loss = by_start(mine, lambda row: row.losses.heldout.token_mean.value)
+        cut = [f"{100 * by_start(mine, lambda row, i=i: row.truncated[i]):.0f}%" for i in (0, 1)]
         found.append(f"| {label(name)} | {' | '.join(before)} | {loss:.3f} | {' | '.join(ends)} | {' → '.join(cut)} |")
     return found
+
+
+def by_start(rows: Sequence[RunRow], value: Callable[[RunRow], float]) -> float:
+    """The mean over checkpoints of the mean over the RL runs from each."""
+    starts_ = {name: [value(row) for row in rows if row.checkpoint == name] for name in {r.checkpoint for r in rows}}
+    return float(np.mean([np.mean(each) for each in starts_.values()]))
 
 
 def choice_lines(rows: Sequence[RunRow]) -> list[str]:
