@@ -124,7 +124,7 @@ def test_a_living_run_is_not_disturbed(tmp_path: Path) -> None:
         assert (tmp_path / "rl/log.jsonl.tmp-1").exists()
         assert lock.is_locked(tmp_path / "rl")
     assert "Unfinished: step 24 of 40." in text
-    assert "No signal: 0% of groups" in text
+    assert "No signal: in 0% of groups" in text
     assert "To continue" not in text
 
 

@@ -244,7 +244,8 @@ correlation.
 
 ## What it shows, and what it does not
 
-The gradients are right: for the shortest steps the prediction is exact to 0.4 % in every seed. But at the length of an RL step of
+The gradients are right: for the shortest steps the prediction is exact to 0.4 % in every seed. But at the length of an
+RL step of
 this model (learning rate 5e-4, 0.003 of the weights' norm) it is not shown to say anything: the correlation with the
 measured change is {shown(at_length(found, LENGTHS[-1]))}, the slope
 {shown(slopes[-1][1])}. A use of influence that needs whole RL steps, such as a choice of problems, is not supported

@@ -633,8 +633,8 @@ def recipe_lines(rows: Sequence[RunRow]) -> list[str]:
 
 def by_start(rows: Sequence[RunRow], value: Callable[[RunRow], float]) -> float:
     """The mean over checkpoints of the mean over the RL runs from each."""
-    starts_ = {name: [value(row) for row in rows if row.checkpoint == name] for name in {r.checkpoint for r in rows}}
-    return float(np.mean([np.mean(each) for each in starts_.values()]))
+    names = dict.fromkeys(row.checkpoint for row in rows)
+    return float(np.mean([np.mean([value(row) for row in rows if row.checkpoint == name]) for name in names]))
 
 
 def choice_lines(rows: Sequence[RunRow]) -> list[str]:

@@ -490,7 +490,8 @@ What readiness measured:
 ## What it shows, and what it does not
 
 One model of 135 million parameters, one generated task and {len(seeds)} seeds. At temperature 1 a part of any gain is
-sharpening. {every_step(seeds)} The worst is in each seed the checkpoint after a quarter of SFT; in two of the seeds the pick is also the
+sharpening. {every_step(seeds)}
+The worst is in each seed the checkpoint after a quarter of SFT; in two of the seeds the pick is also the
 last checkpoint and that of the highest pass@1, and in the third RL from that one was not run. So the page shows that RL
 should not start after a quarter of SFT, not that the rule is better than to take the last checkpoint.
 The page says nothing about larger models or longer RL.
@@ -501,7 +502,8 @@ def every_step(seeds: list[Seed]) -> str:
     """What RL from the pick gains in samples that are right in every step."""
     gained = [strict(seed, LEARNED) - strict(seed, START) for seed in seeds]
     listed = ", ".join(f"{100 * each:+.1f}" for each in gained)
-    return f"In samples that are right in every step RL from the pick gains {points(t_estimate(gained))} points ({listed})."
+    gain = points(t_estimate(gained))
+    return f"In samples that are right in every step RL from the pick gains {gain} points ({listed})."
 
 
 def strict(seed: Seed, model: str) -> float:
