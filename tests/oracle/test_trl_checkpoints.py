@@ -18,11 +18,14 @@ import pytest
 import torch
 import transformers
 from datasets import Dataset
+from transformers import AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
 import families
 from rlready.core.config import EvaluateConfig, ReadinessConfig
+from rlready.core.records import Row
 from rlready.evaluate.stage import evaluate
+from rlready.models.checkpoint import load
 from rlready.readiness.stage import readiness
 from test_chat import CHATML
 from tiny import tiny_model
@@ -170,3 +173,24 @@ def test_measured_as_transformers_measures(trained: tuple[Made, list[Path], Path
         accuracies.append(sum(right))
     assert accuracies[-1] >= len(SUMS) // 2, "the last checkpoint should have learned these sums"
     assert losses[names[0]] > losses[names[-1]]
+
+
+@pytest.mark.parametrize("name", ["Qwen3", "another end"])
+def test_plain_texts_have_the_tokens_that_trl_trains_on(name: str, tmp_path: Path) -> None:
+    """Where prompt and completion are texts TRL uses no chat template, which the saved tokenizer has all the same."""
+    model, tokenizer = FOLDERS[name].model(tmp_path / "base")
+    rows = [{"prompt": f"Q: {a}+{b}\nA:", "completion": f" it is\n{a + b}"} for a, b in SUMS]
+    config = SFTConfig(
+        output_dir=str(tmp_path / "sft"), max_steps=1, report_to="none", use_cpu=True, bf16=False, disable_tqdm=True
+    )
+    trainer = SFTTrainer(model=model, args=config, train_dataset=Dataset.from_list(rows), processing_class=tokenizer)
+    trainer.save_model(str(tmp_path / "saved"))
+    assert AutoTokenizer.from_pretrained(tmp_path / "saved").chat_template
+    lm = load(str(tmp_path / "saved"), apply_chat_template=False)
+    trained_on = trainer.train_dataset
+    assert len(trained_on) == len(rows)
+    for row, learned in zip(rows, trained_on, strict=True):
+        asked, said = lm.worked_ids(Row("1", row["prompt"], row["completion"], turn=row["completion"]), think=False)
+        assert [*asked, *said] == learned["input_ids"]
+        assert [-100] * len(asked) + said == learned["labels"]
+        assert asked == lm.prompt_ids(row["prompt"], think=False)
