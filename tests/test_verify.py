@@ -241,6 +241,54 @@ DIFFERENT = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("gold", "text", "same"),
+    [
+        ("5", "#### Step 1: Add\n2+3=5\n\nThe answer is \\boxed{5}.", True),
+        ("5", "#### Solution\nWe add.\n\n**Answer: 5**", True),
+        ("5", "#### Final Answer\n5", True),
+        ("5", "#### Step 1\nWe add.\n\n#### 5", True),
+        ("1", "#### 1. Add\n2+3=5\n\nThe answer is \\boxed{5}.", False),
+        ("5", "##### 4\nIt is \\boxed{5}.", True),
+        ("5", "so\n#### 5\n#### 6", True),
+        ("#### Step 1\nAdd.\n#### Step 2\nSo \\boxed{5}.", "5", True),
+        ("Paris", "It is\n#### Paris", True),
+    ],
+)
+def test_headings_are_no_answers(gold: str, text: str, same: bool) -> None:
+    """`####` marks the answer of GSM8K, and begins a heading in Markdown."""
+    assert judge(gold, text) is same
+
+
+@pytest.mark.parametrize(
+    ("gold", "text", "same"),
+    [
+        ("1 2 3", "1 2 3", True),
+        ("1 2 3", "[1, 2, 3]", True),
+        ("1 2 3", "3 2 1", False),
+        ("1 2 3", "6", False),
+        ("6", "1 2 3", False),
+        ("0 1 1 0", "0 0 0 0", False),
+        ("N E S W", "W S E N", False),
+        ("3 -4", "-1", False),
+        ("1 2\n3 4", "<answer>1 2\n3 4</answer>", True),
+        ("1 2\n3 4", "<answer>1 2 3\n4</answer>", False),
+        ("1 2\n3 4", "<answer>4 3\n2 1</answer>", False),
+        ("10 000", "10000", True),
+        ("1 1/2", "1.5", True),
+        ("a b", "b a", True),
+    ],
+)
+def test_values_side_by_side_are_no_product(gold: str, text: str, same: bool) -> None:
+    assert judge(gold, text) is same
+
+
+@pytest.mark.parametrize("before", ["", "<|im_start|>assistant\n", "<s>", "<｜Assistant｜>", "Assistant: ", "Sure. "])
+def test_a_thought_that_is_not_closed_is_no_answer(before: str) -> None:
+    assert not judge("3", f"{before}<think>\nhm \\boxed{{3}}")
+    assert judge("3", f"{before}<think>\nhm\n</think>\n\\boxed{{3}}")
+
+
 @pytest.mark.parametrize(("gold", "text", "same"), [(*p, True) for p in SAME] + [(*p, False) for p in DIFFERENT])
 def test_final_answers(gold: str, text: str, same: bool) -> None:
     assert same_answer(gold, text) is same

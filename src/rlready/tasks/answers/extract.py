@@ -5,7 +5,8 @@ Only the text after the thought (``</think>``) is searched, up to a turn that th
 is, in this order:
 
 1. the last ``<answer>…</answer>`` if no other mark follows it;
-2. the first line that begins with ``####``, as in the reference extraction of GSM8K, which ignores all later text;
+2. what follows the first ``####`` that a number or a formula follows, as in the reference extraction of GSM8K, which
+   ignores all later text; ``####`` before words is a heading, unless nothing else is marked;
 3. the last closed ``\\boxed{}``, with those that "and", "or" or a comma joins to it, and "or 6" after it; none if
    "is wrong" follows;
 4. the text after the last "answer is", "Answer:", "Final answer:" or "答案是";
@@ -26,7 +27,8 @@ from rlready.tasks.answers.quantity import LONGEST, quantity
 from rlready.tasks.answers.units import BEHIND, MONTHS, SCALES, telling, unit_behind
 
 SCALE = "|".join(SCALES)
-HASHES = re.compile(r"####(?!#)[^\S\n]*(?:\n[^\S\n]*)?(\S[^\n]*)")
+HASHES = re.compile(r"(?<!#)####(?!#)[^\S\n]*(?:\n[^\S\n]*)?(\S[^\n]*)")
+HEADING = re.compile(r"[*_]*(?:\d+[.):]\s+\S|[A-Za-z]{2,})")  # how the words of one begin
 BRACES = re.compile(r"\\boxed\s*\{|\\fbox\s*\{|\\[{}]|[{}]")
 BARE_BOX = re.compile(r"\\boxed\s+([^\s${}][^$\n]*)")
 JOINED = re.compile(
@@ -48,7 +50,8 @@ RETRACTED = re.compile(
 CORRECTED = re.compile(r"[.!?]\s+(?:Wait,? no|No(?=, (?:wait|it|that))|Oops|Sorry)\b[,.!]", re.IGNORECASE)
 JSON = re.compile(r'\{[^{}]*"(?:final[ _])?answer"\s*:\s*(?:"([^"\n]*)"|([^",\s{}]+))[^{}"]*\}[\s`]*$')
 PHRASE = re.compile(
-    r"答案(?:[是为：:]|是[：:])+|\banswer(?:\*\*|__)?(?: is(?: that)?\b|\s?(?:\*\*|__)?\s?:| = |(?=\*\*\s*\n))",
+    r"答案(?:[是为：:]|是[：:])+|#{1,6} ?(?:the )?(?:final )?answer[^\S\n]*(?=\n)"
+    r"|\banswer(?:\*\*|__)?(?: is(?: that)?\b|\s?(?:\*\*|__)?\s?:| = |(?=\*\*\s*\n))",
     re.IGNORECASE,
 )
 SENTENCE = re.compile(
@@ -96,6 +99,7 @@ WORD = re.compile(r"(?<![\\a-zA-Z])[^\W\d_]{2,}|[=\n]|\\(?:text|mathrm|approx|im
 DASHES = str.maketrans({"−": "-", "’": "'", "\u00a0": " "})
 CHOSEN = re.compile(r"[(\[*]*([A-Z])[)\].:*]*\s*\n\s*\W*(?:explanation|reason|rationale|because)", re.IGNORECASE)
 LETTER = re.compile(r"\(?[A-Z]\)?")
+HEADINGS = 100  # that are read
 TURNS = 8  # places at which a text may begin to invent a turn
 WINDOW = 4000  # characters at the end of a text in which an answer without a mark is looked for
 
@@ -168,13 +172,23 @@ def _marked(text: str) -> str | None:
     before, closed, after = text.rpartition("</answer>")
     if closed and "<answer>" in before and "####" not in after and "box" not in after:
         return _unboxed(before.rpartition("<answer>")[2])
-    if "####" in text:
-        line = HASHES.search(text)
-        return _unboxed(line[1]) if line else ""  # cut off before the number
+    lines = [line[1] for line in islice(HASHES.finditer(text), HEADINGS)] if "####" in text else []
+    if (number := next(filter(_is_answer, lines), None)) is not None:
+        return _unboxed(number)
     if (inner := _boxed(text)) is not None:
         said = _final_words(text[text.rindex("box") :])
         return said if said and re.search(r"[\d\\$]", said) else inner
-    return _after_phrase(text)
+    if (said := _after_phrase(text)) is not None or "####" not in text:
+        return said
+    return lines[0] if lines else ""  # cut off before the number
+
+
+def _is_answer(text: str) -> bool:
+    """Whether what follows ``####`` is a number or a formula, not the words of a heading."""
+    if len(text) > LONGEST:
+        return False
+    said = tidy(_unboxed(text))
+    return not HEADING.match(said) and (quantity(plain(said)) is not None or not WORD.search(said))
 
 
 def _unboxed(text: str) -> str:
@@ -192,7 +206,9 @@ def _after_phrase(text: str) -> str | None:
     if CORRECTED.search(after[:WINDOW]):
         return ""
     answer = _sentence(after)
-    final = "is" in phrases[-1][0] or text[: phrases[-1].start()].rstrip()[-5:].lower() == "final"
+    final = (
+        "is" in phrases[-1][0] or "#" in phrases[-1][0] or text[: phrases[-1].start()].rstrip()[-5:].lower() == "final"
+    )
     more = len(after.strip(" *_:\n\t").partition("\n")[0]) > len(answer) + 3
     if more and not final and not quantity(plain(answer)) and not LETTER.fullmatch(answer.strip(" *")):
         return None  # "Answer: First, 2 + 3 = 5. So ...": the reasoning begins

@@ -12,6 +12,11 @@ THOUGHTS = (
     ("◁think▷", "◁/think▷"),
     ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
 )
+BEGINS = re.compile(  # of a turn that a tool has stored with its beginning
+    r"\s*(?:<\|(?:im_start|start_header_id|begin_of_text)\|>|<[|｜](?:Assistant|begin▁of▁sentence)[|｜]>|<s>|<bos>|\[/INST\]"
+    r"|<\|assistant\|>|<start_of_turn>|<\|end_header_id\|>|assistant\b:?|model\b|\s)*",
+    re.IGNORECASE,
+)
 MARKS = frozenset(opener[0] for opener, _ in THOUGHTS)
 LAST_TOKEN = re.compile(r"(?:<\|[\w ]{1,40}\|>|</s>|<eos>|<end_of_turn>)\s*\Z")  # which ends a turn
 TEMPLATE = re.compile(
@@ -29,14 +34,17 @@ TURN = re.compile(
 
 
 def after_thought(text: str) -> str:
-    """``text`` without the thought at its beginning; empty if the thought is not closed."""
+    """``text`` without the thought at its beginning and without one that is not closed."""
     if not MARKS.intersection(text):
         return text
+    bare = text[found.end() :] if (found := BEGINS.match(text)) else text
     for opener, closer in THOUGHTS:
-        begins = text.lstrip().startswith(opener)
+        begins = bare.startswith(opener)
         _, closed, after = text.rpartition(closer)
         if closed and (begins or opener not in text or closer == "</think>"):  # the prompt may have opened it
             text = after
         elif begins:
             return ""
+        elif (at := text.rfind(opener)) >= 0 and closer not in text[at:]:  # begun behind other text, and not closed
+            text = text[:at]
     return text

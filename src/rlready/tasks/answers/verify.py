@@ -27,6 +27,7 @@ from rlready.tasks.answers.literal import moment, same_code
 from rlready.tasks.answers.mathpool import POOL, Question, in_parallel
 from rlready.tasks.answers.notation import plain, split_top
 from rlready.tasks.answers.quantity import INTEGER, LONGEST, exact_number, quantity, rounding, same_quantity
+from rlready.tasks.answers.row import same_row
 from rlready.tasks.answers.same_structure import same
 from rlready.tasks.answers.structure import REALS, SUBSCRIPT, structure
 from rlready.tasks.answers.units import compatible, formula_and_unit
@@ -141,8 +142,9 @@ def _compare(target: str, answer: str, asked: list[Question] | None) -> bool:
     if not answer or len(answer) > LONGEST or len(target) > LONGEST:
         return answer == target != ""
     one, other = plain(target) or target.strip(), plain(answer) or answer.strip()
-    if _tight(one) == _tight(other):
-        return True
+    row = same_row(target, answer)
+    if row is not None or _tight(one) == _tight(other):
+        return row is not False
     # "10,12" is a decimal only if the other is not a list
     left, right = quantity(one, bool(quantity(other, False))), quantity(other, bool(quantity(one, False)))
     if left and right:
