@@ -409,6 +409,8 @@ def test_the_unconstrained_setting_is_not_decoded_away_from_a_reference(embedded
     )
     plain = evaluate(config, tmp_path / "plain")
     away = evaluate(config.replace(reference=str(tmp_path / "other")), tmp_path / "away")
+    assert "without" not in away.next_action  # a budget, which are of another policy
+    assert "which are of the models alone" in " ".join(away.notes)
     drawn = [
         {
             (r["setting"], r["problem_id"], r["sample_id"]): r["text"]

@@ -206,7 +206,10 @@ def test_two_verdicts_of_the_same_responses_are_no_two_checkpoints(tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("word", "truncated"),
-    [("length", 1.0), ("LENGTH", 1.0), ("MAX_TOKENS", 1.0), ("max_length", 1.0), ("STOP", 0.0), ("abort", None)],
+    [
+        *(("length", 1.0), ("LENGTH", 1.0), ("MAX_TOKENS", 1.0), ("max_length", 1.0), ("STOP", 0.0), ("abort", None)),
+        *(("FinishReason.MAX_TOKENS", 1.0), ("tool_calls", 0.0), ("content_filter", 0.0)),
+    ],
 )
 def test_how_a_response_ended_is_read_in_any_case_and_not_guessed(
     tmp_path: Path, word: str, truncated: float | None

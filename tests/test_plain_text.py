@@ -104,7 +104,12 @@ def test_without_the_template_texts_have_the_tokens_that_trl_trains_on(name: str
     tokenizer = published(name, "for plain texts") if name in REAL else family(name)
     tokenizer.chat_template = passing_through(tokenizer)
     lm = replace(tiny_lm(), tokenizer=tokenizer, model=Wide())
-    for prompt, said in (("Reason step by step,", " then"), ("step", "\nfinal"), ("  by \n", "answer. ")):
+    for prompt, said in (
+        ("Reason step by step,", " then"),
+        ("step", "\nfinal"),
+        ("dog in Spanish is", " perro"),
+        ("  by \n", "answer. "),
+    ):
         asked, response = lm.worked_ids(Row("1", prompt, said, turn=said), think=False)
         assert asked == tokenizer(prompt)["input_ids"] == lm.prompt_ids(prompt, think=False)
         whole = list(tokenizer(prompt + said)["input_ids"])

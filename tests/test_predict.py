@@ -546,6 +546,8 @@ def test_what_outcomes_are_is_said_of_all_together(tmp_path: Path) -> None:
     """Steps as a range; a table says only which of its columns was read, unless it names runs."""
     some = [Meaning("accuracy", 48), Meaning("accuracy", 24), Meaning("validation accuracy"), Meaning("", 30)]
     assert of_all(some) == "accuracy or validation accuracy, after RL steps 24 to 48"
+    still = "; 1 of 2 RL runs raised no validation accuracy, so that their outcome is the start's"
+    assert of_all([Meaning("accuracy", 0), Meaning("accuracy", 9)]) == f"accuracy, after RL steps 0 to 9{still}"
     assert of_all([Meaning()]) == ""
     found = one_run(tmp_path)
     result = predicted(tmp_path, found, [{"checkpoint": found[1].name, "outcome": 0.5}])

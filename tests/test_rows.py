@@ -314,6 +314,8 @@ QUESTION = {"question": "Which is red?", "answer": "B"}
         ({"A": "sky", "B": "blood"}, "A"),
         ({"choices": [3, 4]}, "choices"),
         ({"Context": "Blood is red."}, "Context"),
+        ({"Body": "Blood is red."}, "Body"),
+        ({"answerA": "sky", "answerB": "blood"}, "answerA"),
         ({"passages": [{"title": "t", "text": "Blood is red."}]}, "passages"),
         ({"instruction": "Answer with a letter."}, "instruction"),
         ({"image": "a.png"}, "image"),

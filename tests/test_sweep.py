@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -40,10 +40,10 @@ from rlready.sweep.few_steps import refuse_too_few_steps
 from rlready.sweep.grid import read_sweep_file
 from rlready.sweep.jobs import Job, chains_of, checkpoints_of, finished, jobs_of, refuse_mixed_inputs
 from rlready.sweep.processes import LocalProcesses
-from rlready.sweep.result import StartingCheckpoint, _headline, _over_seeds
+from rlready.sweep.result import StartingCheckpoint, _headline, _over_seeds, _unmoved
 from rlready.sweep.stage import sweep
 from rlready.sweep.status import Status, duration, remaining
-from rlready.train.result import BestCheckpoint, Checkpoint, Evaluation, RLResult, SFTResult
+from rlready.train.result import BestCheckpoint, Checkpoint, Evaluation, GroupTotals, RLResult, SFTResult
 from rlready.train.sft import sft as run_sft
 
 FILE = """
@@ -720,3 +720,26 @@ def test_the_interval_over_seeds_is_of_a_share() -> None:
     found = _over_seeds([row(1.0), row(0.9)])
     assert (found.value, found.high, found.varies) == (pytest.approx(0.95), 1.0, "seeds")
     assert found.low == pytest.approx(0.95 - 12.7062 * 0.05, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("steps", "informative", "said"),
+    [
+        ((4, 8), (1, 1), []),
+        ((0, 8), (2, 1), ["Warning: 1 of 2 RL runs raised no validation accuracy: their outcome is the start's."]),
+        (
+            (0, 0),
+            (0, 3),
+            [
+                "Warning: 2 of 2 RL runs raised no validation accuracy (1 of them had no gradient): their outcome is "
+                "the start's."
+            ],
+        ),
+    ],
+)
+def test_runs_of_rl_that_moved_nothing_are_said(steps: Any, informative: Any, said: list[str]) -> None:
+    runs = [
+        SimpleNamespace(best=SimpleNamespace(step=step), groups=GroupTotals(informative=count))
+        for step, count in zip(steps, informative, strict=True)
+    ]
+    assert _unmoved(cast("Any", runs)) == said

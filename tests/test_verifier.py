@@ -13,11 +13,13 @@ from rlready.cli.main import main
 from rlready.core.config import RLConfig
 from rlready.core.errors import UserError
 from rlready.core.import_path import load_object
+from rlready.core.records import Thought
 from rlready.readiness.result import ReadinessResult
 from rlready.runs.log import append_line
 from rlready.runs.record import RunRecord
 from rlready.runs.run import Run
 from rlready.tasks import Task, open_task, verify_all
+from rlready.tasks.turns import split_sample
 
 MODULE = """
 import functools, sys
@@ -90,6 +92,10 @@ def dapo(solution_str, ground_truth, **kwargs):
 
 def minus(solution_str, ground_truth):
     return 1.0 if solution_str == str(ground_truth) else -1.0
+
+def formatted(solution_str, ground_truth):
+    whole = solution_str.startswith("<think>") and solution_str.count("</think>") == 1
+    return whole and solution_str.endswith(ground_truth)
 
 def thought(solution_str, ground_truth):
     return solution_str == f"<think>so</think>{ground_truth}"
@@ -167,6 +173,11 @@ def test_what_else_means_correct(folder: Path, name: str) -> None:
 
 def test_reward_functions_get_the_thought(folder: Path) -> None:
     assert judged(open_task("chat.jsonl?verifier=mine:thought"), "<think>so") == [True, False, True]
+    whole = "<think>\nso\n</think>\n1"  # as it was written, and no delimiter where the thought was cut
+    task = open_task("plain.jsonl?verifier=mine:formatted")
+    (problem, *_) = task.problems()
+    for text, right in ((whole, True), (whole.removeprefix("<think>"), False), ("<think>\nso 1", False)):
+        assert task.verify(problem, *Thought.cut(split_sample(text), text)).correct is right
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,8 @@ def sft(
         tenth of rows (at least 16, at most 200 and a third) is held out.
     epochs: Number of passes over the examples.
     learning_rate: Peak learning rate. By default chosen from the model's size.
-    lr_scheduler_type: How the learning rate decays after the warm-up.
+    lr_scheduler_type: How the learning rate decays, over all steps: with linear and cosine the warm-up ends
+        below the peak.
     warmup_ratio: Share of the steps over which the learning rate rises from zero.
     weight_decay: Weight decay of AdamW.
     lora_r: Rank of a LoRA adapter, which is trained in place of all weights; needs the package peft. An adapter

@@ -167,3 +167,16 @@ class Estimate:
 
     def __str__(self) -> str:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+class Thought(str):
+    """A thought with the ``whole`` response that it was cut from, which reward functions of trainers are given."""
+
+    whole: str
+
+    @staticmethod
+    def cut(parts: tuple[str, str], whole: str) -> tuple[Thought, str]:
+        """(thinking, answer) with the response that they are parts of."""
+        thought = Thought(parts[0])
+        thought.whole = whole
+        return thought, parts[1]

@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 
 from rlready.core.progress import warn
-from rlready.core.records import Group, Problem, Sample, SampleRow
+from rlready.core.records import Group, Problem, Sample, SampleRow, Thought
 from rlready.core.timing import span
 from rlready.credit.reward import RewardFn
 from rlready.engine.protocol import Engine, Request
@@ -39,7 +39,7 @@ def answer_of(sample: Sample, lm: LM) -> tuple[str, str]:
     text = as_verified(sample, lm).text
     for stop in lm.stop_texts:
         text = text.removesuffix(stop)
-    return split_text(text, lm.close)
+    return Thought.cut(split_text(text, lm.close), text)
 
 
 def as_verified(sample: Sample, lm: LM) -> Sample:

@@ -44,10 +44,10 @@ class Drawer:
         forced = [s for s in settings.all if s.prompted is None]
         # a contrastive policy cannot continue a trace of the model alone
         apart = (settings.unconstrained,) if settings.unconstrained and self.engine is not self.plain else ()
-        found = draw_at_budgets(self.plain, lm, self.task, problems, [budgets[s] for s in apart], sampling)
+        alone = draw_at_budgets(self.plain, lm, self.task, problems, [budgets[s] for s in apart], sampling)
         rest = [budgets[s] for s in forced if s not in apart]
-        found |= draw_at_budgets(self.engine, lm, self.task, problems, rest, sampling)
-        drawn = {setting: found[budgets[setting]] for setting in forced}
+        found = draw_at_budgets(self.engine, lm, self.task, problems, rest, sampling)
+        drawn = {setting: (alone if setting in apart else found)[budgets[setting]] for setting in forced}
         for setting in settings.length_prompted:
             asked = [with_length_prompt(p, self.config.length_prompt, setting.prompted or 0) for p in problems]
             budget = budgets[setting]

@@ -54,7 +54,7 @@ def summary(
     pair = closest({m.model: m.vectors[settings.largest.name].accuracy for m in measured})
     return EvaluateResult(
         headline=headline(settings.largest, budgets[-1], pair, short),
-        next_action=next_action(settings.largest, budgets, pair, short, unconstrained),
+        next_action=next_action(settings.largest, budgets, pair, short, {} if config.reference else unconstrained),
         notes=[*_notes(config, unconstrained, short), *_cut_off(measured, settings.largest, short)],
         seed=config.seed,
         task=TaskRecord(source=task.source, description=task.description),
@@ -77,7 +77,9 @@ def summary(
 def _notes(config: EvaluateConfig, unconstrained: dict[str, Scores], short: Mapping[str, str]) -> list[str]:
     """How responses were decoded, and what models do without a budget."""
     notes = [DRAWN.format(config.temperature) if config.temperature else "Greedy decoding, one response a problem."]
-    notes += [f"Decoded away from {config.reference} (beta {config.beta:g})."] if config.reference else []
+    if config.reference:
+        alone = ", but for responses without a budget, which are of the models alone" if unconstrained else ""
+        notes.append(f"Decoded away from {config.reference} (beta {config.beta:g}){alone}.")
     if unconstrained and not config.unconstrained:
         free = ", ".join(
             f"{short[model]} {brief_percent(s.accuracy)} %"

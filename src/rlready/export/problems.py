@@ -46,7 +46,8 @@ def as_text(asked: Asked, lm: LM) -> str:
     """The prompt of a model without a chat template, for a tool that adds the tokenizer's special tokens itself."""
     text = lm.chat.prompt(asked.problem.prompt, asked.problem.system, think=False)
     bare = text.removeprefix(str(lm.tokenizer.bos_token or ""))
-    same = list(lm.tokenizer.encode(bare)) == lm.encode(text)
+    ids = lm.prompt_ids(asked.problem.prompt, asked.problem.system, think=False)
+    same = list(lm.tokenizer.encode(bare)) == ids
     return bare if same else text
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rlready.core.errors import UserError
-from rlready.core.records import Problem
+from rlready.core.records import Problem, Thought
 from rlready.credit.reward import RewardFn
 from rlready.engine.rollout import finds_answers, split_text
 from rlready.export.manifest import CODE, MANIFEST, TOKENIZER, Manifest, Split, digest_of, makers
@@ -88,6 +88,7 @@ class ExportedReward:
         m = self.manifest
         for stop in m.stops:
             text = text.removesuffix(stop)
+        whole = text
         if m.opener and text.lstrip().startswith(m.opener):
             text = text.lstrip().removeprefix(m.opener)
         thinking, answer = split_text(text, m.closer)
@@ -95,7 +96,7 @@ class ExportedReward:
             answer = answer.partition(m.opener)[0]
         if truncated and not finds_answers(prefix := m.answer_prefix.strip()):
             answer = answer.lstrip().removeprefix(prefix)
-        return thinking, answer
+        return Thought.cut((thinking, answer), whole)
 
     def _length(self, row: Response, text: str, parts: tuple[str, str]) -> int:
         """Tokens of the thought, or of the response if the model does not think or never closed its thought."""

@@ -229,7 +229,7 @@ def files(t: Translation, model: str, lm: LM, asked: Sequence[Asked]) -> dict[st
 
 
 def _row(asked: Asked, lm: LM) -> dict[str, object]:
-    prompt = asked.messages if has_template(lm) else as_text(asked, lm)
+    prompt = asked.messages if has_template(lm) and not lm.chat.plain else as_text(asked, lm)
     return {
         "prompt": prompt,
         "answer": asked.problem.answer,

@@ -110,6 +110,11 @@ class ChatFormat:
     given: bool = False
     thinks: bool = False
 
+    @cached_property
+    def plain(self) -> bool:
+        """Prompts are plain texts, which the template passes through."""
+        return template_of(self.tokenizer) == passing_through(self.tokenizer)
+
     @property
     def opened(self) -> bool:
         """The generation prompt opens a thought."""
@@ -195,7 +200,7 @@ class ChatFormat:
         found = f"chat template of {self.source}"
         if not self.tokenizer.chat_template:
             found = f"{self.source} has no chat template, so a prompt is its text and a line break"
-        elif template_of(self.tokenizer) == passing_through(self.tokenizer):
+        elif self.plain:
             found = f"{self.source} gets its prompts as plain texts, without a chat template"
         return f"{found}: {says}; a turn ends in {told['end_of_turn']}{date}"
 

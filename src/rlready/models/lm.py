@@ -153,7 +153,7 @@ class LM:
 
     def prompt_ids(self, prompt: str, system: str = "", *, think: bool) -> list[int]:
         """Token ids before the response; with ``think``, they end inside an open thought."""
-        return self.encode(self.chat.prompt(prompt, system, think=think))
+        return self._begun(self.chat.prompt(prompt, system, think=think))
 
     def worked_ids(self, row: Row, *, think: bool) -> tuple[list[int], list[int]]:
         """(prompt, response) of a worked row as token ids, the token that ends the turn included.
@@ -161,13 +161,24 @@ class LM:
         UserError if no token of the vocabulary ends a response, and as `ChatFormat.worked` raises it.
         """
         prompt, response = self.chat.worked(row, think=think)
-        ids = self.encode_behind(prompt, response)
+        ids = self.encode_behind(self._unbegun(prompt), response)
         if not self.stop_ids & set(ids[-1:]):
             raise UserError(
                 f"{self.source}: the response of row {row.id} does not end in a token that ends a response; set "
                 "eos_token to a single token of the vocabulary and save again"
             )
-        return self.encode(prompt), ids
+        return self._begun(prompt), ids
+
+    def _begun(self, prompt: str) -> list[int]:
+        """The tokens of a prompt; a plain text has those of the text alone behind the first token, which some
+        tokenizers (Llama 2's) do not give to a text behind a token."""
+        text = self._unbegun(prompt)
+        first = [] if text == prompt else [cast("int", self.tokenizer.bos_token_id)]
+        return [*first, *self.encode(text)]
+
+    def _unbegun(self, prompt: str) -> str:
+        """A prompt, of a plain text without the token that begins texts."""
+        return prompt.removeprefix(str(self.tokenizer.bos_token)) if self.chat.plain else prompt
 
     def closing(self, *, broken: bool) -> str:
         """The forced closing delimiter with the line breaks around it; ``broken``: the thought ends in a line break."""

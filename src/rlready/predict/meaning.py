@@ -56,6 +56,8 @@ def of_all(meanings: Iterable[Meaning]) -> str:
     said = " or ".join(dict.fromkeys(each.what for each in found if each.what))
     if steps:
         said += f", after RL step{'s' * (len(steps) > 1)} {' to '.join(map(str, dict.fromkeys((steps[0], steps[-1]))))}"
+    if kept := sum(each.step == 0 for each in found):
+        said += f"; {kept} of {len(found)} RL runs raised no validation accuracy, so that their outcome is the start's"
     return said
 
 

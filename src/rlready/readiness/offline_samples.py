@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlready.core.errors import UserError
-from rlready.core.records import Problem
+from rlready.core.records import Problem, Thought
 from rlready.models.chat import CLOSE, KNOWN
 from rlready.readiness.passk import Ints
 from rlready.readiness.sample_stats import Draws
@@ -169,7 +169,7 @@ def _verify(stored: Stored, task: Task, by_id: Mapping[str, Problem], lm: LM | N
         for stop in lm.stop_texts if lm else ():
             text = text.removesuffix(stop)
         unread.append(sample.at)
-        asked.append((by_id[sample.problem_id], split_sample(text, close, pairs)))
+        asked.append((by_id[sample.problem_id], Thought.cut(split_sample(text, close, pairs), text)))
     refuse_unverifiable(stored.origin, bare, stored.total)
     verdicts = verify_all(task, asked)
     stored.draws.correct[unread] = [verdict.correct for verdict in verdicts]

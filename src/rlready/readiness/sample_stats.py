@@ -41,7 +41,10 @@ ROUNDING = 1e-2  # of a log-probability, in bfloat16
 FINISH = ("finish", "finish_reason")
 # words for how a response ended, in small letters: of this package, OpenAI's, Anthropic's and Gemini's interfaces, TGI
 CUT = ("length", "max_tokens", "max_length", "max_new_tokens", "max_output_tokens")
-ENDED = ("stop", "eos", "eos_token", "stop_sequence", "end_turn", "reopened")
+ENDED = (
+    *("stop", "eos", "eos_token", "stop_sequence", "end_turn", "reopened", "tool_calls", "tool_use", "function_call"),
+    *("content_filter", "safety", "recitation", "refusal"),
+)
 NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 FACTS = (
     "wave",
@@ -212,7 +215,8 @@ def _truncated(batch: Batch) -> Floats:
 
 def _by_length(finish: Any) -> float:
     """1 for a response that reached its limit, 0 for one that ended by itself; a word that is not known is unknown."""
-    word = str(finish).lower()
+    finish = finish.get("type") if isinstance(finish, dict) else finish  # SGLang's
+    word = str(finish).lower().rpartition(".")[2]  # of an enumeration
     return 1.0 if word in CUT else 0.0 if word in ENDED else UNKNOWN
 
 

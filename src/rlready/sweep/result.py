@@ -25,6 +25,7 @@ from rlready.runs.record import RunRecord
 from rlready.sweep.elsewhere import TRAIN, Elsewhere
 from rlready.sweep.jobs import Job
 from rlready.sweep.table import RunRow
+from rlready.train.result import RLResult
 
 
 class StartingCheckpoint(Record):
@@ -96,6 +97,7 @@ def summarise(
         headline=_headline(starts, so_far=bool(waiting)) if starts else f"{said}.",
         notes=[
             *so_far,
+            *_unmoved([RLResult.load(out / row.run) for row in rows] if tool is None else []),
             *elsewhere.notes,
             *dict.fromkeys(line for key in exports for line in ExportResult.load(out / key).notes),
         ],
@@ -110,6 +112,16 @@ def summarise(
         tool=tool,
         waiting=waiting,
     )
+
+
+def _unmoved(runs: Sequence[RLResult]) -> list[str]:
+    """Say how many RL runs ended with the checkpoint that they had started from, and how many had no gradient."""
+    kept = sum(not run.best.step for run in runs)
+    still = sum(run.groups is not None and not run.groups.informative for run in runs)
+    if not kept:
+        return []
+    why = f" ({still} of them had no gradient)" if still else ""
+    return [f"Warning: {kept} of {len(runs)} RL runs raised no validation accuracy{why}: their outcome is the start's."]
 
 
 def _start_of(export: Path) -> str:

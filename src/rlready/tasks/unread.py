@@ -20,10 +20,13 @@ UNREAD = {  # column, in whatever case: why it must not be ignored
 }
 WEIGHTS = ("weight", "weights", "sample_weight", "loss_weight")  # of a row in the loss
 MASKS = ("loss_mask", "completion_mask", "assistant_mask", "assistant_masks")  # of its tokens
-PASSAGE = re.compile(r"contexts?|ctx(_[ab])?|passages?|articles?|paragraphs?|documents?|story|premise|instructions?")
+PASSAGE = re.compile(
+    r"contexts?|ctx(_[ab])?|passages?|articles?|paragraphs?|documents?|story|premise|instructions?"
+    r"|body|(pre|post)_text|facts?|scenario|background|table"
+)
 CHOICE = re.compile(
     r"(answer_)?(choice|option|alternative)s?|endings?|distractors?|(mc|multiple)_?(choices?|options?)"
-    r"|(choice|option|ending|distractor|sol|op|incorrect[_ ]answer)[_ ]?([0-9]{1,2}|[a-j])"
+    r"|(choice|option|ending|distractor|sol|op|incorrect[_ ]answer)[_ ]?([0-9]{1,2}|[a-j])|answer_?[a-e]"
 )
 LETTERS = ("A", "B", "C", "D", "E")  # columns of choices, as MMLU names them, if the first two are there
 MARK = re.compile(r"\s*\(?[A-Za-z0-9]{1,2}[).:]\s+")  # "A) " before a choice

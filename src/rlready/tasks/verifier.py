@@ -31,7 +31,7 @@ import numpy as np
 
 from rlready.core.errors import UserError
 from rlready.core.import_path import load_object
-from rlready.core.records import Problem
+from rlready.core.records import Problem, Thought
 from rlready.models.chat import CLOSE
 from rlready.tasks.answers.extract import own_part
 from rlready.tasks.protocol import Asked, Verdict
@@ -99,6 +99,7 @@ class UserVerifier:
                 value = self.function(problem, answer)
             else:
                 text = f"{thinking}{CLOSE}{answer}" if thinking else answer
+                text = thinking.whole if isinstance(thinking, Thought) else text
                 given = self._trl(problem, text) if self.kind == "trl" else self._verl(problem, text)
                 try:
                     value = self.function(

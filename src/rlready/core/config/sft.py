@@ -49,7 +49,8 @@ class SFTConfig(Config):
     epochs: Epochs = option(2.0, "Number of passes over the examples.")
     learning_rate: Preset[LearningRate] = option(None, "Peak learning rate. By default chosen from the model's size.")
     lr_scheduler_type: Literal["constant", "linear", "cosine"] = option(
-        "linear", "How the learning rate decays after the warm-up."
+        "linear",
+        "How the learning rate decays, over all steps: with linear and cosine the warm-up ends below the peak.",
     )
     warmup_ratio: Share = option(0.05, "Share of the steps over which the learning rate rises from zero.")
     weight_decay: WeightDecay = option(0.0, "Weight decay of AdamW.")
