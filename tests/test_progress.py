@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from rlready.cli.main import main
-from rlready.core.progress import SCREEN, Plan, Progress, Screen, breaking_silence, note
+from rlready.core.progress import SCREEN, Plan, Progress, Screen, breaking_silence, counted, note
 from rlready.core.result import Table
 from rlready.core.sampling_progress import SamplingProgress
 from rlready.core.tables import print_tables
@@ -256,3 +256,15 @@ def test_quiet_ends_with_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(tmp_path)
     assert main(["report", "nosuch", "--quiet"]) == 2
     assert not SCREEN.quiet
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(0.1, False), (0.4, True)])
+def test_a_loop_that_takes_long_gets_a_bar_and_a_short_one_none(seconds: float, shown: bool) -> None:
+    stream, clock = io.StringIO(), Clock()
+    screen, found = Screen(stream, clock), list[int]()
+    for item in counted("tokenising", [1, 2, 3, 4, 5, 6, 7, 8], "rows", screen):
+        found.append(item)
+        clock.now += seconds
+    assert found == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert ("tokenising" in stream.getvalue()) == shown
+    assert not screen.open

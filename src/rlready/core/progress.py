@@ -13,9 +13,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
-from typing import TYPE_CHECKING, Self, TextIO
+from typing import TYPE_CHECKING, Self, TextIO, TypeVar
 
 from rlready.core.terminal import neutral
 from rlready.core.text import in_one_line
@@ -23,6 +23,7 @@ from rlready.core.text import in_one_line
 if TYPE_CHECKING:
     from rlready.core.bars import Bars
 
+T = TypeVar("T")
 PAUSE = 2.0  # seconds between lines in a file
 PAUSE_ON_TERMINAL = 0.1
 REUSED = 0.05  # a stage that took less than this share of its expected time had been finished before
@@ -219,6 +220,21 @@ class Progress:
 
     def __str__(self) -> str:
         return f"{self.name}  {self.status}"
+
+
+def counted(name: str, items: Sequence[T], unit: str, screen: Screen = SCREEN) -> Iterator[T]:
+    """The items one by one, with a bar from the second on in which they have taken longer than one."""
+    began = screen.clock()
+    with ExitStack() as stack:
+        bar: Progress | None = None
+        for at, item in enumerate(items):
+            if bar:
+                bar.update()
+            elif screen.clock() - began > PAUSE / 2:
+                bar = stack.enter_context(Progress(name, len(items), unit, done=at, screen=screen))
+            yield item
+        if bar:
+            bar.update()
 
 
 class Plan:

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from rlready.core.errors import UserError
-from rlready.core.progress import warn_once
+from rlready.core.progress import counted, warn_once
 from rlready.core.records import Problem, Sample
 from rlready.engine.budget import Budget, Forcing
 from rlready.engine.delimiter import Delimiter
@@ -150,7 +150,7 @@ def requests_for(
     if think:
         lm.needs_thought("a thinking budget")
     requests = []
-    for problem in problems:
+    for problem in counted("tokenising", problems, "prompts"):
         ids = tuple(lm.prompt_ids(problem.prompt, problem.system, think=think))
         refuse_beyond_context(lm, f"problem {problem.id}", len(ids), budget, len(answer_prefix_ids))
         if lm.tokenizer.unk_token_id in ids and lm.tokenizer.unk_token_id not in lm.stop_ids:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from rlready.core.config import EvaluateConfig
 from rlready.core.errors import UserError
+from rlready.core.progress import counted
 from rlready.core.records import Group, Problem
 from rlready.engine.budget import Budget, Forcing
 from rlready.engine.contrastive import Contrast
@@ -123,7 +124,8 @@ def unforced_lengths(tokens: Sequence[int], forcing: Forcing, opened: bool) -> t
 
 def _within_context(settings: Settings, lm: LM, problems: Sequence[Problem]) -> int:
     """The maximum number of tokens of an unconstrained response that fit in the context after any of the prompts."""
-    most, where = max((len(lm.prompt_ids(p.prompt, p.system, think=False)), p.id) for p in problems)
+    prompts = counted("tokenising", problems, "prompts")
+    most, where = max((len(lm.prompt_ids(p.prompt, p.system, think=False)), p.id) for p in prompts)
     room = lm.context - most
     if room < 1:
         raise UserError(f"problem {where}: a prompt of {most} tokens fills the context of {lm.source}")

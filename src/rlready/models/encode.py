@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rlready.core.errors import UserError
-from rlready.core.progress import warn
+from rlready.core.progress import counted, warn
 from rlready.core.records import Row
 from rlready.models.batch import Example, supervised
 from rlready.models.lm import LM
@@ -22,7 +22,7 @@ def encode(lm: LM, rows: Sequence[Row], source: str) -> list[Example]:
             f"written as {lm.open}\\n … \\n{lm.close}\\n; if the checkpoint was trained otherwise, give the rows "
             "as messages with the thought inside the content, as in its training data"
         )
-    examples = [supervised(*lm.worked_ids(r, think=think)) for r in rows]
+    examples = [supervised(*lm.worked_ids(r, think=think)) for r in counted("tokenising", rows, "rows")]
     long = [r.id for r, e in zip(rows, examples, strict=True) if len(e) > lm.context]
     if long:
         raise UserError(

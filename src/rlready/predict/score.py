@@ -39,6 +39,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from rlready.core.progress import counted
 from rlready.core.records import Estimate
 from rlready.core.stats import POWER, TAIL, simultaneous, t_estimate, t_quantile
 from rlready.predict.family import Family
@@ -105,10 +106,11 @@ def score(
     weights_BM = rng.standard_exponential((resamples, recipes))[:, recipe]
     half_SM = halves(recipe, splits, rng)
     p, p_any = permutation_p(np.array([each.score for each in found]), y, recipe, rng)
-    weighted = [weighted_spearman(each.score, y, weights_BM) for each in found]
+    weighted = [weighted_spearman(each.score, y, weights_BM) for each in counted("correlations", found, "predictors")]
     whole = [spearman(each.score, y) for each in found]
     fits = recipes >= SPLITTABLE
-    errors = [errors_left_out(each.inputs, y, recipe) for each in found] if fits else []
+    left_out = counted("recipes left out", found if fits else [], "predictors")
+    errors = [errors_left_out(each.inputs, y, recipe) for each in left_out]
     no_predictor = errors_left_out(np.empty((len(y), 0)), y, recipe)
     searched = sum(each.name != primary for each in found[1:])
 

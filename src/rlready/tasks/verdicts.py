@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rlready.core.errors import UserError
-from rlready.core.progress import show_once, warn, warn_once
+from rlready.core.progress import counted, show_once, warn, warn_once
 from rlready.core.records import Problem
 from rlready.tasks.answers.verify import compare_in_advance
 from rlready.tasks.protocol import Asked, Task, Verdict
@@ -23,7 +23,8 @@ def verify_all(task: Task, asked: Asked) -> list[Verdict]:
     That sympy does not decide in time stops nothing.
     """
     compare_in_advance((gold, text) for problem, (_, text) in asked if (gold := task.compares(problem)) is not None)
-    verdicts = task.verify_batch(asked) or [verdict_on(task, problem, *answer) for problem, answer in asked]
+    one_by_one = counted("verifying", asked, "responses")
+    verdicts = task.verify_batch(asked) or [verdict_on(task, problem, *answer) for problem, answer in one_by_one]
     tally, missing = task.tally, [(p, v) for (p, _), v in zip(asked, verdicts, strict=True) if v.undecided]
     tally.asked += len(asked)
     tally.undecided += sum(task.compares(problem) is None for problem, _ in missing)
