@@ -329,6 +329,16 @@ def test_what_a_question_needs_is_in_the_prompt_or_the_row_is_refused(
     assert "remove" in said
 
 
+def test_the_number_of_a_choice_is_no_answer(tmp_path: Path) -> None:
+    """Which MMLU has, where a response names the letter; a choice that is this number is one."""
+    row = {"question": "Which is red?\nA. the sky\nB. blood", "choices": ["the sky", "blood"], "answer": 1}
+    said = refusal(tmp_path / "p.jsonl", json.dumps(row))
+    assert "the answer 1 seems to be the number of one of the choices; write its letter" in said
+    row = {"question": "How many? 0, 1 or 2", "choices": ["0", "1", "2"], "answer": 1}
+    (tmp_path / "p.jsonl").write_text(json.dumps(row))
+    assert open_task(str(tmp_path / "p.jsonl")).problems()[0].answer == "1"
+
+
 @pytest.mark.parametrize(
     "more",
     [

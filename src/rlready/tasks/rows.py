@@ -46,7 +46,7 @@ from rlready.tasks.source import Source, select
 from rlready.tasks.strictjson import Fields
 from rlready.tasks.table import column_names, has_column, read_table, value_of
 from rlready.tasks.turns import MESSAGES, merge, split_thought
-from rlready.tasks.unread import refuse_left_out, refuse_weighted
+from rlready.tasks.unread import refuse_index, refuse_left_out, refuse_weighted
 from rlready.tasks.verifier import Columns, Named
 from rlready.tasks.verifier_process import load_verifier
 
@@ -242,13 +242,16 @@ class RowsTask(Task):
             except ValueError as error:
                 raise UserError(f"{place}: {error}") from None
         as_it_is = self.verifier is not None and self.verifier.kind != "problem"
+        answer = answer_of(row, columns["answer"], place, as_it_is=as_it_is)
+        if self.verifier is None:
+            refuse_index(row, place, answer)
         return _Item(
             line,
             f"{stem_of(self.name.name)}-{line:06d}" if name is None else name,
             chat.prompt or "",
             response,
             thinking,
-            answer_of(row, columns["answer"], place, as_it_is=as_it_is),
+            answer,
             meta,
             chat.system or "",
             turn,

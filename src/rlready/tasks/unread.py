@@ -83,6 +83,17 @@ def refuse_left_out(row: Fields, place: str, prompt: str, named: Collection[str]
             )
 
 
+def refuse_index(row: Fields, place: str, answer: str) -> None:
+    """UserError for an answer that seems to be the number of one of the row's choices, as MMLU has it."""
+    for column, value in row.items() if answer.isdecimal() else ():
+        texts = [*_texts(value)] if isinstance(value, list) and _kind(column) == "choices" else []
+        if texts and answer not in texts and int(answer) <= len(texts):
+            raise UserError(
+                f"{place}: the answer {answer} seems to be the number of one of the {column}; write its letter, as it "
+                "stands in the prompt, or its text"
+            )
+
+
 @cache
 def _kind(column: str) -> Literal["choices", "passage"] | None:
     """What a column of this name holds that belongs to the prompt."""

@@ -28,6 +28,7 @@ from rlready.tasks.answers.units import BEHIND, MONTHS, SCALES, telling, unit_be
 
 SCALE = "|".join(SCALES)
 HASHES = re.compile(r"(?<!#)####(?!#)[^\S\n]*(?:\n[^\S\n]*)?(\S[^\n]*)")
+ANNOTATION = re.compile(r"<<[^<>\n]*>>")  # of GSM8K's calculator
 HEADING = re.compile(r"[*_]*(?:\d+[.):]\s+\S|[A-Za-z]{2,})")  # how the words of one begin
 BRACES = re.compile(r"\\boxed\s*\{|\\fbox\s*\{|\\[{}]|[{}]")
 BARE_BOX = re.compile(r"\\boxed\s+([^\s${}][^$\n]*)")
@@ -129,7 +130,7 @@ def own_part(text: str) -> tuple[str, bool]:
 
 def unmarked(text: str, number: bool) -> str:
     """The answer of a text that marks none; ``number``: whether a number is asked for."""
-    text = own_part(text)[0].strip()
+    text = ANNOTATION.sub("", own_part(text)[0]).strip()
     if number and len(text) < LONGEST and (quantity(plain(text)) or _is_formula(text)):
         return text
     end = BOLD.sub(r"\2", text[-WINDOW:].translate(DASHES))
