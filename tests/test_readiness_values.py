@@ -379,6 +379,9 @@ def test_what_pass_k_cannot_rule_out_pass_1_may() -> None:
 
     found = ranked((0.45, 0.49, 0.5), (0.2, 0.4, 0.4))
     assert found.headline() == "Start RL from step-20; on 100 problems step-30 is not significantly different."
+    chosen = found.checkpoint(found.pick, "step-20")
+    assert chosen.decided == "took the fewest steps of those within one standard error of step-30"
+    assert found.checkpoint(found.order[0], "step-30").decided == ""
     assert found.drops() == ["Drop step-10: pass@8 is no better than step-20's and pass@1 significantly worse."]
     assert found.checkpoint(0, names[0]).next == "drop: pass@1 significantly worse"
     assert "; pass@1 is significantly worse than step-20's: 20.0 [" in found.checkpoint(0, names[0]).why

@@ -96,6 +96,11 @@ class RankedCheckpoint(Record):
     overfitting: Overfitting | None
 
     @property
+    def decided(self) -> str:
+        """Why RL is to start from it though another is the first, as what it does; "" for the first and the others."""
+        return self.why.partition(", but it ")[2].partition(" (")[0] if self.chosen else ""
+
+    @property
     def next_in_brief(self) -> str:
         """The advice in a word or two, for a narrow column."""
         if self.advice == "drop" and self.past_onset:

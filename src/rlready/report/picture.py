@@ -70,7 +70,8 @@ def _said(row: Row, result: Ranked) -> str:
     """What a row means: where RL has been run, what is next, else where to start it."""
     if isinstance(result, PredictResult) and result.families:
         return "RL next" if checkpoint_names(result)[row.name] == result.untried else row.next
-    return "start RL here" if row.chosen else "the highest" if row.rank == 1 else row.next
+    here = f"start RL here: {row.decided}" if row.decided else "start RL here"
+    return here if row.chosen else "the highest" if row.rank == 1 else row.next
 
 
 def _gap(behind: Estimate, unit: Unit) -> str:
