@@ -870,3 +870,9 @@ def test_stages_look_the_same_on_every_page() -> None:
     several = styles_of(["SFT step-1", "SFT step-2", "RL a", *(f"m{i}" for i in range(12))])
     assert several[2] == TONES["rl"]
     assert several[0] != several[1]
+
+
+def test_a_folder_that_cannot_be_written_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rlready.report.page.os.access", lambda *_: False)
+    with pytest.raises(UserError, match=r"its page belongs there, but it cannot be written: copy the folder, and name"):
+        page.write(tmp_path)

@@ -8,6 +8,7 @@ anywhere.  All samples are in the viewer beside it (`viewer.py`).
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import groupby, zip_longest
@@ -16,6 +17,7 @@ from urllib.parse import urlencode
 
 from jinja2 import Environment
 
+from rlready.core.errors import UserError
 from rlready.core.records import Finish
 from rlready.core.result import Result
 from rlready.core.text import visible
@@ -75,6 +77,10 @@ def write(folder: Path, *others: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
     else:
         path = Path(folder) / PAGE
+        if path.parent.is_dir() and not os.access(path.parent, os.W_OK):
+            raise UserError(
+                f"{path.parent}: its page belongs there, but it cannot be written: copy the folder, and name the copy"
+            )
         if not is_finished(path.parent):
             write_text(path, render(path.parent))
             if not is_finished(path.parent):  # by now: a run that ends while this is written draws its own page later
