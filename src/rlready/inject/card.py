@@ -12,7 +12,7 @@ TITLES = {
     "behaviours": "Worked rows with behaviours inserted into their solutions (after BRIDGE, arXiv 2505.18917).",
     "vanilla": "Worked rows, unchanged and verified.",
     "premises": "Each row four times, its premises in another order (premise permutation).",
-    "chains": "Each row four times, its steps in another topological order (reasoning chain).",
+    "chains": "Each row four times, its steps in other topological orders as far as there are any (reasoning chain).",
 }
 BEHAVIOURS = {
     "explore": "*exploration*: a step is tried before its turn; where something it needs is missing, the attempt says "
