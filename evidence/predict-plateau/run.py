@@ -2,7 +2,7 @@
 
 Six parts, each one sweep: the dataset family with three seeds of SFT, the instance family with two, and one trajectory
 of over-training.  Resumable: a part that is done is in ``runs.json``, with the counts of every problem, and the sweep
-of another goes on where it was killed.  ``--page`` only writes the page again.
+of another goes on where it was killed.  ``--page`` only writes the page again, ``--repeat`` makes the odd run again.
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ learning_rate = {rates}
 """
 
 
-def recipes(part: str) -> str:
-    """The recipes of a part, as a sweep file has them."""
+def recipes(part: str, only: str = "") -> str:
+    """The recipes of a part, as a sweep file has them; of the instance family ``only`` one, if it is named."""
     if part == TRAJECTORY:
         plain = {"family": part, "world": "", "selected": "", "rates": "1e-3"}
         return RECIPE.format(name="rows400", n=400, epochs=32, save_every=1, **plain)
@@ -105,6 +105,7 @@ def recipes(part: str) -> str:
         RECIPE.format(name=f"{way}{n}", n=n, epochs=e, save_every=e, selected=f"&of=4000&select={way}", **plain)
         for n, e in ((1000, 3), (250, 12))
         for way in ("shortest", "longest", "random", "halves")
+        if only in ("", f"{way}{n}")
     )
 
 
@@ -193,6 +194,28 @@ def main() -> None:
         )
         remove(runs)
     report(stored_of(HERE), sum(stored_of(HERE).cpu_seconds.values()))
+
+
+def repeat() -> None:
+    """Make the odd run of the instance family again, its SFT and readiness included, as `apart` reports it."""
+    stored = stored_of(HERE)
+    odd, _ = odd_one(of_part(stored, INSTANCE))
+    runs = RUNS / f"{INSTANCE}-again"
+    file = runs.with_suffix(".toml")
+    shared = SHARED.replace("SEEDS_OF_RL", "0").replace("SEED_OF_SFT", str(odd.sft_seed))
+    write_text(file, f'checkpoints = "last"\n{shared}{recipes(INSTANCE, odd.recipe)}')
+    sweep(SweepConfig(file=str(file)), runs)
+    (line,) = read_log(runs / "runs.jsonl")
+    again = row_of(INSTANCE, odd.sft_seed, runs, line)
+    write_json(HERE / STORED, stored.model_copy(update={"repeated": again}))
+    remove(runs)
+    report(stored_of(HERE), sum(stored.cpu_seconds.values()))
+
+
+def odd_one(rows: Sequence[RunRow]) -> tuple[RunRow, tuple[float, float]]:
+    """The run whose end is furthest below its own training reward, and how far it and the next are."""
+    gaps = sorted(((row.rewards[-1] - float(end_of(row).mean()), at) for at, row in enumerate(rows)), reverse=True)
+    return rows[gaps[0][1]], (gaps[0][0], gaps[1][0])
 
 
 def stored_of(folder: Path) -> Stored:
@@ -589,17 +612,15 @@ def section(rows: Sequence[RunRow], part: str, results: dict[str, tuple[Family, 
 
 def apart(rows: Sequence[RunRow], repeated: RunRow | None) -> str:
     """The run whose end is furthest below its own training reward, and what the family says without it."""
-    gaps = sorted(((row.rewards[-1] - float(end_of(row).mean()), row.checkpoint) for row in rows), reverse=True)
-    (gap, odd), (next_, _) = gaps[:2]
-    (row,) = (row for row in rows if row.checkpoint == odd)
+    row, (gap, next_) = odd_one(rows)
     others = [each for each in rows if each is not row]
     again = ""
     if repeated:
         end, greedy = end_of(repeated).mean(), np.mean(repeated.greedy)
         again = (
             "The run was made again after the results, with the same settings and seeds, at a later revision whose "
-            f"draws are others: it ended at {end:.1%}, {greedy:.1%} greedy. With it in place of the first the "
-            f"correlations are {correlations([*others, repeated])}, and "
+            f"draws are others (`run.py --repeat`): it ended at {end:.1%}, {greedy:.1%} greedy. With it in place of "
+            f"the first the correlations are {correlations([*others, repeated])}, and "
             f"{len(counter_examples([*others, repeated]))} pairs are reversed. The tables keep the first run."
         )
     return (
@@ -708,5 +729,7 @@ def figure(rows: Sequence[RunRow], part: str) -> str:
 if __name__ == "__main__":
     if sys.argv[1:] == ["--page"]:
         report(stored_of(HERE), None)
+    elif sys.argv[1:] == ["--repeat"]:
+        repeat()
     else:
         main()
