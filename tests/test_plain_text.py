@@ -18,11 +18,11 @@ from rlready.core.records import Row
 from rlready.evaluate.result import EvaluateResult
 from rlready.evaluate.stage import evaluate
 from rlready.models.batch import supervised
-from rlready.models.chat import passing_through
 from rlready.models.checkpoint import load
 from rlready.models.encode import encode
 from rlready.models.heldout_loss import heldout_loss
 from rlready.models.lm import LM
+from rlready.models.plain_template import passing_through
 from rlready.readiness import measure
 from rlready.readiness.plain_text import doubt_of_template
 from rlready.readiness.stage import readiness

@@ -24,6 +24,7 @@ from rlready.core.errors import UserError
 from rlready.core.records import Row
 from rlready.core.text import with_system
 from rlready.models.one_line import one_line
+from rlready.models.plain_template import passing_through
 from rlready.models.time_limit import OutOfTime, time_limit
 
 if TYPE_CHECKING:
@@ -45,10 +46,6 @@ BARE = (  # for a tokenizer without a template: what `ChatFormat` writes for one
     "{{ bos_token or '' }}{% for m in messages %}{{ m.content }}"
     "{% if m.role == 'assistant' %}{{ eos_token }}{% elif m.role == 'system' %}{{ '\\n\\n' }}{% else %}{{ '\\n' }}"
     "{% endif %}{% endfor %}"
-)
-PLAIN = (  # as TRL writes rows whose prompt and completion are texts
-    "{% for m in messages %}{{ m.content }}{% if m.role == 'assistant' %}{{ eos_token }}"
-    "{% elif m.role == 'system' %}{{ '\\n\\n' }}{% endif %}{% endfor %}"
 )
 QUESTION, SYSTEM = "Zq41question", "Zq41system"
 RENDER_SECONDS = 5.0  # limit on one conversation, which takes less than a millisecond
@@ -299,13 +296,3 @@ def template_of(tokenizer: PreTrainedTokenizerBase) -> str:
     if isinstance(found, dict):
         return str(found.get("default", ""))
     return str(found or "")
-
-
-def passing_through(tokenizer: PreTrainedTokenizerBase) -> str:
-    """A template that writes texts as they are, behind the first token that the tokenizer gives every text, if any."""
-    return "{{ bos_token }}" + PLAIN if begins_texts(tokenizer) else PLAIN
-
-
-def begins_texts(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether the tokenizer begins every text with its token for that, as Llama's do."""
-    return tokenizer.bos_token_id is not None and list(tokenizer.encode("a"))[:1] == [tokenizer.bos_token_id]

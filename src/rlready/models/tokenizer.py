@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from rlready.core.errors import UserError
 from rlready.core.progress import warn_once
 from rlready.models import adapter
-from rlready.models.chat import passing_through
 from rlready.models.checkpoint_files import ADAPTER, TOKENIZER, check_files, has_vocabulary
 from rlready.models.hub import folder_of
 from rlready.models.model_config import config_of
+from rlready.models.plain_template import passing_through
 from rlready.models.transformers_errors import refused
 from rlready.models.weights import AGAIN
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from rlready.core.records import Row
 from rlready.models.batch import supervised
-from rlready.models.chat import begins_texts
 from rlready.models.heldout_loss import HeldOut, heldout_loss
 from rlready.models.lm import LM
+from rlready.models.plain_template import begins_texts
 
 ROWS = 16  # that are tried as plain text
 LESS, SHARE = 0.5, 0.5  # nats per token by which plain text must cost less, and the share of the loss that it may cost
