@@ -160,8 +160,8 @@ class RowsTask(Task):
         ):
             fix = f"for the solutions of GSM8K, write gsm8k:{self.name}"
         self.table.refuse(bare, "a response", fix)
-        for line, row in self.table.rows:
-            refuse_weighted(row, self.table.place(line))
+        for item in self._items:
+            refuse_weighted(item.meta.row, self.table.place(item.line))
         return [Row(i.id, i.prompt, i.response, i.thinking, i.system, i.turn) for i in self._items]
 
     def _say(self, *keys: str) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from rlready.tasks.answers.quantity import quantity, same_quantity
+
 VALUE = r"(?:[+-]?(?:\d+(?:\.\d+)?|\.\d+)|[A-Z])"
 ROW = re.compile(rf"{VALUE}(?:\s+{VALUE})+")
 MIXED = re.compile(r"[A-Z].*\d|\d.*[A-Z]", re.DOTALL)  # "5 C" is a number with a unit
@@ -37,7 +39,5 @@ def _lines(text: str) -> list[list[str]]:
 
 
 def _equal(one: str, other: str) -> bool:
-    try:
-        return float(one) == float(other)
-    except ValueError:
-        return one == other
+    left, right = quantity(one), quantity(other)
+    return same_quantity(left, right) if left and right else one == other
