@@ -144,6 +144,7 @@ class Ranking:
             else WORDS[advice] + (f": {self._drop_reason(i)}" if advice == "drop" else ""),
             why=self._why(i),
             overfitting=self.overfitting[i],
+            decided=self.reason() if i == self.pick != self.order[0] else "",
         )
 
     @property

@@ -81,8 +81,9 @@ class RankedCheckpoint(Record):
     itself; ``more_problems`` is how many more would decide between the two if they are not significantly different,
     None if no number would.  ``advice``: start RL from it ("rl"), not significantly different from the first ("tie"),
     "drop" it, or "unsolved": no sample is correct, so that RL would have no signal; ``next`` says so in words and
-    ``why`` gives the reason.  ``overfitting`` is None for the checkpoint of least loss, and where no loss or no SFT run
-    is known.
+    ``why`` gives the reason.  ``decided``: what it does for which RL is to start from it though another is the first,
+    "" for the first and all others.  ``overfitting`` is None for the checkpoint of least loss, and where no loss or no
+    SFT run is known.
     """
 
     name: str
@@ -94,11 +95,7 @@ class RankedCheckpoint(Record):
     next: str
     why: str
     overfitting: Overfitting | None
-
-    @property
-    def decided(self) -> str:
-        """Why RL is to start from it though another is the first, as what it does; "" for the first and the others."""
-        return self.why.partition(", but it ")[2].partition(" (")[0] if self.chosen else ""
+    decided: str = ""
 
     @property
     def next_in_brief(self) -> str:
