@@ -46,10 +46,8 @@ NO_METRICS = ("step", "epoch")
 LEAST = 8  # points of a curve that is fitted
 RISEN = 0.75  # share of the rise that a curve must show
 LOOSE = 0.1  # standard error of the asymptote as a share of the rise, above which it is not determined
-OFF, NEAR = (
-    3.0,
-    0.01,
-)  # standard errors, and the share of the rise, by which the last quarter may differ from the sigmoid
+OFF = 3.0  # standard errors by which the mean of the last quarter may differ from the sigmoid
+NEAR = 0.01  # or the share of the rise, if that is more
 
 
 def curve_files(path: Path, place: str) -> list[Path]:
