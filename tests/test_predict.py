@@ -37,7 +37,15 @@ from rlready.predict.candidates import SAME, Candidate, distribution, read_candi
 from rlready.predict.comparable import mixed_meanings, refuse_unlike_content
 from rlready.predict.early import extrapolated
 from rlready.predict.family import Family
-from rlready.predict.fit import errors_left_out, few, halves, least_squares, predict_with_interval, r2_of_halves
+from rlready.predict.fit import (
+    errors_left_out,
+    few,
+    halves,
+    least_squares,
+    predict_new_recipe,
+    predict_with_interval,
+    r2_of_halves,
+)
 from rlready.predict.meaning import UNSAID, Meaning, of_all
 from rlready.predict.outcome import Outcome
 from rlready.predict.outcomes import find_runs
@@ -49,6 +57,7 @@ from rlready.readiness.adaptive_sampling import Counts, draw_until_right, plan
 from rlready.readiness.diversity import distinct_answers
 from rlready.readiness.next_step import SHARED
 from rlready.readiness.part import ExampleLosses, Part, Sampled
+from rlready.readiness.passk import Floats, Ints
 from rlready.readiness.ranking import gap_of_shares
 from rlready.readiness.result import ProblemCounts, RankedCheckpoint, ReadinessResult, SampleStats
 from rlready.report import page
@@ -1129,6 +1138,45 @@ def test_few_run_intervals_cover() -> None:
     assert np.mean(covered, axis=0) == pytest.approx(0.95, abs=0.03)
     assert few(x[:4], y[:4], np.arange(4), 3, 50, rng) is None
     assert few(np.ones((8, 1)), y[:8], np.arange(8), 3, 50, rng) is None
+
+
+@pytest.mark.parametrize("recipes", [4, 10])
+@pytest.mark.parametrize(
+    ("apart", "spread"),  # of outcomes within a recipe, in units of that between recipes; of the predictor
+    [(0.1, 0.0), (0.3, 0.5), (1.0, 1.0)],
+)
+def test_intervals_for_new_recipes_cover(recipes: int, apart: float, spread: float) -> None:
+    """With six runs a recipe; intervals for independent runs covered 65 to 93 % of these."""
+    rng = np.random.default_rng(0)
+
+    def draw(recipe: Ints) -> tuple[Floats, Floats]:
+        x, error = rng.normal(size=(2, recipe.max() + 1))[:, recipe]
+        x = x + spread * rng.normal(size=len(recipe))
+        return x[:, None], x + error + apart * rng.normal(size=len(recipe))
+
+    recipe, inside, independent = np.repeat(np.arange(recipes), 6), [], []
+    for _ in range(300):
+        (x, y), (new_x, new_y) = draw(recipe), draw(np.arange(5))
+        guess, half = predict_new_recipe(x, y, recipe, new_x)
+        inside.append(np.abs(new_y - guess) <= half)
+        (guess,), (half,) = predict_with_interval(x[None], y[None], new_x)
+        independent.append(np.abs(new_y - guess) <= half)
+    assert np.mean(inside) >= 0.93
+    assert np.mean(independent) < 0.94
+
+
+def test_intervals_for_new_recipes_are_the_papers_where_each_has_one_run() -> None:
+    rng = np.random.default_rng(0)
+    x, y, new = rng.normal(size=(7, 2)), rng.normal(size=7), rng.normal(size=(3, 2))
+    for ours, (theirs,) in zip(
+        predict_new_recipe(x, y, np.arange(7), new), predict_with_interval(x[None], y[None], new), strict=True
+    ):
+        assert ours == pytest.approx(theirs)
+    twice = np.tile(np.arange(7), 2)
+    line, half = predict_new_recipe(np.tile(x, (2, 1)), np.tile(y, 2), twice, new)  # runs that repeat tell nothing new
+    assert line == pytest.approx(predict_new_recipe(x, y, np.arange(7), new)[0])
+    assert half == pytest.approx(predict_new_recipe(x, y, np.arange(7), new)[1], rel=0.2)
+    assert np.isnan(predict_new_recipe(np.ones((14, 1)), np.tile(y, 2), twice, np.ones((1, 1)))[1]).all()
 
 
 def test_few_runs_are_judged_on_other_recipes() -> None:

@@ -12,7 +12,12 @@ of the other recipes: what a prediction without a predictor gets.
 squares with prediction intervals
 ŷ ± t_{0.975, m-p} · s · √(1 + h),  h = xᵀ(XᵀX)⁻¹x,  m runs, p parameters.  With m = 3 and one predictor t is 12.7.
 
-Shapes: M = runs, F = features, S = splits, T = sets of m calibration runs, N = points to predict.
+**All runs** (this package): runs of one recipe err alike, y = xβ + u_recipe + e, and the interval above is too short
+for a run of a new recipe.  The variances of u and e are estimated by moments: of the squared residuals of least
+squares, and of those about the mean of their recipe.  The degrees of freedom of t are the recipes less p.  With one run
+a recipe this is the interval above.
+
+Shapes: M = runs, F = features, S = splits, T = sets of m calibration runs, N = points to predict, G = recipes.
 """
 
 from __future__ import annotations
@@ -98,6 +103,35 @@ def predict_with_interval(x_TmF: Floats, y_Tm: Floats, x_NF: Floats) -> tuple[Fl
     good = np.linalg.matrix_rank(design) == features + 1
     guess = np.where(good[:, None], coefficients @ new.T, np.nan)
     return guess, t_quantile(1 - TAIL, free) * np.sqrt(s2_T[:, None] * (1 + leverage_TN))
+
+
+def predict_new_recipe(x_MF: Floats, y_M: Floats, recipe_M: Ints, x_NF: Floats) -> tuple[Floats, Floats]:
+    """(N,) predictions for runs of new recipes and half-widths of their 95 % intervals, from more than F + 1 recipes.
+
+    Both are nan if the runs are too close together to fit a line.
+    """
+    runs, free = len(y_M), int(recipe_M.max()) - x_MF.shape[1]
+    if free == runs - x_MF.shape[1] - 1:
+        (guess_N,), (half_N,) = predict_with_interval(x_MF[None], y_M[None], x_NF)
+        return guess_N, half_N
+    design, new = (np.column_stack([np.ones(len(x)), x]) for x in (x_MF, x_NF))
+    if np.linalg.matrix_rank(design) < design.shape[1]:
+        return np.full(len(x_NF), np.nan), np.full(len(x_NF), np.nan)
+    fit_FM = np.linalg.pinv(design)
+    off_MM = np.eye(runs) - design @ fit_FM
+    same_MM = (recipe_M[:, None] == recipe_M).astype(np.float64)
+    within_MM = np.eye(runs) - same_MM / same_MM.sum(1)
+    residual_M = off_MM @ y_M
+    forms = [off_MM, off_MM @ within_MM @ off_MM]  # of the errors, whose mean is a trace for each variance
+    means = [[np.trace(form), np.trace(form @ same_MM)] for form in forms]
+    run, recipe = np.linalg.lstsq(means, [residual_M @ residual_M, residual_M @ within_MM @ residual_M])[0]
+    if recipe <= 0:
+        run, recipe = residual_M @ residual_M / means[0][0], 0.0
+    elif run < 0:
+        run, recipe = 0.0, residual_M @ residual_M / means[0][1]
+    cov_FF = fit_FM @ (run * np.eye(runs) + recipe * same_MM) @ fit_FM.T
+    variance_N = run + recipe + ((new @ cov_FF) * new).sum(1)
+    return new @ fit_FM @ y_M, t_quantile(1 - TAIL, free) * np.sqrt(np.maximum(variance_N, 0.0))
 
 
 def few(x_MF: Floats, y_M: Floats, recipe_M: Ints, runs: int, trials: int, rng: np.random.Generator) -> Few | None:

@@ -31,7 +31,7 @@ from rlready.predict.candidates import Candidate, Candidates, read_candidates, t
 from rlready.predict.comparable import doubtful_predictors, mixed_meanings, mixed_units, unequal_ends
 from rlready.predict.entries import checkpoint_predictions, family_result, predictor_ranking
 from rlready.predict.family import Family, families
-from rlready.predict.fit import predict_with_interval
+from rlready.predict.fit import predict_new_recipe
 from rlready.predict.matching import match_outcomes
 from rlready.predict.outcome import Outcome
 from rlready.predict.outcomes import find_runs
@@ -285,7 +285,7 @@ def _expected(by: Predictor, family: Family, scores: Sequence[Score]) -> list[Es
     runs = len(family.outcome)
     if not scores or family.recipes < max(SPLITTABLE, x.shape[1] + 2):
         return None
-    (guess,), (half,) = predict_with_interval(x[family.place][None], family.outcome[None], x)
+    guess, half = predict_new_recipe(x[family.place], family.outcome, family.recipe, x)
     if not np.isfinite(guess).all():
         return None
     found = (Estimate(float(g), float(g - h), float(g + h), runs, "runs") for g, h in zip(guess, half, strict=True))
