@@ -8,7 +8,7 @@ is, in this order:
 2. what follows the first ``####`` that a number or a formula follows, as in the reference extraction of GSM8K, which
    ignores all later text; ``####`` before words is a heading, unless nothing else is marked;
 3. the last closed ``\\boxed{}``, with those that "and", "or" or a comma joins to it, and "or 6" after it; none if
-   "is wrong" follows;
+   "is wrong" follows, or if no box is closed;
 4. the text after the last "answer is", "Answer:", "Final answer:" or "答案是";
 5. the answer in a JSON object.
 
@@ -248,6 +248,8 @@ def _boxed(text: str) -> str | None:
             while spans and spans[-1][0] > start.start():
                 spans.pop()
             spans.append((start.start(), start.end(), brace.end()))
+    if any(brace[0] != "{" for brace in opened) and not spans:
+        return ""  # cut off inside
     if not spans:
         bare = BARE_BOX.findall(text)
         return str(bare[-1]) if bare else None
