@@ -57,16 +57,20 @@ def test_what_is_not_verified_is_pending(tmp_path: Path) -> None:
         {"problem_id": "b", "text": "2", "thinking": "so"},
         {"problem_id": "a", "correct": False, "text": "3"},
         {"problem_id": "a", "text": THOUGHT.format("own", "4"), "thinking": "so"},
-        {"problem_id": "b", "tokens": [5, 6]},
+        {"problem_id": "b", "tokens": [5, 6], "thinking": "so"},
+        {"problem_id": "b", "text": None, "thinking": "so far"},
     ]
     found = read(tmp_path, rows)
     assert [(p.at, p.line, p.problem_id, p.text, p.tokens) for p in found.pending] == [
         (1, 2, "b", THOUGHT.format("so", "2"), None),
         (3, 4, "a", THOUGHT.format("own", "4"), None),
         (4, 5, "b", None, [5, 6]),
+        (5, 6, "b", "<think>so far", None),
     ]
-    with pytest.raises(UserError, match=r"without text to verify \(line 6\)"):
-        read(tmp_path, [*rows, {"problem_id": "a"}])
+    with pytest.raises(UserError, match=r"without text to verify \(line 7\)"):
+        read(tmp_path, [*rows, {"problem_id": "a", "thinking": ""}])
+    with pytest.raises(UserError, match=r"without text to verify \(line 1\)"):  # which has another name
+        read(tmp_path, [{"problem_id": "a", "completion_text": "1", "thinking": "so"}])
 
 
 def test_several_responses_of_a_row_are_as_many_samples(tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ def _put_evaluation(t: Translation) -> None:
 def _put_machine(t: Translation) -> None:
     config = t.config
     t.put("gradient_checkpointing", {"gradient_checkpointing": config.gradient_checkpointing})
-    t.put("dtype", {"bf16": None if config.dtype is None else config.dtype == "bfloat16"})
+    t.put("dtype", {"bf16": BF16 if config.dtype is None else config.dtype == "bfloat16"})
     t.put("dtype", {"model_init_kwargs": {"dtype": "float32"}})
     if config.device == "cpu":
         t.put("device", {"use_cpu": True})
@@ -254,7 +254,7 @@ def _config(t: Translation) -> str:
 def _written(each: Translated) -> str:
     if each.counterpart == "gradient_accumulation_steps":
         return f"share({each.value})"
-    return BF16 if each.counterpart == "bf16" and each.value is None else repr(each.value)
+    return BF16 if each.value == BF16 else repr(each.value)
 
 
 def _trainer(t: Translation, model: str) -> str:

@@ -13,13 +13,19 @@ from rlready.tasks.strictjson import Refused
 from rlready.tasks.turns import read_turns, split_sample
 
 
-def with_thoughts(batch: Batch, column: str, index: Ints) -> list[str | None]:
-    """The texts of some rows; a thought from the column ``thinking`` is put before a text that has none."""
+def with_thoughts(batch: Batch, column: str, tokens: str, index: Ints) -> list[str | None]:
+    """The texts of some rows; a thought from the column ``thinking`` is put before a text that has none.
+
+    A thought with neither text nor ``tokens`` was cut off, as servers write it.
+    """
     texts: list[str | None] = batch.values(column, index)
-    thoughts = batch.values("thinking", index)
-    for at, thought in enumerate(thoughts):
+    for at, (thought, ids) in enumerate(zip(batch.values("thinking", index), batch.values(tokens, index), strict=True)):
         text = texts[at]
-        if isinstance(thought, str) and text is not None and split_sample(text) == ("", text):
+        if not isinstance(thought, str):
+            continue
+        if text is None:
+            texts[at] = OPEN + thought if thought and ids is None and column in batch.columns else None
+        elif split_sample(text) == ("", text):
             texts[at] = f"{OPEN}{thought}{CLOSE}{text}"
     return texts
 

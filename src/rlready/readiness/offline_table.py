@@ -180,13 +180,13 @@ class TableReader:
         """Keep unverified texts, and digests of verified ones if samples have no number."""
         o, ids = self.options, list(self.problems)
         bare = np.flatnonzero(verdict < 0)
-        texts, tokens = with_thoughts(batch, o.text, bare), batch.values(o.tokens, bare)
+        texts, tokens = with_thoughts(batch, o.text, o.tokens, bare), batch.values(o.tokens, bare)
         for at, text, ids_of_text in zip(bare.tolist(), texts, tokens, strict=True):
             where = self.count + at, int(batch.lines[at]), ids[problem[at]]
             self.pending.append(Pending(*where, text, ids_of_text if text is None else None))
         if o.sample not in self.seen and o.text in batch.columns:
             judged = np.flatnonzero(verdict >= 0)
-            texts = with_thoughts(batch, o.text, judged)
+            texts = with_thoughts(batch, o.text, o.tokens, judged)
             digests = [hash(pair) for pair in zip(problem[judged].tolist(), texts, strict=True)]
             there = np.array([text is not None for text in texts], dtype=bool)
             columns = np.array(digests, dtype=np.int64), verdict[judged].astype(np.int64), batch.lines[judged]
