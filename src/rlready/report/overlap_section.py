@@ -42,7 +42,7 @@ def overlap_section(record: Mapping[str, object]) -> Iterator[Section]:
 
     columns = [
         column("trained on", lambda each: each.training, heads=True),
-        column("measured on", lambda each: each.held),
+        column("measured on", lambda each: each.held, wide=True),
         column("equal", of(lambda each: each.exact)),
         column("13 words in a row", of(lambda each: each.shared_ngram)),
         column("near-duplicates", of(lambda each: each.near)),
