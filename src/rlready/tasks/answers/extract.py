@@ -35,6 +35,7 @@ BARE_BOX = re.compile(r"\\boxed\s+([^\s${}][^$\n]*)")
 JOINED = re.compile(
     r"[\s$.]*(?:\\[()\[\]]|\\quad|\\qquad|\\text|[\s$,;+&{}])*(?:\W[^.\n\\]{0,40}?)?\b(?:and|or)\b[^.\n]{0,20}"
 )
+CONCLUDES = re.compile(r"\b(?:total|sum|result|final|answer|thus|hence|therefore|altogether)\b", re.IGNORECASE)
 LISTED = re.compile(r"(?:\\[()\[\],;]|\\quad|\\qquad|[ $,;+&])*\\?")
 HEDGE = re.compile(
     r"[\s$,.?()\\\]]*(?:\\text\s*\{\s*)?\bor\s*\}?\s*"
@@ -257,6 +258,7 @@ def _boxed(text: str) -> str | None:
     while first and _joins(text[spans[first - 1][2] : spans[first][0]]):
         first -= 1
     found = [text[inside : end - 1].strip() for _, inside, end in spans[first:]]
+    found = found[:1] if len({*found}) == 1 else found  # said again
     behind = text[spans[-1][2] : spans[-1][2] + 80]
     if RETRACTED.match(behind):
         return ""
@@ -268,7 +270,9 @@ def _boxed(text: str) -> str | None:
 
 
 def _joins(between: str) -> bool:
-    return len(between) < 80 and bool(LISTED.fullmatch(between) or JOINED.fullmatch(between))
+    if len(between) >= 80 or CONCLUDES.search(between):
+        return False
+    return bool(LISTED.fullmatch(between) or JOINED.fullmatch(between))
 
 
 def tidy(answer: str) -> str:

@@ -46,11 +46,21 @@ WHOLE = re.compile(
 PERCENT = re.compile(r"\s*(?:%|percent(?:age)?(?![a-z])|per cent(?![a-z])|pct(?![a-z]))(?: points?)?", re.IGNORECASE)
 SCALE = re.compile(rf"[\s-]*({'|'.join(SCALES)})(?![a-z])", re.IGNORECASE)
 REMARK = re.compile(r"\s+\(((?:[^\W\d_]{3,}[\s-]?)+)\)$")
-SPELLED = """
+SMALL = """
     zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
-    eighteen nineteen twenty
+    eighteen nineteen
 """.split()  # noqa: SIM905
-FIRST = re.compile(rf"(?:(negative|minus) +)?(?:({'|'.join(SPELLED)})(?![\w-])|(?=[\d.$\\]))", re.IGNORECASE)
+TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+SPELLED = {word: n for n, word in enumerate(SMALL)} | {
+    ten + (dash + SMALL[n] if n else ""): 10 * tens + n
+    for tens, ten in enumerate(TENS, start=2)
+    for n in range(10)
+    for dash in ("-", " ")
+}
+FIRST = re.compile(
+    rf"(?:(negative|minus) +)?(?:({'|'.join(sorted(SPELLED, key=len, reverse=True))})(?![\w-])|(?=[\d.$\\]))",
+    re.IGNORECASE,
+)
 PREFIX = re.compile(r"(?:[^\W\d_](?:-(?=[^\W\d_]))?|[\s:'=])*?(?:(?<=\s)|(?<=[:=]))(?=[+-]?[\d.$€£¥₹\\])")
 
 
@@ -92,7 +102,7 @@ def quantity(text: str, alone: bool = True) -> Quantity | None:
     if alone and text.count(",") == 1 and "(" not in text and (found := DECIMAL_COMMA.search(text)):
         text = f"{text[: found.start()]}{found[1] or found[3]}.{found[2] or found[4]}{text[found.end() :]}"
     if (first := FIRST.match(text)) and first[0]:
-        digits = str(SPELLED.index(first[2].lower())) if first[2] else ""
+        digits = str(SPELLED[first[2].lower()]) if first[2] else ""
         text = ("-" if first[1] else "") + digits + text[first.end() :]
     before = PREFIX.match(text)
     names = label(before[0]) if before else frozenset()

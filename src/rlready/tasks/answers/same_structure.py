@@ -11,8 +11,12 @@ from rlready.tasks.answers.structure import Group, Named, Node, Relation, Value
 Equal = Callable[[str, str, str], bool]  # (kind, one text, another): kinds are "value" and "relation"
 
 
+MOST = 30  # members of a list whose order does not count
+
+
 def same(one: Node, other: Node, equal: Equal) -> bool:
-    """Whether two answers are the same; the order counts in brackets, but not in lists and sets."""
+    """Whether two answers are the same; the order counts in brackets, but not in lists and sets, how often a value is
+    there in lists, but not in sets."""
     if isinstance(one, Relation) or isinstance(other, Relation):
         left, right = _relation(one), _relation(other)
         return bool(left and right) and equal("relation", left, right)
@@ -49,11 +53,22 @@ def _same_groups(one: Group, other: Group, equal: Equal) -> bool:
     if ordered:
         pairs = list(zip(one.items, other.items, strict=False))
         return len(one.items) == len(other.items) and all(same(a, b, equal) for a, b in pairs)
-    return (
-        max(len(one.items), len(other.items)) <= 30
-        and all(any(same(a, b, equal) for b in other.items) for a in one.items)
-        and all(any(same(a, b, equal) for a in one.items) for b in other.items)
-    )
+    if max(len(one.items), len(other.items)) > MOST:
+        return False
+    as_often = all(bare) and not joined & {"or", "cup"}
+    return _all_among(one, other, equal, once=as_often) and _all_among(other, one, equal, once=as_often)
+
+
+def _all_among(one: Group, other: Group, equal: Equal, *, once: bool) -> bool:
+    """Whether all members of ``one`` are among those of ``other``, each of which counts ``once`` or again."""
+    left = list(other.items)
+    for item in one.items:
+        at = next((at for at, each in enumerate(left) if same(item, each, equal)), None)
+        if at is None:
+            return False
+        if once:
+            del left[at]
+    return True
 
 
 def _called(node: Node) -> str:

@@ -107,6 +107,8 @@ def unit_of(text: str, attached: bool = False) -> frozenset[str] | None:
             if per or lower not in FILLING:
                 names.append(per + name + (f"^{power}" if power > 1 else ""))
             per, power = "", 1
+    if {"celsius", "fahrenheit"} & {*names}:
+        names = [name for name in names if name != "degree"]
     return frozenset(names) if not per and power == 1 else None
 
 

@@ -23,6 +23,7 @@ from functools import lru_cache
 
 from rlready.tasks.answers import extract
 from rlready.tasks.answers.extract import final_answer, marked, tidy
+from rlready.tasks.answers.formula import formula, in_radians
 from rlready.tasks.answers.literal import moment, same_code
 from rlready.tasks.answers.mathpool import POOL, Question, in_parallel
 from rlready.tasks.answers.notation import plain, split_top
@@ -51,12 +52,6 @@ YES_NO = re.compile(
     r"| +((?:because|since|as|it|this|that|they|there|the|we|he|she|you)\b.*)|)",
     re.IGNORECASE,
 )
-FUNCTION = re.compile(
-    r"(?<![\\a-zA-Z])(arcsin|arccos|arctan|sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp|pi|infty)(?![a-zA-Z])"
-)
-ROOT = re.compile(r"\\sqrt\s*\(([^()]*)\)")
-PRIME = re.compile(r"([A-Za-z])('+)")  # the parser of formulas drops it
-DERIVATIVE = re.compile(r"\\frac\s*\{\s*(?:d|\\partial)\s*([a-zA-Z]*)\s*\}\s*\{\s*(?:d|\\partial)\s*([a-zA-Z])\s*\}")
 MODULUS = re.compile(r"\\p?mod(?![a-z])(.*)")  # the parser of formulas drops it
 TOTAL = re.compile(r"[a-z](?: ?\+ ?[a-z])+ ?= ?(?=[\d-])")  # "m+n = 70" where 70 is asked for
 COMMAND = re.compile(r"\\(?:begin|end)\{[a-z]*\}|\\[a-zA-Z]+")
@@ -141,7 +136,7 @@ def _compare(target: str, answer: str, asked: list[Question] | None) -> bool:
     """Whether the answers are equal; with a list ``asked``, questions for sympy are only appended to it."""
     if not answer or len(answer) > LONGEST or len(target) > LONGEST:
         return answer == target != ""
-    one, other = plain(target) or target.strip(), plain(answer) or answer.strip()
+    one, other = (in_radians(plain(text)) or text.strip() for text in (target, answer))
     row = same_row(target, answer)
     if row is not None or _tight(one) == _tight(other):
         return row is not False
@@ -192,7 +187,7 @@ def _equal(kind: str, one: str, other: str, asked: list[Question] | None) -> boo
             return len(one) > 1 < len(other) and _folded(one) == _folded(other)
         if any(INTEGER.fullmatch(a) and _has_variable(b) for a, b in ((one, other), (other, one))):
             return False  # which is sure without sympy, whose start takes seconds
-    question = (kind, _formula(one), _formula(other), step)
+    question = (kind, formula(one), formula(other), step)
     if asked is None:
         return POOL.equal(question)
     asked.append(question)
@@ -208,7 +203,7 @@ def _as_text(kind: str, one: str, other: str) -> bool | None:
     moduli = [m[1].strip("(){} ") if (m := MODULUS.search(text)) else "" for text in (one, other)]
     if moduli[0] != moduli[1] or not compatible(formula_and_unit(one)[1], formula_and_unit(other)[1]):
         return False
-    return same_code(_formula(one), _formula(other)) if kind == "value" else None
+    return same_code(formula(one), formula(other)) if kind == "value" else None
 
 
 def _same_option(one: str, other: str) -> bool:
@@ -226,22 +221,16 @@ def _tight(text: str) -> str:
     return re.sub(r"(?<![\w.]) +| +(?![\w.\\])", "", text)
 
 
-def _formula(text: str) -> str:
-    text = PRIME.sub(lambda m: f"P_{{{ord(m[1])}9{len(m[2])}}}", DERIVATIVE.sub(r"D_{\1\2}", text))
-    text = FUNCTION.sub(r"\\\1", text.replace("**", "^"))
-    return ROOT.sub(r"\\sqrt{\1}", text)
-
-
 def _wordy(text: str) -> bool:
     """Whether ``text`` consists of words, not of a formula whose letters are factors."""
-    bare = COMMAND.sub(" ", SUBSCRIPT.sub(" ", _formula(text)))
+    bare = COMMAND.sub(" ", SUBSCRIPT.sub(" ", formula(text)))
     return bool(WORDY.search(bare) or LETTERS.fullmatch(bare.strip()))
 
 
 def _has_variable(text: str) -> bool:
     """Whether a formula without commands has a letter that is neither a constant nor, as x may be, a sign."""
-    formula = _formula(text)
-    return "\\" not in formula and VARIABLE.search(formula) is not None
+    written = formula(text)
+    return "\\" not in written and VARIABLE.search(written) is not None
 
 
 def _folded(text: str) -> str:

@@ -1,0 +1,44 @@
+"""How a formula is written for the parser of LaTeX, so that it reads what was meant.
+
+The argument of a function without brackets ends before a sign, where all mathematicians end it: ``\\ln 2/2`` is half of
+``\\ln 2``, and ``\\sin x/\\cos x`` is the tangent.  The parser goes on to the end of the term.  What is written both
+ways, as ``\\cos 2\\pi/3`` and ``\\ln x/2``, is left to it.
+"""
+
+from __future__ import annotations
+
+import re
+
+FUNCTION = re.compile(
+    r"(?<![\\a-zA-Z])(arcsin|arccos|arctan|sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp|pi|infty)(?![a-zA-Z])"
+)
+ROOT = re.compile(r"\\sqrt\s*\(([^()]*)\)")
+PRIME = re.compile(r"([A-Za-z])('+)")  # the parser drops it
+DERIVATIVE = re.compile(r"\\frac\s*\{\s*(?:d|\\partial)\s*([a-zA-Z]*)\s*\}\s*\{\s*(?:d|\\partial)\s*([a-zA-Z])\s*\}")
+NEGATIVE = re.compile(r"\^\s*(-\s*(?:\d+|[a-zA-Z]))")  # an exponent, which the parser wants in braces
+ANGLE, POWER = "(?:sin|cos|tan|cot|sec|csc)", r"(?:\^(?:\{\w+\}|\w))?"
+LOG = r"\\(?:ln|lg|log(?:_(?:\{[^{}]*\}|\w))?)(?![a-zA-Z])"
+CALL = rf"(?:\\(?:arc)?{ANGLE}(?![a-zA-Z]){POWER}|{LOG}{POWER})"
+SIGN = r"\s*(?:/|\*|\\cdot(?![a-zA-Z])|\\times(?![a-zA-Z]))\s*"
+APPLIED = [
+    re.compile(rf"({CALL}\s*(?:\{{[^{{}}]*\}}|\d+|[a-zA-Z]|\\[a-z]+))(?={SIGN}\d*\s*{CALL})"),  # f a/f b
+    re.compile(rf"({LOG}{POWER}\s*(?:\{{\d+\}}|\d+(?![\d.])))(?={SIGN})"),  # ln 2/k
+    re.compile(rf"({CALL}\s*([a-zA-Z]))(?=\s*/\s*\2(?![\w^]))"),  # sin x/x
+]
+DEGREES = re.compile(
+    rf"(?<![a-zA-Z])({ANGLE}{POWER})\s*(?:\(\s*(\d+)\s*\^\\circ\s*\)|\{{\s*(\d+)\s*\^\\circ\s*\}}|(\d+)\s*\^\\circ)"
+)
+
+
+def in_radians(text: str) -> str:
+    """A formula with the degrees of angles that functions are of as multiples of pi."""
+    return DEGREES.sub(lambda m: rf"{m[1]}(\frac{{{m[2] or m[3] or m[4]}\pi}}{{180}})", text)
+
+
+def formula(text: str) -> str:
+    """A formula for the parser."""
+    text = PRIME.sub(lambda m: f"P_{{{ord(m[1])}9{len(m[2])}}}", DERIVATIVE.sub(r"D_{\1\2}", text))
+    text = NEGATIVE.sub(r"^{\1}", FUNCTION.sub(r"\\\1", text.replace("**", "^")))
+    for applied in APPLIED:
+        text = applied.sub(r"(\1)", text)
+    return ROOT.sub(r"\\sqrt{\1}", text)
