@@ -215,7 +215,7 @@ def test_logs_of_prime_rl_without_an_outcome(lines: list[Any], message: str, tmp
         ([{"curve": "two"}], "has eval_a_reward, eval_b_reward of several evaluations; name one as the metric"),
         ([{"curve": "broken"}], "not a trainer_state.json with a log_history"),
         ([{"curve": "deep"}], "not a trainer_state.json with a log_history"),
-        ([{"curve": "nan"}], "reward at step 20 is 'nan', no finite number"),
+        ([{"curve": "nan"}], "reward at step 30, the last, is 'nan', no finite number; name another metric"),
         ([{"curve": "grpo", "metric": "epoch"}], "no metric 'epoch' was logged"),
     ],
 )
@@ -230,9 +230,15 @@ def test_curves_without_an_outcome(rows: list[dict[str, Any]], message: str, tmp
     (tmp_path / "broken" / "trainer_state.json").write_text("{}")
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "trainer_state.json").write_text("[" * 100_000)
-    state(tmp_path / "nan", reward=[0.1, float("nan"), 0.6])
+    state(tmp_path / "nan", reward=[0.1, 0.6, float("nan")])
     with pytest.raises(UserError, match=message):
         outcomes(tmp_path, *rows)
+
+
+def test_a_step_without_a_number_is_left_out_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state(tmp_path / "run", reward=[0.1, float("nan"), 0.6])
+    assert outcomes(tmp_path, {"curve": "run"})[0][0] == 0.6
+    assert "reward is no finite number at 1 of its steps, which are left out" in capsys.readouterr().err
 
 
 def test_a_chart_of_several_runs_has_the_curve_of_each(tmp_path: Path) -> None:
@@ -374,6 +380,8 @@ HISTORY = """_step,_runtime,_timestamp,eval/reward,train/loss,train/reward
         ("_step,train/global_step,eval/reward\n3,10,0.1\n9,5,0.2\n12,40,0.3\n", "", "eval_reward", [0.2, 0.3]),
         ("Wall time,Step,Value\n17e8,0,0.1\n17e8,10,0.3\n", "", "Value", [0.1, 0.3]),
         ("Step,a - pass@1,b - pass@1\n0,0.1,0.2\n10,0.3,\n", "a - pass@1", "pass@1", [0.1, 0.3]),
+        ("run_id,key,value,step\na,eval/acc,0.1,3\na,eval/acc,0.3,6\n", "eval_acc", "eval_acc", [0.1, 0.3]),
+        ("run_id,key,value,step\na,eval/acc,0.1,3\na,eval/acc,0.3,6\n", "", "eval_acc", [0.1, 0.3]),
     ],
 )
 def test_a_table_that_a_tracker_exports_is_a_curve(
@@ -393,10 +401,10 @@ def test_a_tracker_may_list_the_newest_step_first(tmp_path: Path, capsys: pytest
 
 def test_a_run_that_went_on_is_read_alike_with_the_newest_step_first(tmp_path: Path) -> None:
     path, head = tmp_path / "run.csv", "Step,run - eval/reward\n"
-    rows = ["10,0.05\n", "20,0.8\n", "30,0.9\n", "10,0.1\n", "20,0.2\n", "30,0.3\n"]
+    rows = ["5,0.05\n", "10,0.06\n", "20,0.8\n", "30,0.9\n", "10,0.1\n", "20,0.2\n", "30,0.3\n"]
     for order in (rows, rows[::-1]):
         path.write_text(head + "".join(order))
-        assert read_curve(path, "", "here").values.tolist() == [0.1, 0.2, 0.3]
+        assert read_curve(path, "", "here").values.tolist() == [0.05, 0.1, 0.2, 0.3]
     path.write_text(f"{head}5,0.1\n5,0.2\n")
     assert read_curve(path, "", "here").values.tolist() == [0.2]  # of two at one step the last
 
@@ -452,6 +460,11 @@ def test_a_run_that_a_tracker_saw_go_on_replaces_what_had_followed(
         ),
         ("run,step,outcome\na,1,0.1\nb,2,0.5\n", "", "has values of several run, 'a', 'b': keep the rows of one"),
         ("step,tag,Value\n1,kl,5\n1,reward,0.5\n", "reward", "has values of several tag, 'kl', 'reward': keep"),
+        ("step,a,seed\n1,0.1,0\n2,0.2,0\n1,0.3,1\n2,0.4,1\n", "", "has values of several seed, '0', '1'"),
+        ("step,a\n1,0.1\n2,0.2\n1,0.3\n2,0.4\n", "", "has several values of a at each step: if they are of several"),
+        ("step,a\n1,0.1\n1,0.3\n2,0.2\n2,0.4\n", "", "has several values of a at each step"),
+        ("step,a\n4,1\n1,0.1\n3,0.2\n1,0.3\n3,0.4\n2,2\n4,5\n2,6\n", "", "has several values of a at each step"),
+        ("run_id,key,value,step\na,train_loss,0.9,3\na,train_loss,0.4,6\n", "", "has 'train_loss' by step; name the"),
     ],
 )
 def test_a_table_without_one_curve_is_refused(tmp_path: Path, text: str, metric: str, message: str) -> None:

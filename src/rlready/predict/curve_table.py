@@ -13,8 +13,8 @@ that a trainer's own steps are taken where the table has them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 from rlready.core.errors import UserError
@@ -25,10 +25,15 @@ from rlready.predict.continued import continued
 from rlready.tasks.table import Table, read_table
 
 OUTCOME = "outcome"
+SEVERAL = 2  # values that are replaced, of a table that may be of several runs
 SHUFFLED = 1 / 3  # share of steps that go back, above which rows have no order
 # columns of steps and of what rows are of, in small letters; of steps the first that all rows of the metric have
 STEPS = ("train/global_step", "trainer/global_step", "global_step", "step", "_step")
-LABELS = ("run", "run_id", "run id", "run_name", "run name", "name", "tag", "metric", "key", "variable")
+METRICS = ("tag", "metric", "key", "variable")
+LABELS = (
+    *("run", "run_id", "run id", "run_uuid", "run_name", "run name", "name", "dir_name", "seed", "group"),
+    *("experiment", "experiment_id", "experiment_name", *METRICS),
+)
 TIMES = ("wall time", "_runtime", "_timestamp", "epoch", "train/epoch", "trainer/epoch")
 VALUE = "value"  # what TensorBoard calls every scalar, in small letters
 RANGES = ("__MIN", "__MAX")  # of the values that Weights & Biases shows as one
@@ -47,10 +52,11 @@ def read(path: Path, metric: str, usual: Sequence[str]) -> tuple[str, dict[float
     own = OUTCOME in columns and metric in ("", OUTCOME)
     names = [OUTCOME] if own else [name for name in columns if _may_be_metric(table, name)]
     _refuse_several(table, columns, names)
-    column = OUTCOME if own else _column(table, names, metric, usual)
+    called = {name: _called(table, name) for name in names}
+    column = OUTCOME if own else _column(table, called, metric, usual)
     rows = [(line, row) for line, row in table.rows if own or _is_there(row.get(column))]
     step = next((name for name in steps if all(is_number(number_of(row.get(name))) for _, row in rows)), steps[0])
-    return (OUTCOME, _outcomes(table, step)) if own else (_as_logged(column), _tracked(table, step, column))
+    return (OUTCOME, _outcomes(table, step)) if own else (_as_logged(called[column]), _tracked(table, step, column))
 
 
 def _outcomes(table: Table, step: str) -> dict[float, float]:
@@ -75,16 +81,33 @@ def _tracked(table: Table, step: str, column: str) -> dict[float, float]:
             raise UserError(f"{table.place(line)}: {step} and {column} must be numbers")
         points.append((at, value))
     points = [point for before, point in pairwise([None, *points]) if point != before and point]
+    again = sum(one == other for (one, _), (other, _) in pairwise(points))
     back, forth = (sum(sign * (other - one) > 0 for (one, _), (other, _) in pairwise(points)) for sign in (-1, 1))
     if back > forth:  # the newest first
         points.reverse()
     if min(back, forth) > SHUFFLED * len(points):
         note(f"{table.where}: its rows are not in the order of steps, and are sorted by them")
-        points.sort(key=lambda point: point[0])
+        points = sorted(dict.fromkeys(points))
+        again = len(points) - len(dict(points))
     found, replaced = continued(points)
+    if again >= max(SEVERAL, len(found) / 2) or _restarted(points):
+        raise UserError(
+            f"{table.where}: has several values of {column} at each {step}: if they are of several runs, keep the rows "
+            "of one; if a run began again, those of its last attempt"
+        )
     if replaced:
         note(f"{table.where}: the run went on from an earlier step; {replaced} values that it replaced are left out")
     return found
+
+
+def _restarted(points: Sequence[tuple[float, float]]) -> bool:
+    """Whether a run went back to its first step or before, so that it replaces all of the several values there were."""
+    steps = [at for at, _ in points]
+    return any(
+        steps[at] < steps[at - 1] and steps[at] <= least
+        for at, least in enumerate(accumulate(steps, min), start=1)
+        if SEVERAL <= at < len(steps)
+    )
 
 
 def _is_there(value: object) -> bool:
@@ -108,21 +131,34 @@ def _may_be_metric(table: Table, name: str) -> bool:
     return any(is_number(number_of(row.get(name))) for _, row in table.rows)
 
 
-def _column(table: Table, columns: Sequence[str], metric: str, usual: Sequence[str]) -> str:
-    """The column of the metric that is named, of the only one, or of the first usual one; UserError for several."""
+def _called(table: Table, column: str) -> str:
+    """The metric that a column of values holds: its name, or what a table with a row for each value says beside it."""
+    if column.lower() == VALUE:
+        for name in (name for _, row in table.rows[:1] for name in row if name.lower() in METRICS):
+            return str(table.rows[0][1][name] or column)
+    return column
+
+
+def _column(table: Table, columns: Mapping[str, str], metric: str, usual: Sequence[str]) -> str:
+    """The column of the metric that is named, of the only one, or of the first usual one; UserError for several.
+
+    ``columns`` are metrics by column.
+    """
     if metric:
-        found = [name for name in columns if metric in (name, _of_run(name), _as_logged(name))]
+        found = [
+            name for name, called in columns.items() if metric in (name, called, _of_run(called), _as_logged(called))
+        ]
         if not found:
-            raise UserError(f"{table.where}: no metric {metric!r}; {nearest(metric, columns)}")
+            raise UserError(f"{table.where}: no metric {metric!r}; {nearest(metric, [*columns.values()])}")
     else:
-        of_usual = ([name for name in columns if _as_logged(name) == each] for each in usual)
-        alone = len(columns) == 1 and "loss" not in columns[0].lower()  # which is less where RL is better
+        of_usual = ([name for name, called in columns.items() if _as_logged(called) == each] for each in usual)
+        alone = len(columns) == 1 and "loss" not in min(columns.values()).lower()  # which is less where RL is better
         found = list(columns) if alone else next(filter(None, of_usual), [])
     if len(found) == 1:
-        if found[0].lower() == VALUE:
+        if columns[found[0]].lower() == VALUE:
             note(f"{table.where}: {found[0]} is taken for a number of which more is better, as its name does not say")
         return found[0]
-    names = ", ".join(map(repr, found or columns))[:200]
+    names = ", ".join(repr(columns[name]) for name in found or columns)[:200]
     raise UserError(f"{table.where}: has {names or 'no numbers'} by step; name the column of one as the metric")
 
 

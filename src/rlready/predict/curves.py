@@ -228,17 +228,22 @@ def _logged(path: Path, metric: str, usual: Sequence[str]) -> tuple[str, dict[fl
     if not metric:
         raise UserError(f"{path}: none of {', '.join(usual)} was logged; name another as the metric")
     found: dict[float, float] = {}
-    twice = 0
+    twice, absent = 0, dict[float, str]()
     for line in lines:
         if line.get(metric) is not None:
-            value = number_of(line[metric])
-            if not is_number(value):
-                raise UserError(
-                    f"{path}: {metric} at step {line['step']} is {str(line[metric])[:40]!r}, no finite number"
-                )
-            step = float(line["step"])
-            twice += found.get(step, value) != value
-            found[step] = value
+            value, step = number_of(line[metric]), float(line["step"])
+            if is_number(value):
+                twice += found.get(step, value) != value
+                found[step] = value
+            else:
+                absent[step] = str(line[metric])[:40]
+    if absent and max(absent) > max(found, default=0.0):
+        raise UserError(
+            f"{path}: {metric} at step {max(absent):g}, the last, is {absent[max(absent)]!r}, no finite number; name "
+            "another metric, or state the outcome as a number"
+        )
+    if absent:
+        note(f"{path}: {metric} is no finite number at {len(absent)} of its steps, which are left out")
     if twice:
         steps = f"{twice} of its {len(found)} steps"
         note(f"{path}: {metric} was logged again at {steps} with another value: the last counts")
