@@ -424,7 +424,9 @@ def test_equal_checkpoints_and_unsolved_problems_are_said() -> None:
     assert none.drops() == one.drops() == []
     assert [next_action(none), next_action(one, 0.5), next_action(none, 0.6)] == [EASIER, EASIER, LONGER]
     every = replace(one, pass_1=np.ones(len(one.pass_1)))
-    assert next_action(every) == HARDER
+    assert next_action(every) == HARDER.format("a")
+    half = replace(ranked(0), pass_1=np.array([1.0, 0.5]), dominated={1: lead(0, 0.5)})
+    assert [half.checkpoint(i, "ab"[i]).next_in_brief for i in (0, 1)] == ["no signal", "drop"]
     assert every.headline() == "Do not start RL on these problems: every sample of a is correct."
     assert every.checkpoint(0, "a").next_in_brief == "no signal"
     assert [one.checkpoint(0, "a").advice, none.checkpoint(1, "b").next_in_brief] == ["unsolved", "no signal"]

@@ -68,7 +68,7 @@ def preset_values(verb: str, config: Config, sources: Sequence[str], leave: Coll
     _warn_of_rate(config, chosen, verb)
     values = {name: chosen[name] for name in open_settings if name in chosen}
     _refuse_missing_data(verb, [name for name in open_settings if name not in values], source)
-    if values:
+    if any(value != "" for value in values.values()):
         size = "the embedded model" if traits.embedded else f"a model of {_count(traits.parameters)} parameters"
         size += " and a LoRA adapter" if traits.lora else ""
         plain = "" if traits.thinks or budgeted else " (of the whole response, as the model does not think)"

@@ -21,14 +21,17 @@ from rlready.readiness.ranking import ONSET, Ranking
 from rlready.runs.checkpoint_order import NAMED, listed
 
 SKILL = 0.05  # p of the best of all predictors
-CALIBRATE = 4
+CALIBRATE, CALIBRATE_LEAST = 4, 2
 MOST_RECIPES = 100  # a correlation that takes more of them to be shown is of no use
 FAMILIES = 2  # whose best checkpoint the headline names
 
 
 def calibrate(ranking: Ranking, one_run: bool) -> str:
-    """Which RL runs would turn the ranking into predicted outcomes, if no RL has been run yet."""
-    named = listed([ranking.labels[i] for i in _across(ranking)])
+    """Which RL runs would turn the ranking into predicted outcomes, if no RL has been run yet; "" without two."""
+    across = _across(ranking)
+    if len(across) < CALIBRATE_LEAST:
+        return ""
+    named = listed([ranking.labels[i] for i in across])
     if one_run:
         return (
             "No outcome of RL is named, and all checkpoints are from one SFT run: to readiness this adds only how "
@@ -176,11 +179,14 @@ def distributions(trained: Sequence[str]) -> str:
 
 
 def _across(ranking: Ranking) -> list[int]:
-    """The worst, the best and evenly spaced checkpoints between, by the predictor's value; best first."""
+    """The worst, the best and evenly spaced checkpoints between, by the predictor's value, of those that solve a
+    problem; best first."""
     values = ranking.values
-    left = [i for i in range(len(values)) if not ranking.dropped(i)]
+    left = [i for i in range(len(values)) if not ranking.dropped(i) and ranking.advice(i) != "unsolved"]
+    if len(left) < CALIBRATE_LEAST:
+        return left
     targets, chosen = np.linspace(values[left].min(), values[left].max(), min(CALIBRATE, len(left))), list[int]()
-    for target in targets[[0, -1, *range(1, len(targets) - 1)]] if len(targets) > 1 else targets:
+    for target in targets[[0, -1, *range(1, len(targets) - 1)]]:
         nearest = min(left, key=lambda i: abs(values[i] - target))
         left.remove(nearest)
         chosen.append(nearest)

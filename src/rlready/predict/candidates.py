@@ -262,4 +262,4 @@ def _candidate(part: Part, measured: Measured, alike: bool) -> Candidate:
 def _model(part: Part, measured: Measured) -> str:
     """What a command names to start from a checkpoint: its path from here, or what it was called."""
     path = measured.record.located(measured.folder, part.model)
-    return os.path.relpath(path) if path.exists() and not os.path.isabs(part.model) else part.model
+    return os.path.relpath(path) if part.model and path.exists() and not os.path.isabs(part.model) else part.model

@@ -100,7 +100,7 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
     following = untried(ranking, [family for family, _ in scored])
     notes += _gone(measured.all[ranking.pick if following is None else following].model)
     command, does = "", ""
-    if following is not None and not ranking.nothing_solved:
+    if following is not None and not ranking.no_signal:
         command, does = repeated(earlier, measured.all[following].model)
         command = command or ("" if does else measured.commands[names[following]])
     cost = run_cost(earlier)
@@ -149,7 +149,7 @@ def _next_steps(
     apart = " ".join(separating(ranking, [measured.efforts[name] for name in measured.names], cost))
     if not scored:
         recipes = {c.sft or c.name for c in measured.all}
-        steps = [*ranking.drops(), apart, calibrate(ranking, len(recipes) == 1)]
+        steps = [*ranking.drops(), apart, "" if ranking.no_signal else calibrate(ranking, len(recipes) == 1)]
         return [ranking.headline(), *filter(None, steps)]
     families = [family for family, _ in scored]
     trusted = [
@@ -167,7 +167,7 @@ def _next_steps(
 def _next_action(ranking: Ranking, scored: Sequence[object], left: int | None, cost: str) -> str:
     """Which checkpoint to run RL from, and why; where RL has been run, that is the first without an outcome, and
     ``cost`` is what a run has taken ("" if unknown)."""
-    if not scored or ranking.nothing_solved:
+    if not scored or ranking.no_signal:
         return next_action(ranking)
     if left is None:
         return "Every checkpoint worth a try has an outcome: keep the model that RL made best."

@@ -27,7 +27,7 @@ FILL_IN = f"{UNKNOWN_PROBLEMS} stands for problems to train on: others than were
 NEW_SEED = "The command trains on new problems."
 MOSTLY = 0.5  # share of samples: if more are truncated, none of a checkpoint that solves nothing need be wrong
 EASIER = "Measure easier problems: on these, no sample would earn a reward that RL could learn from."
-HARDER = "Measure harder problems: on these, every sample earns the same reward, from which RL cannot learn."
+HARDER = "Measure harder problems: on these, every sample of {} earns the same reward, from which RL cannot learn."
 LONGER = "Allow longer responses (thinking_budget, max_answer_tokens): most samples were cut off before an answer."
 
 
@@ -40,7 +40,7 @@ def next_action(ranking: Ranking, truncated: float = 0.0) -> str:
     if ranking.nothing_solved:
         return LONGER if truncated > MOSTLY else EASIER
     if ranking.all_solved:
-        return HARDER
+        return HARDER.format(ranking.labels[ranking.pick])
     if not separation(ranking):
         return ""
     return f"Start RL from {ranking.labels[ranking.pick]} now: it {ranking.reason()}."

@@ -140,7 +140,7 @@ class Ranking:
             more_problems=self._more(i),
             advice=advice,
             next=SOLVED
-            if self.all_solved
+            if self.all_solved and self.pass_1[i] == 1
             else WORDS[advice] + (f": {self._drop_reason(i)}" if advice == "drop" else ""),
             why=self._why(i),
             overfitting=self.overfitting[i],
@@ -156,6 +156,11 @@ class Ranking:
     def all_solved(self) -> bool:
         """Whether every sample of the pick is correct."""
         return bool(self.pass_1[self.pick] == 1)
+
+    @property
+    def no_signal(self) -> bool:
+        """Whether RL should not start on these problems: none is solved, or all are."""
+        return self.nothing_solved or self.all_solved
 
     def headline(self) -> str:
         """The decision in at most 15 words: where to start RL, and what is as good as far as is known."""

@@ -28,7 +28,7 @@ from rlready.readiness.next_step import SHARED, explained, rl_command
 from rlready.readiness.offline_samples import Stored
 from rlready.readiness.part import Part
 from rlready.readiness.passk import powers
-from rlready.readiness.result import ReadinessResult
+from rlready.readiness.result import SOLVED, ReadinessResult
 from rlready.readiness.sources import on_shared_problems, read_sources
 from rlready.readiness.table import measure_table
 from rlready.runs.files import remove, write_json, write_table
@@ -155,7 +155,7 @@ def _ranked(
         description=task.description if task else f"Offline samples of {len(parts[0].problems)} problems.",
     )
     compared = compare(config, parts, about, _chance_level(task, config.samples))
-    chosen = [part for c, part in zip(compared.checkpoints, parts, strict=True) if c.chosen]
+    chosen = [part for c, part in zip(compared.checkpoints, parts, strict=True) if c.chosen and c.next != SOLVED]
     command = "".join(rl_command(part, run.record.config, run.record.origins) for part in chosen)
     action = explained(compared.next_action, command)
     result = compared.model_copy(update={"next_action": action, "next_command": command})
