@@ -21,7 +21,7 @@ from rlready.engine.decoder import HFDecoder
 from rlready.engine.graph import GraphDecoder
 from rlready.engine.llama import LlamaDecoder, LlamaWeights
 from rlready.engine.protocol import Request, budget_for, forcing_for, requests_for
-from rlready.engine.rollout import Grader
+from rlready.engine.rollout import Grader, answer_of
 from rlready.engine.sampling import draw, stream_key, uniforms
 from rlready.engine.torch import TorchEngine
 from rlready.evaluate.budgets_from_trace import Sampling, draw_at_budgets
@@ -487,6 +487,18 @@ def test_forced_text_that_the_vocabulary_lacks_is_refused(texts: tuple[str, str]
         forcing_for(tiny_lm(), *texts)
     with pytest.raises(UserError, match="cannot encode"):
         forcing_for(load("embedded"), *texts)
+
+
+@pytest.mark.parametrize(("template", "opened"), [("opens", True), ("closes", False)])
+def test_a_thought_that_the_prompt_opens_and_nothing_closes_has_no_answer(template: str, opened: bool) -> None:
+    """Where no budget closes it, as in a response without one."""
+    lm = tiny_lm(template=template)
+    assert lm.chat.opened is opened
+    tokens = np.array([5], dtype=np.int32)
+    free = Sample("a", 0, tokens, np.ones(1, dtype=np.uint8), np.zeros(1, dtype=np.float32), 0, 1, text="it is 2")
+    assert answer_of(free, lm) == (("it is 2", "") if opened else ("", "it is 2"))
+    assert answer_of(replace(free, thinking_budget=8), lm) == ("", "it is 2")
+    assert answer_of(replace(free, text=f"so{lm.close}2"), lm) == ("so", "2")
 
 
 def test_a_verdict_given_early_is_not_asked_for_again() -> None:

@@ -113,8 +113,21 @@ def test_an_export_that_was_moved_gives_the_verdicts_of_the_verifier(here: Path)
     reward = ExportedReward(here / "moved")
     texts = ["<think>\n<9>\n</think>\n<2>", "\nmaybe\n</think><2></s>", "</think>2", "<2>", "</think><2><think>"]
     scored = reward.score([Response("train", "p1", 1, text) for text in texts])
-    assert [each.reward for each in scored] == [1.0, 1.0, 0.0, 1.0, 1.0]
-    assert reward.score([Response("validation", "p0", 1, "1")])[0].correct
+    assert [each.reward for each in scored] == [1.0, 1.0, 0.0, 0.0, 1.0]
+    assert reward.score([Response("validation", "p0", 1, "</think>1")])[0].correct
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_a_thought_that_is_never_closed_has_no_answer(here: Path, opened: bool) -> None:
+    """Whether the response opens it or the prompt."""
+    exported("", "trl")
+    manifest = json.loads(Path("out/export.json").read_text())
+    assert manifest["opened"] is True
+    Path("out/export.json").write_text(json.dumps(manifest | {"opened": opened}))
+    reward = ExportedReward(here / "out")
+    texts = ["<think>it is 2", "<think>so</think>2", "so</think>2", "it is 2"]
+    scored = reward.score([Response("train", "p1", 1, text) for text in texts])
+    assert [each.correct for each in scored] == [False, True, True, not opened]
 
 
 @pytest.mark.parametrize(("prefix", "verified"), [("so: ", "<2>"), (r"\boxed{", r"\boxed{<2>")])
@@ -131,7 +144,7 @@ def test_problems_that_another_version_would_make_are_refused(here: Path) -> Non
     exported("", "trl")
     manifest = json.loads(Path("out/export.json").read_text())
     Path("out/export.json").write_text(json.dumps(manifest | {"makers": "rlready 0.0.1"}))
-    assert ExportedReward(here / "out").score([Response("train", "p1", 1, "2")])[0].correct
+    assert ExportedReward(here / "out").score([Response("train", "p1", 1, "</think>2")])[0].correct
     table = here / "out" / "data" / "train" / "sums.jsonl"
     table.write_text(table.read_text().replace('"answer": "4"', '"answer": "5"'))
     with pytest.raises(UserError, match=r"are not those of the export, which rlready 0\.0\.1 made; here is rlready \d"):

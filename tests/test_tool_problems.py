@@ -14,6 +14,8 @@ import pytest
 
 from rlready.core.errors import UserError
 from rlready.readiness.offline_cells import verdict_of
+from rlready.readiness.offline_reader import read_samples
+from rlready.tasks.answers.ownpart import after_thought
 from rlready.tasks.source import escaped, options_of
 from test_interchange import DATA, Row, alone, counts, lines, ranked, trl, verl_rows
 
@@ -124,6 +126,35 @@ def test_a_problem_that_is_named_twice_with_one_answer_is_matched_with_the_first
     with pytest.raises(UserError, match="no problem has the id or the prompt"):
         ranked(tmp_path / "none", source, problems=other)
     assert "1 of 1 problems ask what several of the named ones ask, which have different" in capsys.readouterr().err
+
+
+def test_a_thought_that_the_prompt_opens_and_nothing_closes_has_no_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompt, said = "What is 1 + 1?\nassistant\n<think>\n", ["so</think>\n2", "it is 2", "<think>so</think>2"]
+    verl = [{"input": prompt, "output": text, "gts": "2", "score": 1.0, "step": 0} for text in said]
+    skyrl = [{"input_prompt": prompt, "output_response": text, "score": 1.0} for text in said]
+    lm_eval = {"doc_id": 1, "arguments": {"gen_args_0": {"arg_0": prompt}}, "resps": [said], "em": 1.0}
+    sources = [
+        f"verl:{lines(tmp_path / '0.jsonl', verl)}",
+        f"skyrl:{lines(tmp_path / 'gsm8k.jsonl', skyrl)}",
+        f"lm-eval:{lines(tmp_path / 'samples_a.jsonl', [lm_eval])}",
+        f"trl:{trl(tmp_path / 'out', 1, [(prompt, text, 1.0) for text in said])}",
+    ]
+    for source in sources:
+        found = [after_thought(each.text or "").strip() for each in alone(source, problems_named=True).pending]
+        assert found == ["2", "", "2"]
+        assert "1 of 3 responses never close the thought that their prompt opens" in capsys.readouterr().err
+    table = [{"problem_id": prompt, "text": text} for text in said]
+    stored = read_samples(str(lines(tmp_path / "table.jsonl", table)))
+    assert [after_thought(each.text or "").strip() for each in stored.pending] == ["2", "", "2"]
+
+
+def test_null_among_responses_of_lm_eval_is_an_empty_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"doc_id": 1, "doc": {"q": "1 + 1?"}, "resps": [["2", None, "3"]], "em": 1.0}
+    stored = alone(f"lm-eval:{lines(tmp_path / 'samples_a.jsonl', [row])}", problems_named=True)
+    assert [each.text for each in stored.pending] == ["2", "", "3"]
+    assert "1 responses are empty or null, and so have no answer" in capsys.readouterr().err
 
 
 def test_two_files_of_one_step_of_verl_are_refused(tmp_path: Path) -> None:

@@ -34,12 +34,14 @@ def split_text(text: str, close: str = CLOSE) -> tuple[str, str]:
 def answer_of(sample: Sample, lm: LM) -> tuple[str, str]:
     """(thinking, answer) of a sample as it is verified, without the token that ended it.
 
-    A truncated response is verified too: it may contain an answer.
+    A truncated response is verified too: it may contain an answer.  One that never closes the thought that its prompt
+    opens has none.
     """
     text = as_verified(sample, lm).text
     for stop in lm.stop_texts:
         text = text.removesuffix(stop)
-    return Thought.cut(split_text(text, lm.close), text)
+    unclosed = lm.chat.opened and sample.thinking_budget is None and lm.close not in text
+    return Thought.cut((text, "") if unclosed else split_text(text, lm.close), text)
 
 
 def as_verified(sample: Sample, lm: LM) -> Sample:

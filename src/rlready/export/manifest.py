@@ -33,10 +33,10 @@ class Manifest(Record):
     """``sources`` are the task sources by split, with `HERE` in place of the folder.  ``problems`` are the digests of
     their problems, which ``makers`` have made.
 
-    ``opener`` and ``closer`` delimit a thought, ``thinks`` says whether responses begin with one, ``stops`` are the
-    texts that may end a response.  ``reward`` with ``reward_coef`` is that of ``rlready rl``, for groups of
-    ``group_size``, or of ``eval_samples`` in validation.  ``answer_prefix`` is forced after a thought that was
-    truncated, where the tool has budgets.
+    ``opener`` and ``closer`` delimit a thought, ``thinks`` says whether responses begin with one, ``opened`` whether
+    the prompt opens it, ``stops`` are the texts that may end a response.  ``reward`` with ``reward_coef`` is that of
+    ``rlready rl``, for groups of ``group_size``, or of ``eval_samples`` in validation.  ``answer_prefix`` is forced
+    after a thought that was truncated, where the tool has budgets.
     """
 
     sources: dict[Split, str]
@@ -51,6 +51,7 @@ class Manifest(Record):
     group_size: int
     eval_samples: int
     answer_prefix: str = ""
+    opened: bool = False
 
     def source(self, split: Split, folder: Path) -> str:
         """The task source of a split, for an export that is in ``folder``."""

@@ -88,11 +88,13 @@ class ExportedReward:
         m = self.manifest
         for stop in m.stops:
             text = text.removesuffix(stop)
-        whole = text
+        whole, opened = text, m.opened
         if m.opener and text.lstrip().startswith(m.opener):
-            text = text.lstrip().removeprefix(m.opener)
+            text, opened = text.lstrip().removeprefix(m.opener), True
         thinking, answer = split_text(text, m.closer)
-        if m.opener and m.closer in text:
+        if opened and m.closer not in text:
+            thinking, answer = text, ""
+        elif m.opener and m.closer in text:
             answer = answer.partition(m.opener)[0]
         if truncated and not finds_answers(prefix := m.answer_prefix.strip()):
             answer = answer.lstrip().removeprefix(prefix)

@@ -209,4 +209,5 @@ def _manifest(settings: RLConfig, lm: LM, data: Data[Problem], sources: dict[Spl
         group_size=settings.group_size,
         eval_samples=settings.eval_samples,
         answer_prefix=settings.answer_prefix,
+        opened=lm.chat.opened,
     )

@@ -49,7 +49,10 @@ def read_objects(file: Path) -> Iterator[tuple[list[int], list[dict[str, Any]]]]
                 if not raw.endswith(b"\n") and line > 1:
                     note(f"{file}: its last line is incomplete, as a crash leaves it, and is left out")
                     continue
-                raise UserError(f"{file}:{line}: not JSON ({str(error)[:100]}); each line must be one object") from None
+                one = "; write each object of its list on a line" if raw.lstrip().startswith(b"[") else ""
+                raise UserError(
+                    f"{file}:{line}: not JSON ({str(error)[:100]}); each line must be one object{one}"
+                ) from None
             if not isinstance(row, dict):
                 raise UserError(f"{file}:{line}: expected one JSON object on each line, not {type(row).__name__}")
             lines.append(line)

@@ -15,6 +15,7 @@ import numpy as np
 
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
+from rlready.core.progress import note
 from rlready.interchange.lines import files_named, read_objects
 from rlready.interchange.rollouts import (
     Format,
@@ -49,7 +50,7 @@ def read(request: Request) -> Iterator[Batch]:
     score, others, filters = "", list[str](), dict[str, None]()
     seen: dict[str, set[str]] = {}  # documents by filter
     before, settings = dict[str, Any](), drawn_with({})
-    chosen = request.options.filter
+    chosen, empty = request.options.filter, 0
     for lines, rows in read_objects(file):
         if "doc_id" not in rows[0] or "resps" not in rows[0]:
             raise UserError(f"{file}:{lines[0]}: no 'doc_id' and 'resps', which lm-eval writes")
@@ -78,12 +79,18 @@ def read(request: Request) -> Iterator[Batch]:
             prompt, around = _prompt_of(row)
             if (stated := _settings_of(row)) != before:  # mostly those of the row before
                 before, settings = stated, drawn_with(stated)
+            empty += several.count("")
             for response in several:
                 about = row["doc_id"], prompt, around, str(row.get("target") or ""), row.get("doc_hash")
                 found.append((*about, settings, response, row.get(score)))
                 numbers.append(line)
         columns = {name: [row[at] for row in found] for at, name in enumerate(COLUMNS)}
         yield Batch(Origin(str(file), "line"), np.array(numbers, dtype=np.int64), columns, score_first(score, others))
+    if empty and request.verified:
+        note(
+            f"{request.text}: {empty} responses are empty or null, and so have no answer: servers give null for one "
+            "that ended inside its thought"
+        )
     if chosen and chosen not in filters:
         raise UserError(f"{request.text}: no row has filter = {chosen}; {nearest(chosen, list(filters))}")
 
@@ -129,21 +136,24 @@ def _settings_of(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def responses_of(value: Any) -> list[str | None]:
-    """The texts of ``resps``, which is [[r1, ..., rN]]; a response that is no text, as a log-likelihood, is None."""
+    """The texts of ``resps``, which is [[r1, ..., rN]]; one None for what are no texts, as a log-likelihood.
+
+    Null among them is an empty text: what a server gives for a response that ended inside its thought.
+    """
     while isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
         value = value[0]
     items = value if isinstance(value, list) and value else [value]
-    if not all(isinstance(item, str) for item in items) or _is_likelihood(items):
+    if not all(isinstance(item, str | None) for item in items) or _is_likelihood(items):
         return [None]
-    return list(items)
+    return [item or "" for item in items]
 
 
-def _is_likelihood(items: list[str]) -> bool:
+def _is_likelihood(items: list[str | None]) -> bool:
     """Whether these are no two responses, but what a single request of a log-likelihood gives."""
     if len(items) != LIKELIHOOD or items[1] not in ("True", "False"):
         return False
     try:
-        return float(items[0]) <= 0
+        return float(items[0] or "") <= 0
     except ValueError:
         return False
 

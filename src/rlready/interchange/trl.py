@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import mode
 from typing import TYPE_CHECKING
@@ -60,11 +60,17 @@ def evaluated_steps(completions: Path) -> Evaluated:
             log, until = state["log_history"], int(state["global_step"])
             ended = until == state.get("max_steps")
             steps = frozenset(int(line["step"]) for line in log if any(name.startswith("eval_") for name in line))
-            rewards = {int(line["step"]): float(line["eval_reward"]) for line in log if "eval_reward" in line}
+            rewards = {int(line["step"]): float(line[_reward_in(line)]) for line in log if "eval_reward" in line}
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue  # the samples say what they can without it
         found = max(found, Evaluated(steps, until, ended, rewards), key=lambda each: each.until)
     return found
+
+
+def _reward_in(line: Mapping[str, object]) -> str:
+    """The name of the mean reward of an evaluation: that of the only reward function, which has no weight yet."""
+    each = [name for name in line if name.startswith("eval_rewards/") and name.endswith("/mean")]
+    return each[0] if len(each) == 1 else "eval_reward"
 
 
 def read(request: Request) -> Iterator[Batch]:

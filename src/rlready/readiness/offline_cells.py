@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from rlready.core.errors import UserError
 from rlready.models.chat import CLOSE, OPEN
 from rlready.readiness.passk import Ints
+from rlready.tasks.answers.ownpart import in_thought
 from rlready.tasks.columns import Batch
 from rlready.tasks.strictjson import Refused
 from rlready.tasks.turns import read_turns, split_sample
@@ -28,6 +32,18 @@ def with_thoughts(batch: Batch, column: str, tokens: str, index: Ints) -> list[s
         elif split_sample(text) == ("", text):
             texts[at] = f"{OPEN}{thought}{CLOSE}{text}"
     return texts
+
+
+def with_thoughts_opened(batch: Batch, columns: Sequence[str], texts: Sequence[str | None]) -> list[str | None]:
+    """The texts of all rows, behind the opener of their thought if a prompt in one of the columns ends in it."""
+    found = list(texts)
+    for name in columns:
+        codes, prompts = batch.distinct(name)
+        opens = np.array([in_thought(prompt, "") != "" for prompt in prompts])
+        for at in np.flatnonzero(opens[codes]).tolist():
+            text = found[at]
+            found[at] = None if text is None else in_thought(prompts[codes[at]], text)
+    return found
 
 
 def texts_of(value: Any, where: str, *, needed: bool) -> list[str | None]:

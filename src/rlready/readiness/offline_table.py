@@ -12,7 +12,7 @@ from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.interchange.formats import format_of
 from rlready.readiness.conditions import COLUMNS, plain
-from rlready.readiness.offline_cells import texts_of, verdict_of, with_thoughts
+from rlready.readiness.offline_cells import texts_of, verdict_of, with_thoughts, with_thoughts_opened
 from rlready.readiness.offline_checks import APART, refuse_judged_twice, refuse_mixed, refuse_twice
 from rlready.readiness.offline_samples import Pending, Stored, TableOptions, refuse_unverifiable
 from rlready.readiness.passk import Ints
@@ -180,7 +180,9 @@ class TableReader:
         """Keep unverified texts, and digests of verified ones if samples have no number."""
         o, ids = self.options, list(self.problems)
         bare = np.flatnonzero(verdict < 0)
-        texts, tokens = with_thoughts(batch, o.text, o.tokens, bare), batch.values(o.tokens, bare)
+        unjudged = batch.take(bare)
+        texts = with_thoughts(unjudged, o.text, o.tokens, np.arange(len(bare)))
+        texts, tokens = with_thoughts_opened(unjudged, [o.problem], texts), batch.values(o.tokens, bare)
         for at, text, ids_of_text in zip(bare.tolist(), texts, tokens, strict=True):
             where = self.count + at, int(batch.lines[at]), ids[problem[at]]
             self.pending.append(Pending(*where, text, ids_of_text if text is None else None))

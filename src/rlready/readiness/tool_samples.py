@@ -31,10 +31,12 @@ from rlready.interchange.formats import open_tool, parse_tool_source
 from rlready.interchange.rollouts import UNSCORED, Request, context, verdicts
 from rlready.interchange.trl import evaluated_steps
 from rlready.readiness.conditions import JUDGED, VERIFIED, plain
+from rlready.readiness.offline_cells import with_thoughts_opened
 from rlready.readiness.offline_samples import Asked, Pending, Stored, TableOptions
 from rlready.readiness.passk import Ints
 from rlready.readiness.sample_stats import FACTS, Draws
 from rlready.readiness.tool_policies import by_step, divided, say_unlike_log
+from rlready.tasks.answers.ownpart import after_thought
 from rlready.tasks.columns import Batch
 from rlready.tasks.strictjson import Refused
 from rlready.tasks.table import Origin, id_of
@@ -77,6 +79,7 @@ class _Collector:
         self.binary = False  # whether that is the reward, 0 or 1
         self.settings: dict[str, set[str]] = {}  # how samples were drawn, where that is stored
         self.unusable = Counter[str]()  # by the reason
+        self.unclosed = 0  # responses in a thought that their prompt opens
         self.total = 0
 
     def add(self, batch: Batch) -> None:
@@ -96,7 +99,7 @@ class _Collector:
             self.settings.setdefault(name, set()).add(plain(value))
         texts = [text if isinstance(text, str) else None for text in batch.values("text", np.arange(len(batch)))]
         if self.request.verified:
-            self.texts += texts
+            self.texts += self._with_thoughts(batch, texts)
             verdict = np.array([UNSCORED if text is None else 0 for text in texts], dtype=np.int8)
         else:
             verdict = verdicts(batch, self.options)
@@ -108,6 +111,15 @@ class _Collector:
         self.step.append(step)
         self.line.append(batch.lines)
         self.digest.append(np.fromiter(map(hash, texts), dtype=np.int64, count=len(texts)))
+
+    def _with_thoughts(self, batch: Batch, texts: Sequence[str | None]) -> list[str | None]:
+        """The texts as they are verified; those that never close the thought that their prompt opens are counted."""
+        opened = with_thoughts_opened(batch, ["context", "prompt", "problem_id"], texts)
+        self.unclosed += sum(
+            text != bare and text is not None and not after_thought(text)
+            for text, bare in zip(opened, texts, strict=True)
+        )
+        return opened
 
     def _usable(self, batch: Batch, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """(N,) whether rows are samples of the policy; those ``chosen`` that are not are counted."""
@@ -203,6 +215,11 @@ class _Collector:
             raise UserError(f"{where}: all of its {everything} samples {' or '.join([*self.unusable, lack])}; {fix}")
         if missing := len(verdict) - len(kept):
             note(f"{where}: {missing} of {everything} samples {lack} and are left out")
+        if self.unclosed:
+            note(
+                f"{where}: {self.unclosed} of {everything} responses never close the thought that their prompt opens, "
+                "and so have no answer"
+            )
         for name, values in self.settings.items():
             if len(values) > 1:
                 note(f"{where}: samples were drawn with {name} = {' and '.join(sorted(values))}, yet are read as one")

@@ -12,11 +12,13 @@ THOUGHTS = (
     ("◁think▷", "◁/think▷"),
     ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
 )
+OPENED = re.compile(rf"(?:{'|'.join(re.escape(opener) for opener, _ in THOUGHTS)})\s*\Z")  # at the end of a prompt
 BEGINS = re.compile(  # of a turn that a tool has stored with its beginning
     r"\s*(?:<\|(?:im_start|start_header_id|begin_of_text)\|>|<[|｜](?:Assistant|begin▁of▁sentence)[|｜]>|<s>|<bos>|\[/INST\]"
     r"|<\|assistant\|>|<start_of_turn>|<\|end_header_id\|>|assistant\b:?|model\b|\s)*",
     re.IGNORECASE,
 )
+LONGEST_OPENER = 80  # characters, with white space behind it
 MARKS = frozenset(opener[0] for opener, _ in THOUGHTS)
 LAST_TOKEN = re.compile(r"(?:<\|[\w ]{1,40}\|>|</s>|<eos>|<end_of_turn>)\s*\Z")  # which ends a turn
 TEMPLATE = re.compile(
@@ -31,6 +33,15 @@ TURN = re.compile(
     r"|(?:问题|题目) ?\d{0,4}[:：])",
     re.IGNORECASE,
 )
+
+
+def in_thought(prompt: object, text: str) -> str:
+    """A response behind the opener of its thought, if its prompt ends in one: a text, or turns to be continued."""
+    match prompt:
+        case [*_, {"role": "assistant", "content": str(last)}] | str(last):
+            opened = OPENED.search(last[-LONGEST_OPENER:])
+            return opened[0] + text if opened and not text.lstrip().startswith(opened[0].strip()) else text
+    return text
 
 
 def after_thought(text: str) -> str:
