@@ -315,7 +315,7 @@ HALF = Fraction(1, 2)
         ("20%decrease", Number(20, "decrease", digits=2)),
         ("minus five", Number(-5, digits=1)),
         ("twenty", Number(20, digits=2)),
-        *((text, None) for text in ("1,5", "(1,50)", "1,5,0", "twenty-one", "--5", "+-5", "1 3/2", "1 2/2", "1/0")),
+        *((text, None) for text in ("1,5", "(1,50)", "1,5,0", "twenty-oneth", "--5", "+-5", "1 3/2", "1 2/2", "1/0")),
         *((text, None) for text in ("1e1001", "1e-1001", "1e000005", "5x", "x=5", "not 5")),
     ],
 )
@@ -476,7 +476,8 @@ def test_invented_turns_are_cut_off() -> None:
 EQUAL = [
     ("x+y=3", "x+y=3"),
     ("1,2", "2,1"),
-    ("1,2", "1,2,2"),
+    (r"\{1,2\}", "1,2,2"),
+    ("(1,2),(3,4)", "(1,2),(3,4),(1,2)"),
     (r"\{1,2\}", "1,2"),
     ("x=1,2", "1,2"),
     ("a=3, b=4", "b=4, a=3"),
@@ -492,6 +493,7 @@ EQUAL = [
     (r"\begin{pmatrix}1&2\end{pmatrix}", r"\begin{pmatrix}1&2\end{pmatrix}"),
 ]
 UNEQUAL = [
+    ("1,2", "1,2,2"),
     ("x+y=3", "3"),
     ("3", "x+y=3"),
     ("(1,2)", "(2,1)"),

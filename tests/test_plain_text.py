@@ -133,7 +133,12 @@ def test_a_checkpoint_of_plain_texts_is_measured_and_trained_as_it_was_trained(t
     known = evaluate(options.replace(apply_chat_template=False), tmp_path / "known")
     assert mean(known) == 1
     assert mean(evaluate(options, tmp_path / "unknown")) < 1
-    asked = ReadinessConfig(checkpoints=(start,), problems=problems, heldout=str(rows), samples=4, max_answer_tokens=4)
+    more = tmp_path / "more.jsonl"  # of which RL can learn
+    other = {"prompt": ROWS[0].prompt * 2, "completion": "it cannot know"}
+    more.write_text(rows.read_text() + json.dumps(other) + "\n")
+    asked = ReadinessConfig(
+        checkpoints=(start,), problems=f"{more}?answer=completion", heldout=str(rows), samples=4, max_answer_tokens=4
+    )
     said = readiness(asked, tmp_path / "odd")
     assert "apply_chat_template=false takes the texts as they are" in " ".join(said.notes)
     ready = readiness(asked.replace(apply_chat_template=False), tmp_path / "ready")

@@ -208,7 +208,7 @@ def test_what_has_not_been_trained_to_its_end_waits(tmp_path: Path, capfd: Any) 
     sweep(config, out)
     reasons = {
         "has only the evaluation before training": lambda: trained(first, 0.2),
-        "eval_accuracy at step 1 is 'nan', no finite number": lambda: trained(first, 0.2, math.nan),
+        "eval_accuracy at step 1, the last, is 'nan', no finite number": lambda: trained(first, 0.2, math.nan),
         "not a trainer_state.json": lambda: (first / "outputs/trainer_state.json").write_bytes(b"\xff{"),
         "the curve ends at step 1 of 2": lambda: trained(first, 0.2, 0.5),
         "of several runs, trainer_state.json and log-20260901-101500.jsonl": lambda: trained_by_verl(first, 0.1, 0.5),

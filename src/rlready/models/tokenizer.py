@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from copy import copy
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from rlready.core.errors import UserError
@@ -23,6 +27,9 @@ if TYPE_CHECKING:
 SPACED = "def f(x):\n    return x + 1"  # a text whose spaces a tokenizer may lose
 PROBE = "Subword regularisation draws other tokens for internationalisation, 1234567890 + 987654321. " * 8
 READINGS = 4
+KEPT = 4  # tokenizers
+READ = (".json", ".jinja", ".txt", ".model", ".tiktoken")  # what a tokenizer is made from
+UNREAD = ("trainer_state.json", "model.safetensors.index.json", "generation_config.json")
 
 
 def tokenizer_of(source: str, *, apply_chat_template: bool = True) -> PreTrainedTokenizerBase:
@@ -43,7 +50,7 @@ def tokenizer_of(source: str, *, apply_chat_template: bool = True) -> PreTrained
         )
     try:
         with refused(source, "its tokenizer cannot be loaded", "save it again with tokenizer.save_pretrained"):
-            tokenizer = _tokenizer(folder, source)
+            tokenizer = copy(_read(_Files.of(folder), get_ident()))
     except UserError:  # its message is about the last attempt, not about the cause
         if (folder / TOKENIZER).exists():
             with refused(str(folder / TOKENIZER), "damaged, or not a tokenizer", AGAIN):
@@ -53,6 +60,12 @@ def tokenizer_of(source: str, *, apply_chat_template: bool = True) -> PreTrained
         raise
     if not vocabulary_size(tokenizer):
         raise UserError(f"{source}: its tokenizer has no tokens")
+    tokenizer.name_or_path = str(folder)
+    if not _spaces(tokenizer):
+        warn_once(
+            f"{source}: warning: its tokenizer loses every space, as where Transformers 5 has saved that of another "
+            "class as one of Llama: prompts and responses have none; copy the files of the original tokenizer there"
+        )
     _switch_off_sampling(tokenizer, source)
     # a prompt that is too long is refused by this package, by its place
     tokenizer.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
@@ -61,22 +74,38 @@ def tokenizer_of(source: str, *, apply_chat_template: bool = True) -> PreTrained
     return tokenizer
 
 
-def _tokenizer(folder: Path, source: str) -> PreTrainedTokenizerBase:
+@dataclass(frozen=True)
+class _Files:
+    """The files that a tokenizer is made from; equal if their contents are, in whatever folder."""
+
+    folder: Path = field(compare=False)
+    digest: str
+
+    @classmethod
+    def of(cls, folder: Path) -> _Files:
+        digest = hashlib.sha256()
+        for file in sorted(folder.iterdir()):
+            if file.suffix in READ and file.name not in UNREAD and file.is_file():
+                digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
+                digest.update(file.read_bytes())
+        return cls(folder, digest.hexdigest())
+
+
+@lru_cache(KEPT)
+def _read(files: _Files, thread: int) -> PreTrainedTokenizerBase:
     """The tokenizer of a folder, read from tokenizer.json directly if the class it names would lose spaces.
+
+    Checkpoints of one run have equal tokenizers, which take a second each to read; no two threads share one.
 
     Transformers 5 builds every LlamaTokenizer like that of Llama 2, even if the file (DeepSeek's) is byte-level.
     """
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+    folder = files.folder
     tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
     if _spaces(tokenizer) != _spaces(SPACED) and (folder / TOKENIZER).exists():
         plain = PreTrainedTokenizerFast.from_pretrained(str(folder), local_files_only=True)
         tokenizer = plain if _spaces(plain) == _spaces(SPACED) else tokenizer
-    if not _spaces(tokenizer):
-        warn_once(
-            f"{source}: warning: its tokenizer loses every space, as where Transformers 5 has saved that of another "
-            "class as one of Llama: prompts and responses have none; copy the files of the original tokenizer there"
-        )
     return tokenizer
 
 
@@ -110,4 +139,10 @@ def vocabulary_size(tokenizer: PreTrainedTokenizerBase) -> int:
 
 def vocabulary_digest(tokenizer: PreTrainedTokenizerBase) -> str:
     """SHA-256 of all tokens with their ids: equal for two models that read text as the same tokens."""
-    return hashlib.sha256(json.dumps(sorted(tokenizer.get_vocab().items())).encode()).hexdigest()
+    return _digest(getattr(tokenizer, "backend_tokenizer", None) or tokenizer, len(tokenizer))
+
+
+@lru_cache(KEPT)
+def _digest(vocabulary: Any, tokens: int) -> str:
+    """That of a vocabulary, kept for as long as it has this number of tokens."""
+    return hashlib.sha256(json.dumps(sorted(vocabulary.get_vocab().items())).encode()).hexdigest()

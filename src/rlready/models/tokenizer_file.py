@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from base64 import b64decode
 from math import prod
 from pathlib import Path
 from typing import TypeAlias
 
 from rlready.core.errors import UserError
+from rlready.core.regular import read_whole
 from rlready.models.one_line import one_line
 from rlready.models.weights import AGAIN
-from rlready.runs.files import read_json
 
 Content: TypeAlias = object  # of JSON
+
+_sound = set[bytes]()  # digests of files without a fault: the checkpoints of a run have one tokenizer
 
 LARGEST_ID = 10**7
 MOST = 4096  # characters that one may become; those of ALBERT, about the longest chain there is, allow some 1,200
@@ -31,8 +35,11 @@ def check_tokenizer_file(path: Path) -> None:
             f"AutoTokenizer.from_pretrained({str(path.parent)!r}).save_pretrained({str(path.parent)!r})"
         )
     try:
-        content = read_json(path) if path.exists() else {}
-    except UserError:  # the library says more about it
+        raw = read_whole(path, links=True) if path.exists() else b"{}"
+        if (digest := hashlib.sha256(raw).digest()) in _sound:
+            return
+        content = json.loads(raw.decode("utf-8"))
+    except (UserError, OSError, ValueError, RecursionError):  # the library says more about it
         return
     parts = content if isinstance(content, dict) else {}
     model, added = parts.get("model"), parts.get("added_tokens")
@@ -50,6 +57,7 @@ def check_tokenizer_file(path: Path) -> None:
             f"{path}: its normaliser, pre-tokeniser and decoder may make a text more than {MOST} times as long: no "
             f"tokeniser needs that; {AGAIN}"
         )
+    _sound.add(digest)
 
 
 def _refuse_shared_id(path: Path, ids: list[tuple[str, Content]]) -> None:

@@ -15,8 +15,8 @@ MOST = 30  # members of a list whose order does not count
 
 
 def same(one: Node, other: Node, equal: Equal) -> bool:
-    """Whether two answers are the same; the order counts in brackets, but not in lists and sets, how often a value is
-    there in lists, but not in sets."""
+    """Whether two answers are the same; the order counts in brackets, but not in lists and sets, how often a single
+    value is there in lists, but not in sets."""
     if isinstance(one, Relation) or isinstance(other, Relation):
         left, right = _relation(one), _relation(other)
         return bool(left and right) and equal("relation", left, right)
@@ -55,7 +55,8 @@ def _same_groups(one: Group, other: Group, equal: Equal) -> bool:
         return len(one.items) == len(other.items) and all(same(a, b, equal) for a, b in pairs)
     if max(len(one.items), len(other.items)) > MOST:
         return False
-    as_often = all(bare) and not joined & {"or", "cup"}
+    single = all(isinstance(item, Value) for item in (*one.items, *other.items))  # values, not solutions in brackets
+    as_often = single and all(bare) and not joined & {"or", "cup"}
     return _all_among(one, other, equal, once=as_often) and _all_among(other, one, equal, once=as_often)
 
 
