@@ -152,6 +152,8 @@ def test_an_existing_path_with_an_equals_sign_is_an_argument(tmp_path: Path, mon
     typed = read("readiness", *places, "learning_rate=1e-5/checkpoint-20", "seed=0")
     assert typed.arguments == places
     assert typed.settings == {"learning_rate": "1e-5/checkpoint-20", "seed": "0"}
+    Path("seed=0/record.json").touch()  # as after --out seed=0
+    assert read("show", "seed=0").arguments == ["seed=0"]
 
 
 @pytest.mark.parametrize("verb", VERBS)

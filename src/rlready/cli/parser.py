@@ -24,6 +24,7 @@ from rlready.core.verbs import WITHOUT_FOLDER
 PROGRAM = ("--version", "--help", "--install-completion", "--show-completion")  # options without a verb
 BOOLEANS = ("true", "false", "yes", "no", "on", "off", "1", "0")
 COMPLETION = "_RLREADY_COMPLETE"  # set by the shell's completion of typer
+HOLDS = ("config.json", "adapter_config.json", "record.json")  # in the folder of a model or of a run
 
 
 @dataclass(frozen=True)
@@ -130,10 +131,10 @@ def _refuse_a_second(positional: str, words: Sequence[str]) -> None:
 
 
 def _is_path(word: str) -> bool:
-    """Whether an argument is an existing path; without a separator, as ``seed=0``, only if it holds a model."""
+    """Whether an argument is an existing path; without a separator, as ``seed=0``, only that of a model or a run."""
     if os.sep in word:
         return os.path.exists(word)
-    return any(os.path.exists(os.path.join(word, name)) for name in ("config.json", "adapter_config.json"))
+    return any(os.path.exists(os.path.join(word, name)) for name in HOLDS)
 
 
 def _one_line(name: str, error: typer.TyperException) -> str:
