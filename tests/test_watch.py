@@ -49,6 +49,7 @@ def test_a_log_as_it_should_be_gives_no_alert() -> None:
         ({"thinking_tokens": 60.0}, "Length went from 40.0 to 60.0 tokens"),
         ({"truncated": 0.5}, "50% of rollouts reach a limit"),
         ({"mismatch": 0.06}, "differ by 0.06 nats"),
+        ({"loss": 2e5}, "The loss is 2e+05 in size"),
     ],
 )
 def test_each_alert_needs_its_cause(last: dict[str, float], words: str) -> None:

@@ -15,6 +15,7 @@ from rlready.train.drift import Watched, drift
 
 STEPS = 10  # over which the start and the end of a log are averaged
 FEW = 0.1  # share of informative groups
+LARGE = 10.0  # loss of RL, which its KL penalty alone can reach
 ROUNDING = 0.03  # nats per token; engines in bfloat16 stay below it, and RL stops at 0.1
 
 
@@ -42,6 +43,12 @@ def alerts(log: Log) -> list[str]:
         found.append(
             f"{truncated[1]:.0%} of rollouts reach a limit, and mostly count as wrong: raise thinking_budget or "
             "max_answer_tokens."
+        )
+    loss = ends(log, lambda line: None if line.loss is None or line.informative is None else abs(line.loss))
+    if loss and loss[1] > LARGE:
+        found.append(
+            f"The loss is {loss[1]:.2g} in size, where that of rewards stays near 0: the policy is so far from its "
+            "start that kl_coef outweighs the rewards. Lower learning_rate or kl_coef."
         )
     if (mismatch := ends(log, lambda line: line.mismatch)) and mismatch[1] > ROUNDING:
         found.append(
