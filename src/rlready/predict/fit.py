@@ -110,8 +110,8 @@ def predict_new_recipe(x_MF: Floats, y_M: Floats, recipe_M: Ints, x_NF: Floats) 
 
     Both are nan if the runs are too close together to fit a line.
     """
-    runs, free = len(y_M), int(recipe_M.max()) - x_MF.shape[1]
-    if free == runs - x_MF.shape[1] - 1:
+    runs, recipes = len(y_M), int(recipe_M.max()) + 1
+    if recipes == runs:
         (guess_N,), (half_N,) = predict_with_interval(x_MF[None], y_M[None], x_NF)
         return guess_N, half_N
     design, new = (np.column_stack([np.ones(len(x)), x]) for x in (x_MF, x_NF))
@@ -131,7 +131,7 @@ def predict_new_recipe(x_MF: Floats, y_M: Floats, recipe_M: Ints, x_NF: Floats) 
         run, recipe = 0.0, residual_M @ residual_M / means[0][1]
     cov_FF = fit_FM @ (run * np.eye(runs) + recipe * same_MM) @ fit_FM.T
     variance_N = run + recipe + ((new @ cov_FF) * new).sum(1)
-    return new @ fit_FM @ y_M, t_quantile(1 - TAIL, free) * np.sqrt(np.maximum(variance_N, 0.0))
+    return new @ fit_FM @ y_M, t_quantile(1 - TAIL, recipes - design.shape[1]) * np.sqrt(np.maximum(variance_N, 0.0))
 
 
 def few(x_MF: Floats, y_M: Floats, recipe_M: Ints, runs: int, trials: int, rng: np.random.Generator) -> Few | None:
