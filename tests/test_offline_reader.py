@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import nullcontext
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from rlready.core.config import ReadinessConfig
@@ -71,6 +74,20 @@ def test_what_is_not_verified_is_pending(tmp_path: Path) -> None:
         read(tmp_path, [*rows, {"problem_id": "a", "thinking": ""}])
     with pytest.raises(UserError, match=r"without text to verify \(line 1\)"):  # which has another name
         read(tmp_path, [{"problem_id": "a", "completion_text": "1", "thinking": "so"}])
+
+
+def test_texts_and_ids_of_other_types_of_parquet(tmp_path: Path) -> None:
+    """Views of texts, and decimals as databases write whole numbers."""
+    ids = pa.array([Decimal(1), Decimal(2)], pa.decimal128(20, 0))
+    table = pa.table({"problem_id": ids, "text": pa.array(["1", "2"], pa.string_view())})
+    pq.write_table(table, tmp_path / "samples.parquet")
+    found = read_samples(str(tmp_path / "samples.parquet"))
+    assert [(each.problem_id, each.text) for each in found.pending] == [("1", "1"), ("2", "2")]
+
+
+def test_empty_rows_of_a_spreadsheet_are_none(tmp_path: Path) -> None:
+    (tmp_path / "samples.csv").write_text("problem_id,correct\na,1\n,\nb,0\n,\n")
+    assert drawn(read_samples(str(tmp_path / "samples.csv"))) == [("a", True), ("b", False)]
 
 
 def test_several_responses_of_a_row_are_as_many_samples(tmp_path: Path) -> None:

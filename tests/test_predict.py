@@ -102,12 +102,17 @@ def test_outcomes_that_are_said_to_be_different_things_are_warned_of() -> None:
     """What a table does not say is not compared; families are measured apart."""
 
     def said(*outcomes: tuple[str, str]) -> str:
-        return mixed_meanings(
-            Outcome("c", 0.5, None, where="here", family=family, meaning=Meaning(what)) for family, what in outcomes
+        return "; ".join(
+            mixed_meanings(
+                Outcome("c", 0.5, None, where="here", family=family, meaning=Meaning(what)) for family, what in outcomes
+            )
         )
 
     assert said(("", "accuracy"), ("", "reward")).startswith("the outcomes are different things (accuracy; reward)")
     assert "the outcomes of b are different" in said(("a", "x"), ("b", "x"), ("b", "y"))
+    both = said(("a", "x"), ("a", "y"), ("b", "x"), ("b", "y"))
+    assert "outcomes of a are different" in both
+    assert "outcomes of b are different" in both
     assert said(("a", "accuracy"), ("b", "reward")) == said(("", "accuracy"), ("", "")) == ""
     assert said(("", f"{UNSAID}one.csv"), ("", f"{UNSAID}other.csv"), ("", "accuracy")) == ""
 

@@ -12,7 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from rlready.core.config import PredictConfig
 from rlready.core.errors import UserError
+from rlready.interchange.rollouts import drawn_with
+from rlready.predict.stage import predict
 from rlready.readiness.offline_cells import verdict_of
 from rlready.readiness.offline_reader import read_samples
 from rlready.tasks.answers.ownpart import after_thought
@@ -265,6 +268,25 @@ def test_prompts_around_a_question_are_compared_where_samples_are_matched_by_the
         sources = [kind.format(tmp_path / name) for name in ("zero", "few")]
         result = ranked(tmp_path / kind[:3], *sources, problems=named)
         assert any("the prompts of 1 of 1 problems are not those of" in note for note in result.notes), kind
+        apart = [tmp_path / f"{kind[:3]}-{at}" for at in (0, 1)]
+        for folder, source in zip(apart, sources, strict=True):
+            ranked(folder, source, problems=named)
+        said = predict(PredictConfig(runs=list(map(str, apart))), tmp_path / f"{kind[:3]}-predict")
+        assert any("the prompts of 1 of 1 problems are not those of" in note for note in said.notes), kind
+
+
+def test_limits_and_greedy_decoding_have_one_name_for_all_tools() -> None:
+    assert drawn_with({"max_gen_toks": 256, "do_sample": False}) == (("temperature", 0), ("max_tokens", 256))
+    assert drawn_with({"max_completion_tokens": 256, "temperature": 1.0}) == (("temperature", 1.0), ("max_tokens", 256))
+    assert drawn_with({"max_tokens": 8, "max_gen_toks": None, "do_sample": False, "temperature": 0.7}) == (
+        *(("temperature", 0), ("max_tokens", 8)),
+    )
+
+
+def test_a_table_of_several_checkpoints_is_refused(tmp_path: Path) -> None:
+    rows = [{"problem_id": "a", "correct": at % 2, "ckpt": f"checkpoint-{at}"} for at in range(4)]
+    with pytest.raises(UserError, match="samples of different ckpt .* would be counted as samples of one"):
+        read_samples(str(lines(tmp_path / "table.jsonl", rows)))
 
 
 def test_problems_that_all_have_right_and_wrong_samples_are_a_doubt(tmp_path: Path) -> None:

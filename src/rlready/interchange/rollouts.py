@@ -38,8 +38,10 @@ STEP = re.compile(r"(?:^|_)(?:step_?)?([0-9]{1,15})$")  # at the end of the name
 DATE = r"\d{4}-\d\d-\d\dT[^_]*"
 DATED = re.compile(rf"{DATE}_(.+)_[^_]+|(.+)_{DATE}")  # Inspect's DATE_TASK_ID, or TASK_DATE, in the name of a file
 UNSCORED = -1
+LIMIT = "max_tokens"
+LIMITS = ("max_gen_toks", "max_completion_tokens", "max_new_tokens", "max_output_tokens")  # its other names
 SETTINGS = (  # of sampling
-    *("temperature", "do_sample", "top_p", "top_k", "max_tokens", "max_gen_toks", "until"),
+    *("temperature", "do_sample", "top_p", "top_k", LIMIT, "until"),
     *("reasoning_effort", "reasoning_tokens", "system_message", "solvers"),
 )
 BRIEF = 60  # characters of a setting, beyond which a digest stands for the rest
@@ -193,7 +195,11 @@ def verdicts(batch: Batch, options: ToolOptions) -> NDArray[np.int8]:
 
 
 def drawn_with(settings: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
-    """The names and values of a tool's settings of sampling that decide how samples turn out."""
+    """The names and values of a tool's settings of sampling that decide how samples turn out, each under one name."""
+    named = {name: settings[name] for name in LIMITS if settings.get(name) not in (None, "")}
+    settings = {LIMIT: next(iter(named.values()), None)} | {k: v for k, v in settings.items() if v is not None}
+    if settings.get("do_sample") is False:  # greedy, whatever temperature stands beside it
+        settings = {k: v for k, v in settings.items() if k != "do_sample"} | {"temperature": 0}
     found = ((name, settings.get(name)) for name in SETTINGS)
     return tuple(
         (n, _brief(", ".join(map(repr, v)) if isinstance(v, list) else v)) for n, v in found if v not in (None, "")

@@ -11,7 +11,7 @@ Shapes: P = problems.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -73,7 +73,8 @@ class Candidates:
     """All candidates; ``group_size`` is the number of responses per problem that is planned for RL.
 
     ``most`` is the largest k whose pass@k was requested and is known for every candidate, ``samples`` the largest that
-    was requested for any; by name, ``commands`` run RL from each, and ``efforts`` say what one problem of each took.
+    was requested for any; ``doubts`` are of their samples; by name, ``commands`` run RL from each, and ``efforts`` say
+    what one problem of each took.
     """
 
     all: list[Candidate]
@@ -84,6 +85,7 @@ class Candidates:
     efforts: dict[str, Effort | None]
     task: TaskRecord
     chance_level: dict[str, float]
+    doubts: list[str]
 
     @property
     def names(self) -> list[str]:
@@ -166,7 +168,22 @@ def read_candidates(folders: Sequence[Path]) -> Candidates:
         },
         task=first.task,
         chance_level=first.chance_level,
+        doubts=[*dict.fromkeys(part.doubt for run in runs for part in run.parts if part.doubt), *_other_prompts(runs)],
     )
+
+
+def _other_prompts(runs: Sequence[Measured]) -> Iterator[str]:
+    """A warning for each checkpoint that was asked in another way than one of an earlier run."""
+    first: dict[str, tuple[str, Measured, str]] = {}
+    for run in runs:
+        for part in run.parts:
+            pairs = [(first.setdefault(name, (part.name, run, mine)), mine) for name, mine in part.prompts.items()]
+            unlike = [other for (other, where, theirs), mine in pairs if where is not run and theirs != mine]
+            if unlike:
+                yield (
+                    f"{part.name}: the prompts of {len(unlike)} of {len(part.problems)} problems are not those of "
+                    f"{unlike[0]}: a difference may be one of prompts, as of their examples or template"
+                )
 
 
 def _refuse_unlike(runs: Sequence[Measured]) -> None:

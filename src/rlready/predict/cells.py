@@ -8,6 +8,9 @@ from typing import TypeGuard
 
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")  # float() would take 1_0 for 10
 COMMA = re.compile(r"\s*[+-]?[0-9]+,[0-9]+\s*")
+GROUPED = re.compile(r"\s*[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?\s*")  # by thousands, or with a decimal comma
+THOUSANDS = re.compile(r"\s*[0-9]{1,3}(?:\.[0-9]{3})+\s*")
+LESS = re.compile(r"(?<![a-z])(?:loss|nll|perplexity|ppl|error)")  # in the names of numbers of which less is better
 LARGEST = 1e12  # of outcomes and seconds: squares and sums of them are exact enough
 SMALLEST = 1e-12  # of those that are not 0
 
@@ -25,11 +28,18 @@ def number_of(value: object) -> object:
 def shown(value: object) -> str:
     """A value that is no number, for an error line, with its number if it has a decimal comma or is in per cent."""
     text = f"{value!r:.40}"
-    if isinstance(value, str) and COMMA.fullmatch(value):
+    if isinstance(value, str) and GROUPED.fullmatch(value):
+        text += f" (write {value.strip().replace(',', '')} if the comma groups thousands)"
+    elif isinstance(value, str) and COMMA.fullmatch(value):
         text += f" (write {value.strip().replace(',', '.')})"
     if isinstance(value, str) and value.strip().endswith("%") and is_number(share := number_of(value.strip()[:-1])):
         text += f" (write {share / 100:g})"
     return text
+
+
+def step_of(value: object) -> object:
+    """A step as a number, as `number_of`; a text such as 1.000, which may be a thousand, as it is."""
+    return value if isinstance(value, str) and THOUSANDS.fullmatch(value) else number_of(value)
 
 
 def is_number(value: object) -> TypeGuard[float]:

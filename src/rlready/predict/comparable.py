@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rlready.core.errors import UserError
@@ -49,8 +49,8 @@ def refuse_unlike_conditions(folders: Iterable[Path]) -> None:
             )
 
 
-def mixed_units(outcomes: Iterable[tuple[str, float]]) -> str:
-    """A warning if the outcomes of a family look like fractions and per cent together; "" if they do not.
+def mixed_units(outcomes: Iterable[tuple[str, float]]) -> Iterator[str]:
+    """A warning for each family whose outcomes look like fractions and per cent together.
 
     ``outcomes`` are families and values.  A value of exactly 1 is taken for a fraction only if it lies apart: without
     0, and far below all others.
@@ -64,11 +64,10 @@ def mixed_units(outcomes: Iterable[tuple[str, float]]) -> str:
         if fractions and others and apart and min(values) >= 0 and max(values) <= 100:
             some = "1 outcome" if len(fractions) == 1 else f"{len(fractions)} outcomes"
             are = "is" if len(fractions) == 1 else "are"
-            return (
+            yield (
                 f"{some}{f' of {family}' if family else ''} {are} between 0 and 1 and {len(others)} above 1, up "
                 f"to {max(values):g}: if some are fractions and some per cent, they cannot be compared"
             )
-    return ""
 
 
 def doubtful_predictors(outcomes: Mapping[str, Sequence[Outcome]]) -> Iterable[str]:
@@ -104,23 +103,22 @@ def doubtful_predictors(outcomes: Mapping[str, Sequence[Outcome]]) -> Iterable[s
             )
 
 
-def mixed_meanings(outcomes: Iterable[Outcome]) -> str:
-    """A warning if the outcomes of a family are said to be different things; "" if they are not."""
+def mixed_meanings(outcomes: Iterable[Outcome]) -> Iterator[str]:
+    """A warning for each family whose outcomes are said to be different things."""
     families: dict[str, dict[str, None]] = {}
     for outcome in outcomes:
         if outcome.meaning.what and not outcome.meaning.what.startswith(UNSAID):
             families.setdefault(outcome.family, {})[outcome.meaning.what] = None
     for family, meanings in families.items():
         if len(meanings) > 1:
-            return (
+            yield (
                 f"the outcomes{f' of {family}' if family else ''} are different things ({'; '.join(meanings)}), which "
                 "are compared as if they were one: measure all alike, or give each a family"
             )
-    return ""
 
 
-def unequal_ends(outcomes: Iterable[Outcome]) -> str:
-    """A warning if learning curves of a family end at unequal steps, or before their runs were to end; else ""."""
+def unequal_ends(outcomes: Iterable[Outcome]) -> Iterator[str]:
+    """A warning for each family whose learning curves end at unequal steps, or before their runs were to end."""
     families: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         if outcome.last_step is not None:
@@ -129,16 +127,15 @@ def unequal_ends(outcomes: Iterable[Outcome]) -> str:
         steps = [each.last_step or 0 for each in mine]
         if min(steps) < max(steps):
             shortest = mine[steps.index(min(steps))]
-            return (
+            yield (
                 f"learning curves{f' of {family}' if family else ''} end at steps {min(steps):g} to {max(steps):g}, "
                 f"that of {shortest.checkpoint} first ({shortest.where}): outcomes after unequal training are no fair "
                 "comparison; leave out runs that have not ended"
             )
-        if stopped := [each for each in mine if each.planned_steps]:
+        elif stopped := [each for each in mine if each.planned_steps]:
             one = stopped[0]
-            return (
+            yield (
                 f"{len(stopped)} of {len(mine)} learning curves{f' of {family}' if family else ''} end before their "
                 f"runs were to end: that of {one.checkpoint} at step {one.last_step:g} of {one.planned_steps:g} "
                 f"({one.where}); if these runs go on, the outcomes will change"
             )
-    return ""

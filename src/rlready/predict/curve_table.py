@@ -20,7 +20,7 @@ from pathlib import Path
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.core.progress import note
-from rlready.predict.cells import is_number, number_of
+from rlready.predict.cells import THOUSANDS, is_number, number_of, shown, step_of
 from rlready.predict.continued import continued
 from rlready.tasks.table import Table, read_table
 
@@ -48,23 +48,26 @@ def read(path: Path, metric: str, usual: Sequence[str]) -> tuple[str, dict[float
     columns = list(dict.fromkeys(name for _, row in table.rows for name in row))
     steps = sorted((name for name in columns if name.lower() in STEPS), key=lambda name: STEPS.index(name.lower()))
     if not steps:
-        raise UserError(f"{table.where}: no column of steps; {nearest('step', columns)}")
+        raise UserError(
+            f"{table.where}: no column of steps; {nearest('step', columns)}. If another column counts the training, "
+            "rename it to step, in all curves that are compared"
+        )
     own = OUTCOME in columns and metric in ("", OUTCOME)
     names = [OUTCOME] if own else [name for name in columns if _may_be_metric(table, name)]
     _refuse_several(table, columns, names)
     called = {name: _called(table, name) for name in names}
     column = OUTCOME if own else _column(table, called, metric, usual)
     rows = [(line, row) for line, row in table.rows if own or _is_there(row.get(column))]
-    step = next((name for name in steps if all(is_number(number_of(row.get(name))) for _, row in rows)), steps[0])
+    step = next((name for name in steps if all(is_number(step_of(row.get(name))) for _, row in rows)), steps[0])
     return (OUTCOME, _outcomes(table, step)) if own else (_as_logged(called[column]), _tracked(table, step, column))
 
 
 def _outcomes(table: Table, step: str) -> dict[float, float]:
     found: dict[float, float] = {}
     for line, row in table.rows:
-        at, value = number_of(row.get(step)), number_of(row.get(OUTCOME))
+        at, value = step_of(row.get(step)), number_of(row.get(OUTCOME))
         if not is_number(at) or not is_number(value):
-            raise UserError(f"{table.place(line)}: step and outcome must be numbers")
+            raise _no_numbers(table.place(line), at, value, "step", OUTCOME)
         if at in found:
             raise UserError(f"{table.place(line)}: step {at:g} is given twice; keep one line of each step")
         found[at] = value
@@ -74,11 +77,11 @@ def _outcomes(table: Table, step: str) -> dict[float, float]:
 def _tracked(table: Table, step: str, column: str) -> dict[float, float]:
     points = list[tuple[float, float]]()
     for line, row in table.rows:
-        at, value = number_of(row.get(step)), number_of(row.get(column))
+        at, value = step_of(row.get(step)), number_of(row.get(column))
         if not _is_there(row.get(column)):
             continue  # another run, or another metric, has a value at this step
         if not is_number(at) or not is_number(value):
-            raise UserError(f"{table.place(line)}: {step} and {column} must be numbers")
+            raise _no_numbers(table.place(line), at, value, step, column)
         points.append((at, value))
     points = [point for before, point in pairwise([None, *points]) if point != before and point]
     again = sum(one == other for (one, _), (other, _) in pairwise(points))
@@ -98,6 +101,12 @@ def _tracked(table: Table, step: str, column: str) -> dict[float, float]:
     if replaced:
         note(f"{table.where}: the run went on from an earlier step; {replaced} values that it replaced are left out")
     return found
+
+
+def _no_numbers(place: str, at: object, value: object, step: str, column: str) -> UserError:
+    bad = at if not is_number(at) else value
+    fix = "; write steps without separators" if bad is at and isinstance(at, str) and THOUSANDS.fullmatch(at) else ""
+    return UserError(f"{place}: {step} and {column} must be numbers, not {shown(bad)}{fix}")
 
 
 def _restarted(points: Sequence[tuple[float, float]]) -> bool:

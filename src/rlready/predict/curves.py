@@ -35,7 +35,7 @@ from rlready.core.explain import nearest
 from rlready.core.progress import note
 from rlready.interchange.trl import STATE, states_in
 from rlready.predict import curve_table, prime_rl_log, verl_log
-from rlready.predict.cells import is_number, number_of
+from rlready.predict.cells import LESS, is_number, number_of
 from rlready.predict.verl_log import LOGS
 from rlready.readiness.passk import Floats
 
@@ -168,6 +168,8 @@ def read_curve(path: Path, metric: str, place: str, usual: Sequence[str] = USUAL
         metric, points = curve_table.read(path, metric, usual)
     if not points:
         raise UserError(f"{place}: {path} has no values of {metric}")
+    if LESS.search(metric.lower()):
+        raise UserError(f"{place}: of {metric} of {path} less is better: name a metric of which more is, or a number")
     steps = sorted(points)
     values = np.array([points[step] for step in steps])
     return Curve(path, tuple(files), metric, np.array(steps, dtype=float), values, planned)

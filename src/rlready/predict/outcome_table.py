@@ -28,7 +28,7 @@ from rlready.core.errors import UserError
 from rlready.core.explain import misnamed, nearest
 from rlready.core.progress import note
 from rlready.core.text import in_one_line
-from rlready.predict.cells import LARGEST, SMALLEST, is_number, number_of, shown
+from rlready.predict.cells import LARGEST, LESS, SMALLEST, is_number, number_of, shown
 from rlready.predict.curves import CHOICES, Curve, read_curve
 from rlready.predict.early import early
 from rlready.predict.meaning import UNSAID, Meaning, of_runs
@@ -42,7 +42,6 @@ TAKEN = re.compile(
     r"(pass|cover|reward)@.*|group_signal|informative|entropy|distinct_answers|loss|combined|extrapolated.*"
 )  # the names of predictors that rlready has, whether or not they are known of some checkpoints
 RUNS = "runs.jsonl"  # a sweep's table
-LESS = re.compile("loss|nll|perplexity|ppl|error")  # in the names of predictors of which less is better
 OWN = "predictor:"  # begins the names of columns that hold predictors of the user's own
 KNOWN = (
     "checkpoint",

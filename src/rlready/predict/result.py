@@ -147,7 +147,12 @@ class PredictResult(Result):
         """What to do besides the headline, what outcomes of RL are, and the rule of the ranking, if it has decided."""
         rule = [f"Rule: {self.rule}"] if any(c.chosen for c in self.checkpoints) else []
         outcomes = [f"{family.title}: {family.meaning}." for family in self.families if family.meaning]
-        more = [*dict.fromkeys(family.to_know_more for family in self.families if family.to_know_more)]
+        named = len(self.families) > 1
+        more = [
+            f"{family.title}: {family.to_know_more}" if named else family.to_know_more
+            for family in self.families
+            if family.to_know_more
+        ]
         return [*self.next_steps[1:], *more, *outcomes, *rule]
 
     def tables(self) -> list[Table]:

@@ -7,6 +7,7 @@ other files of this package name the choices that the paper leaves open.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -65,8 +66,8 @@ def predict(config: PredictConfig, out: Path) -> PredictResult:
         outcomes = match_outcomes(found.outcomes, measured.names)
         result = _result(config, measured, outcomes)
         units = mixed_units((outcome.family, outcome.value) for outcome in found.outcomes)
-        doubts = (units, mixed_meanings(found.outcomes), unequal_ends(found.outcomes), *doubtful_predictors(outcomes))
-        for doubt in filter(None, doubts):
+        ends, predictors = unequal_ends(found.outcomes), doubtful_predictors(outcomes)
+        for doubt in chain(units, mixed_meanings(found.outcomes), ends, predictors, measured.doubts):
             run.warn(doubt)
             result = with_warning(result, doubt)
         run.claim()
@@ -167,8 +168,10 @@ def _next_steps(
 def _next_action(ranking: Ranking, scored: Sequence[object], left: int | None, cost: str) -> str:
     """Which checkpoint to run RL from, and why; where RL has been run, that is the first without an outcome, and
     ``cost`` is what a run has taken ("" if unknown)."""
-    if not scored or ranking.no_signal:
+    if not scored:
         return next_action(ranking)
+    if ranking.no_signal:
+        return "Measure other problems: these do not tell the checkpoints apart, as none is solved, or all are."
     if left is None:
         return "Every checkpoint worth a try has an outcome: keep the model that RL made best."
     taken = f"; an earlier run took {cost}" if cost else ""

@@ -130,6 +130,7 @@ class Measurer:
             vocabulary=self.vocabulary if lm else None,
             sampled=sampled,
             doubt=self._doubt(name, unknown),
+            prompts=stored.prompts,
         )
 
     def _doubt(self, name: str, *doubts: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from math import log
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -59,7 +60,7 @@ class Asked(NamedTuple):
     """What was asked: the text that holds the prompt, and the file and line of its first sample.
 
     ``truth`` is the ground truth, which problems of one text may differ in, and ``document`` a digest of the problem
-    without its template; "" where it is not known.  ``context`` is a digest of the conversation around the text, 0 for
+    without its template; "" where it is not known.  ``context`` is a digest of the conversation around the text, "" for
     none.
     """
 
@@ -67,7 +68,12 @@ class Asked(NamedTuple):
     place: str
     truth: str = ""
     document: str = ""
-    context: int = 0
+    context: str = ""
+
+
+def digest(text: str | None) -> str:
+    """A short digest of a text, "" for none."""
+    return blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest() if text else ""
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,21 @@ class Stored:
     saved: str = ""
     seen: Seen | None = None
     otherwise: str = ""
+
+    @property
+    def prompts(self) -> dict[str, str]:
+        """Digests of what was asked, by problem, with what stood around it."""
+        return {name: digest(f"{' '.join(each.text.split())}\0{each.context}") for name, each in self.asked.items()}
+
+    @property
+    def whose_most(self) -> str:
+        """Which problem has as many samples as can be asked of each."""
+        drawn = np.bincount(self.draws.problem, minlength=self.draws.problems)
+        usual = int(np.bincount(drawn).argmax())
+        if not drawn.min() == self.draws.most < usual:
+            return f"a problem has in {self.path}"
+        least = self.problem_ids[int(drawn.argmin())]
+        return f"problem {least} has in {self.path}, where most have {usual}: without it more could be measured"
 
     @property
     def doubt(self) -> str:

@@ -22,7 +22,11 @@ from rlready.tasks.strictjson import Refused
 from rlready.tasks.table import id_of
 
 # columns that say how and from what samples were drawn: those of different ones have no common pass@k
-DRAWN_WITH = (*(column for column in COLUMNS if column != "filter"), "model", "checkpoint", "step")
+POLICIES = (  # columns that name the checkpoint whose samples they are
+    *("model", "model_name", "model_id", "model_path", "checkpoint", "ckpt", "checkpoint_path", "policy", "revision"),
+    *("run", "run_name", "run_id", "step", "global_step", "sft_step", "train_step", "training_step"),
+)
+DRAWN_WITH = (*(column for column in COLUMNS if column != "filter"), *POLICIES)
 FEW = 256  # rows of which responses are compared at once
 NAMES = ("problem", "correct", "text", "tokens", "sample", "wave")  # options that name a column
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Self
 
 import numpy as np
+from pydantic import Field
 
 from rlready.core.result import Record
 from rlready.influence.result import InfluenceResult
@@ -54,7 +55,8 @@ class Part(Record):
     """The measurements of the checkpoint ``name`` on ``problems`` (ids).
 
     ``model`` is the folder or hub id of the checkpoint, empty for samples of which it is not known; ``heldout`` is
-    None without held-out rows or a model, ``vocabulary`` without a model; ``doubt`` is what is wrong with samples.
+    None without held-out rows or a model, ``vocabulary`` without a model; ``doubt`` is what is wrong with samples, and
+    ``prompts`` are digests of what was asked, by problem, where another tool has stored that.
     """
 
     name: str
@@ -65,3 +67,4 @@ class Part(Record):
     sampled: Sampled
     influence: InfluenceResult | None = None
     doubt: str = ""
+    prompts: dict[str, str] = Field(default_factory=dict)

@@ -95,7 +95,13 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
                         part = measure.table(name, tables[name])
                     else:
                         sampled = measure_table(config, run, tables[name], task, problems, ids, None)
-                        part = Part(name=name, model=tables[name].saved, problems=list(ids), sampled=sampled)
+                        part = Part(
+                            name=name,
+                            model=tables[name].saved,
+                            problems=list(ids),
+                            sampled=sampled,
+                            prompts=tables[name].prompts,
+                        )
                     part = _doubted(part, tables.get(name), run, trained=is_tool_source(source))
                     with run.writing(files[number]):
                         write_json(files[number], part)
@@ -187,7 +193,7 @@ def _decide_samples(config: ReadinessConfig, tables: Mapping[str, Stored], run: 
     fewest = min(tables.values(), key=lambda table: table.draws.most)
     if (most := fewest.draws.most) >= config.samples:
         return config
-    note(f"readiness: samples={most}, which is how many a problem has in {fewest.path}")
+    note(f"readiness: samples={most}, which is how many {fewest.whose_most}")
     return run.resolve(config, {"samples": most})
 
 

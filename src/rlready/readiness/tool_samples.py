@@ -32,7 +32,7 @@ from rlready.interchange.rollouts import UNSCORED, Request, context, verdicts
 from rlready.interchange.trl import evaluated_steps
 from rlready.readiness.conditions import JUDGED, VERIFIED, plain
 from rlready.readiness.offline_cells import with_thoughts_opened
-from rlready.readiness.offline_samples import Asked, Pending, Stored, TableOptions
+from rlready.readiness.offline_samples import Asked, Pending, Stored, TableOptions, digest
 from rlready.readiness.passk import Ints
 from rlready.readiness.sample_stats import FACTS, Draws
 from rlready.readiness.tool_policies import by_step, divided, say_unlike_log
@@ -187,11 +187,11 @@ class _Collector:
                     )
                 continue
             if isinstance(text, str):
-                self.asked[code] = Asked(text, place, str(truth or ""), str(document or ""), hash(around or 0))
+                self.asked[code] = Asked(text, place, str(truth or ""), str(document or ""), digest(around))
             elif prompt_is_id:
                 whole = id_of(name, "the problem") or ""
                 question, about = asked_in(whole), "" if variant is None else str(variant)
-                self.asked[code] = Asked(question, place, about, context=hash(context(whole, question) or 0))
+                self.asked[code] = Asked(question, place, about, context=digest(context(whole, question)))
 
     def checkpoints(self, files: Sequence[Path]) -> dict[str, Stored]:
         where = self.request.text

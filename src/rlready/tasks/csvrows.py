@@ -1,4 +1,5 @@
-"""Rows of CSV and TSV files with a header: every cell is text, character for character, and an empty one is null.
+"""Rows of CSV and TSV files with a header: every cell is text, character for character, an empty one is null, and
+a row of such is none.
 
 A first column without a name is the row names that pandas and R write by default, and is left out.
 """
@@ -37,6 +38,7 @@ def read_csv(file: Path) -> Iterator[tuple[int, object]]:
                 if len(cells) != len(header):
                     fix = f"quote cells that hold {separator!r} or line breaks"
                     raise UserError(f"{file} row {number}: {len(cells)} cells for {len(header)} columns; {fix}")
-                yield number, {name: cell or None for name, cell in zip(names, cells[row_names:], strict=True)}
+                if any(cells[row_names:]):  # spreadsheets leave empty rows at the end
+                    yield number, {name: cell or None for name, cell in zip(names, cells[row_names:], strict=True)}
         except csv.Error as error:
             raise UserError(f"{file}: not CSV near line {rows.line_num} ({error})") from None

@@ -79,7 +79,7 @@ class ParquetTable(BoundedParquet):
                 raise UserError(f"{self.file}: the column {name} holds JSON inside {kind}, which is not read")
         with self.refusing():
             for batch in self.read(names, per_row):
-                widened = _without_float32(batch)
+                widened = _usual_types(batch)
                 decoded = {name: widened.column(name).to_pylist() for name in names if name in self._decoders}
                 self._decode(decoded, done)
                 yield widened, decoded
@@ -184,8 +184,8 @@ def _inner(field: pa.Field) -> list[pa.Field]:
     return list(kind) if pa.types.is_struct(kind) else [kind.value_field] if hasattr(kind, "value_field") else []
 
 
-def _without_float32(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """32-bit floats as 64-bit ones, converted through text: 0.1, not 0.10000000149011612."""
+def _usual_types(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """32-bit floats as 64-bit ones, converted through text (0.1, not 0.10000000149011612); views of texts as texts."""
     import pyarrow as pa
 
     columns = []
@@ -196,9 +196,11 @@ def _without_float32(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _widened(kind: Any, to: Any) -> Any:
-    """An Arrow type with every 32-bit float, also inside it, replaced by the type ``to``."""
+    """An Arrow type with all 32-bit floats, also inside it, replaced by the type ``to``, views of texts by texts."""
     import pyarrow as pa
 
+    if pa.types.is_string_view(kind):
+        return pa.string()
     if pa.types.is_float32(kind):
         return to
     if pa.types.is_struct(kind):

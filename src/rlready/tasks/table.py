@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 from rlready.core.errors import UserError
@@ -95,9 +96,9 @@ def id_of(value: object, column: str) -> str | None:
         return value.strip()
     if isinstance(value, list) and value and all(isinstance(turn, dict) for turn in value):
         return chat_key(value)
-    if isinstance(value, bool) or not (isinstance(value, int) or (isinstance(value, float) and value.is_integer())):
-        raise Refused(f"{column} must be text or a whole number, not {str(value)[:40]!r}")
-    return str(int(value))
+    if not isinstance(value, bool) and isinstance(value, int | float | Decimal) and value == value // 1:
+        return str(int(value))
+    raise Refused(f"{column} must be text or a whole number, not {str(value)[:40]!r}")
 
 
 def has_column(row: Fields, column: str) -> bool:
