@@ -474,6 +474,7 @@ def test_invented_turns_are_cut_off() -> None:
 
 
 EQUAL = [
+    (",".join("abcdefghij" * 3) + ",a", ",".join("abcdefghij" * 3) + ",a"),
     ("x+y=3", "x+y=3"),
     ("1,2", "2,1"),
     (r"\{1,2\}", "1,2,2"),
@@ -515,7 +516,7 @@ UNEQUAL = [
     ("W=1", "W(n)=1"),
     ("x=3", "y=3"),
     (r"\begin{pmatrix}1&2\end{pmatrix}", "(1,2)"),
-    (",".join("abcdefghij" * 3) + ",a", ",".join("abcdefghij" * 3) + ",a"),
+    (",".join("abcdefghij" * 3) + ",a", "a," + ",".join("jihgfedcba" * 3)),  # of so many the order counts
     (",".join("abcdefghij" * 3), ",".join("abcdefghij" * 3) + ",a"),
 ]
 

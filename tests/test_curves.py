@@ -449,6 +449,7 @@ def test_a_run_that_a_tracker_saw_go_on_replaces_what_had_followed(
         ("Step,train/loss\n0,0.1\n", "", "has 'train/loss' by step; name the column"),
         (HISTORY, "train/loss", "of loss of .* less is better: name a metric of which more is"),
         ("step;outcome\n950;39\n1.000;40\n", "", "must be numbers, not '1.000'; write steps without separators"),
+        ("step,acc\n1,0.5\n2,nan\n", "", "row 2: acc is nan at the last step; leave the row out if it may be"),
         ("tokens,outcome\n1,0.5\n", "", "no column of steps.* rename it to step, in all curves that are compared"),
         ("Step,a\n0,\n", "", "has no numbers by step"),
         ("Relative Time (Process),a\n0,0.5\n", "", "no column of steps"),

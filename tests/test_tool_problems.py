@@ -151,6 +151,10 @@ def test_a_thought_that_the_prompt_opens_and_nothing_closes_has_no_answer(
     table = [{"problem_id": prompt, "text": text} for text in said]
     stored = read_samples(str(lines(tmp_path / "table.jsonl", table)))
     assert [after_thought(each.text or "").strip() for each in stored.pending] == ["2", "", "2"]
+    for asked in (prompt, [{"role": "user", "content": "1 + 1?"}, {"role": "assistant", "content": "<think>"}]):
+        table = [{"problem_id": "a", "prompt": asked, "text": text} for text in said]
+        stored = read_samples(str(lines(tmp_path / "table.jsonl", table)))
+        assert [after_thought(each.text or "").strip() for each in stored.pending] == ["2", "", "2"]
 
 
 def test_null_among_responses_of_lm_eval_is_an_empty_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -285,7 +289,7 @@ def test_limits_and_greedy_decoding_have_one_name_for_all_tools() -> None:
 
 def test_a_table_of_several_checkpoints_is_refused(tmp_path: Path) -> None:
     rows = [{"problem_id": "a", "correct": at % 2, "ckpt": f"checkpoint-{at}"} for at in range(4)]
-    with pytest.raises(UserError, match="samples of different ckpt .* would be counted as samples of one"):
+    with pytest.raises(UserError, match=r"samples of different ckpt .* would be counted as samples of one"):
         read_samples(str(lines(tmp_path / "table.jsonl", rows)))
 
 

@@ -47,6 +47,7 @@ def test_a_log_as_it_should_be_gives_no_alert() -> None:
         ({"groups_informative": 0, "groups_solved": 8}, "No signal: in 0% of groups"),
         ({"entropy": 0.1}, "Entropy collapsed from 0.500 to 0.100"),
         ({"thinking_tokens": 60.0}, "Length went from 40.0 to 60.0 tokens"),
+        ({"thinking_tokens": 0.0, "response_tokens": 40.0}, "Length went from 40.0 to 0.0 tokens"),
         ({"truncated": 0.5}, "50% of rollouts reach a limit"),
         ({"mismatch": 0.06}, "differ by 0.06 nats"),
         ({"loss": 2e5}, "The loss is 2e+05 in size"),

@@ -58,6 +58,8 @@ def read(path: Path, metric: str, usual: Sequence[str]) -> tuple[str, dict[float
     called = {name: _called(table, name) for name in names}
     column = OUTCOME if own else _column(table, called, metric, usual)
     rows = [(line, row) for line, row in table.rows if own or _is_there(row.get(column))]
+    if not own and len(names) == 1:
+        _refuse_no_number_at_the_end(table, column, steps[0])
     step = next((name for name in steps if all(is_number(step_of(row.get(name))) for _, row in rows)), steps[0])
     return (OUTCOME, _outcomes(table, step)) if own else (_as_logged(called[column]), _tracked(table, step, column))
 
@@ -117,6 +119,14 @@ def _restarted(points: Sequence[tuple[float, float]]) -> bool:
         for at, least in enumerate(accumulate(steps, min), start=1)
         if SEVERAL <= at < len(steps)
     )
+
+
+def _refuse_no_number_at_the_end(table: Table, column: str, step: str) -> None:
+    """UserError for a table of one metric that is NaN at its last step, as where a run has diverged."""
+    at = [(number_of(row.get(step)), line, row.get(column)) for line, row in table.rows]
+    _, line, value = max((each for each in at if is_number(each[0])), default=(0, 0, ""))
+    if str(value).lower() == "nan":
+        raise UserError(f"{table.place(line)}: {column} is {value} at the last step; leave the row out if it may be")
 
 
 def _is_there(value: object) -> bool:

@@ -79,6 +79,7 @@ def _read(path: str, given: TableOptions, unread: str) -> TableReader:
         "doc_id",
         "resps",
         "thinking",
+        "prompt",
         "filter",
         *DRAWN_WITH,
     }

@@ -186,7 +186,7 @@ class TableReader:
         bare = np.flatnonzero(verdict < 0)
         unjudged = batch.take(bare)
         texts = with_thoughts(unjudged, o.text, o.tokens, np.arange(len(bare)))
-        texts, tokens = with_thoughts_opened(unjudged, [o.problem], texts), batch.values(o.tokens, bare)
+        texts, tokens = with_thoughts_opened(unjudged, [o.problem, "prompt"], texts), batch.values(o.tokens, bare)
         for at, text, ids_of_text in zip(bare.tolist(), texts, tokens, strict=True):
             where = self.count + at, int(batch.lines[at]), ids[problem[at]]
             self.pending.append(Pending(*where, text, ids_of_text if text is None else None))

@@ -16,6 +16,7 @@ from rlready.train.drift import Watched, drift
 STEPS = 10  # over which the start and the end of a log are averaged
 FEW = 0.1  # share of informative groups
 LARGE = 10.0  # loss of RL, which its KL penalty alone can reach
+CURE = "raise kl_coef, or beta with dense rewards, or take fewer steps"
 ROUNDING = 0.03  # nats per token; engines in bfloat16 stay below it, and RL stops at 0.1
 
 
@@ -35,10 +36,11 @@ def alerts(log: Log) -> list[str]:
             "others, or raise group_size."
         )
     entropy = ends(log, lambda line: line.entropy)
-    length = ends(log, lambda line: line.thinking_tokens or line.response_tokens)
+    thinks = any(line.thinking_tokens for line in log)
+    length = ends(log, lambda line: line.thinking_tokens if thinks else line.response_tokens)
     if entropy and length:
         drifted = drift(Watched(entropy[0], length[0]), Watched(entropy[1], length[1]))
-        found += [f"{words[0].upper()}{words[1:]}: raise beta, or take fewer steps." for words in drifted.values()]
+        found += [f"{words[0].upper()}{words[1:]}: {CURE}." for words in drifted.values()]
     if (truncated := ends(log, lambda line: line.truncated)) and truncated[1] > MANY:
         found.append(
             f"{truncated[1]:.0%} of rollouts reach a limit, and mostly count as wrong: raise thinking_budget or "

@@ -15,8 +15,8 @@ class RLState(BaseModel):
     """The progress of a run, which began with ``planned_steps`` as its number of steps.
 
     ``before`` is the accuracy of every validation problem before RL, ``zero_signal_steps`` counts the latest
-    consecutive steps without a gradient, ``first`` holds the watched values of the first step with one, ``drift``
-    describes what has drifted since, by quantity, and ``groups`` counts the groups.
+    consecutive steps without a gradient, ``first`` holds the watched values of the first step with one, of thoughts if
+    the model ``thinks``, ``drift`` describes what has drifted since, by quantity, and ``groups`` counts the groups.
     """
 
     planned_steps: int = 0
@@ -26,6 +26,7 @@ class RLState(BaseModel):
     before: list[float] = []
     evaluations: list[Evaluation] = []
     first: Watched | None = None
+    thinks: bool = False
     groups: GroupTotals = GroupTotals()
     drift: dict[str, str] = {}
 
@@ -40,7 +41,9 @@ def watch(state: RLState, line: RLStepLog, config: RLConfig) -> None:
     if state.zero_signal_steps >= config.patience:
         state.stopped = _why_no_gradient(line, state.zero_signal_steps)
     if config.algorithm == "dense" and line.update.entropy is not None:
-        now = Watched(line.update.entropy, line.rollouts.thinking_tokens or line.rollouts.response_tokens)
+        rollouts = line.rollouts
+        state.thinks |= rollouts.thinking_tokens > 0
+        now = Watched(line.update.entropy, rollouts.thinking_tokens if state.thinks else rollouts.response_tokens)
         state.first = state.first or now
         for what, words in drift(state.first, now).items():
             if what not in state.drift:

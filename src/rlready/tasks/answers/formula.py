@@ -19,20 +19,21 @@ NEGATIVE = re.compile(r"\^\s*(-\s*(?:\d+|[a-zA-Z]))")  # an exponent, which the 
 ANGLE, POWER = "(?:sin|cos|tan|cot|sec|csc)", r"(?:\^(?:\{\w+\}|\w))?"
 LOG = r"\\(?:ln|lg|log(?:_(?:\{[^{}]*\}|\w))?)(?![a-zA-Z])"
 CALL = rf"(?:\\(?:arc)?{ANGLE}(?![a-zA-Z]){POWER}|{LOG}{POWER})"
-SIGN = r"\s*(?:/|\*|\\cdot(?![a-zA-Z])|\\times(?![a-zA-Z]))\s*"
+PRODUCT = r"\s*(?:\*|\\cdot(?![a-zA-Z])|\\times(?![a-zA-Z]))\s*"
+SIGN = rf"(?:\s*/\s*|{PRODUCT})"
 APPLIED = [
     re.compile(rf"({CALL}\s*(?:\{{[^{{}}]*\}}|\d+|[a-zA-Z]|\\[a-z]+))(?={SIGN}\d*\s*{CALL})"),  # f a/f b
     re.compile(rf"({LOG}{POWER}\s*(?:\{{\d+\}}|\d+(?![\d.])))(?={SIGN})"),  # ln 2/k
-    re.compile(rf"({CALL}\s*([a-zA-Z]))(?=\s*/\s*\2(?![\w^]))"),  # sin x/x
+    re.compile(rf"({CALL}\s*([a-zA-Z]))(?=\s*/\s*\2(?!\w))"),  # sin x/x
+    re.compile(rf"({CALL}\s*[a-zA-Z])(?={PRODUCT})"),  # sin x \cdot x
 ]
-DEGREES = re.compile(
-    rf"(?<![a-zA-Z])({ANGLE}{POWER})\s*(?:\(\s*(\d+)\s*\^\\circ\s*\)|\{{\s*(\d+)\s*\^\\circ\s*\}}|(\d+)\s*\^\\circ)"
-)
+ANGLED = re.compile(rf"(?<![a-zA-Z]){ANGLE}(?![a-zA-Z])")
+DEGREES = re.compile(r"(?:\{\s*(\d+(?:\.\d+)?)\s*\}|(\d+(?:\.\d+)?))\s*(?:\^\\circ(?![a-zA-Z])|degrees?(?![a-zA-Z]))")
 
 
 def in_radians(text: str) -> str:
-    """A formula with the degrees of angles that functions are of as multiples of pi."""
-    return DEGREES.sub(lambda m: rf"{m[1]}(\frac{{{m[2] or m[3] or m[4]}\pi}}{{180}})", text)
+    """A formula with a function of an angle, with all its degrees as multiples of pi."""
+    return DEGREES.sub(lambda m: rf"(\frac{{{m[1] or m[2]}\pi}}{{180}})", text) if ANGLED.search(text) else text
 
 
 def formula(text: str) -> str:

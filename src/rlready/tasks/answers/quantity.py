@@ -57,6 +57,12 @@ SPELLED = {word: n for n, word in enumerate(SMALL)} | {
     for n in range(10)
     for dash in ("-", " ")
 }
+PARTS = [
+    *("half", "third", "quarter", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh"),
+    *("twelfth", "sixteenth", "twentieth", "hundredth", "thousandth", "halve"),
+]
+MORE = {*SPELLED, *SCALES, *PARTS, *(f"{part}s" for part in PARTS), "point", "dozen", "hundred", "thousand"}
+WORD = re.compile(r"[a-z]+|[0-9]+")
 FIRST = re.compile(
     rf"(?:(negative|minus) +)?(?:({'|'.join(sorted(SPELLED, key=len, reverse=True))})(?![\w-])|(?=[\d.$\\]))",
     re.IGNORECASE,
@@ -102,6 +108,8 @@ def quantity(text: str, alone: bool = True) -> Quantity | None:
     if alone and text.count(",") == 1 and "(" not in text and (found := DECIMAL_COMMA.search(text)):
         text = f"{text[: found.start()]}{found[1] or found[3]}.{found[2] or found[4]}{text[found.end() :]}"
     if (first := FIRST.match(text)) and first[0]:
+        if first[2] and _goes_on(text[first.end() :]):
+            return None  # five sixths, two hundred fifty, three in four
         digits = str(SPELLED[first[2].lower()]) if first[2] else ""
         text = ("-" if first[1] else "") + digits + text[first.end() :]
     before = PREFIX.match(text)
@@ -109,6 +117,13 @@ def quantity(text: str, alone: bool = True) -> Quantity | None:
     text = REMARK.sub(r" \1", text[before.end() :] if before else text)
     m = WHOLE.match(text)
     return _quantity(m, text[m.end() :], names) if m and names is not None else None
+
+
+def _goes_on(rest: str) -> bool:
+    """Whether words behind a spelled number make it another one; one scale may follow, as in "two hundred"."""
+    words = WORD.findall(rest.lower())
+    words = words[1:] if words[:1] and words[0] in SCALES else words
+    return any(word in MORE or word.isdigit() for word in words)
 
 
 def _quantity(m: re.Match[str], rest: str, names: frozenset[str]) -> Quantity | None:

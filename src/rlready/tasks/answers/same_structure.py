@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from rlready.tasks.answers.quantity import quantity
 from rlready.tasks.answers.structure import Group, Named, Node, Relation, Value
@@ -50,26 +50,32 @@ def _same_groups(one: Group, other: Group, equal: Equal) -> bool:
             return False
     names = [{name for item in group.items if (name := _called(item))} for group in (one, other)]
     ordered = any(g.opening in "([|" for g in (one, other)) or (min(map(len, names)) == 0 and max(map(len, names)) > 1)
-    if ordered:
+    if ordered or max(len(one.items), len(other.items)) > MOST:
         pairs = list(zip(one.items, other.items, strict=False))
         return len(one.items) == len(other.items) and all(same(a, b, equal) for a, b in pairs)
-    if max(len(one.items), len(other.items)) > MOST:
-        return False
     single = all(isinstance(item, Value) for item in (*one.items, *other.items))  # values, not solutions in brackets
     as_often = single and all(bare) and not joined & {"or", "cup"}
-    return _all_among(one, other, equal, once=as_often) and _all_among(other, one, equal, once=as_often)
+    if as_often:
+        return len(one.items) == len(other.items) and _paired(one.items, other.items, equal)
+    return all(any(same(a, b, equal) for b in other.items) for a in one.items) and all(
+        any(same(a, b, equal) for a in one.items) for b in other.items
+    )
 
 
-def _all_among(one: Group, other: Group, equal: Equal, *, once: bool) -> bool:
-    """Whether all members of ``one`` are among those of ``other``, each of which counts ``once`` or again."""
-    left = list(other.items)
-    for item in one.items:
-        at = next((at for at, each in enumerate(left) if same(item, each, equal)), None)
-        if at is None:
-            return False
-        if once:
-            del left[at]
-    return True
+def _paired(one: Sequence[Node], other: Sequence[Node], equal: Equal) -> bool:
+    """Whether each member has an equal one of its own, by augmenting paths: 50% equals 50 and 0.5, which differ."""
+    owner: dict[int, int] = {}
+
+    def place(at: int, tried: set[int]) -> bool:
+        for place_of, each in enumerate(other):
+            if place_of not in tried and same(one[at], each, equal):
+                tried.add(place_of)
+                if place_of not in owner or place(owner[place_of], tried):
+                    owner[place_of] = at
+                    return True
+        return False
+
+    return all(place(at, set()) for at in range(len(one)))
 
 
 def _called(node: Node) -> str:

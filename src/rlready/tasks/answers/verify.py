@@ -41,6 +41,8 @@ OPTION = re.compile(
     r"(?: is (?:the )?(?:correct|right|best)(?: answer| option| choice| one)?|[.:)] *(.*)|(?<=[)\]]) +(.*))?",
     re.IGNORECASE,
 )
+MOST_AHEAD = 8  # formulas of an answer that are compared in advance
+MOST_UNDECIDED = 2  # formulas of an answer that may take too long; then it is undecided, whatever else it holds
 OTHER_OPTION = re.compile(
     r"[(\[][A-Z][)\]]|(?<![a-zA-Z'])[A-Z][.:)](?!\w)|^(?:or|and)\b|^[A-HJ-UWYZ](?:,|,? (?:and|or)\b|$)"
     r"|^(?:is )?(?:not [(\[]?[A-Z]\b|(?:not )?(?:wrong|correct|incorrect|false)\b)"
@@ -150,7 +152,14 @@ def _compare(target: str, answer: str, asked: list[Question] | None) -> bool:
         other = other[total.end() :]
     if (verdict := _as_words(one, other)) is not None:
         return verdict
-    return same(structure(one), structure(other), lambda kind, a, b: _equal(kind, a, b, asked))
+    begun, undecided = len(asked or ()), POOL.undecided
+
+    def equal(kind: str, a: str, b: str) -> bool:
+        if asked is not None and len(asked) - begun >= MOST_AHEAD:
+            return True
+        return POOL.undecided - undecided < MOST_UNDECIDED and _equal(kind, a, b, asked)
+
+    return same(structure(one), structure(other), equal)
 
 
 def _as_words(one: str, other: str) -> bool | None:
