@@ -667,4 +667,5 @@ def test_the_id_of_generated_data_holds_a_size_only_if_it_names_one(runs: Path) 
         return fact(FACTS["data_identity"](collect([str(folder)], Told()))).text
 
     assert identity("dagmath?ops=5&n=200&seed=4") == "generated: the id holds generator, size and seed"
+    assert identity("dagmath?ops=5&n=200") == "generated: the id holds generator, of seed 0; 200 rows or problems"
     assert identity("dagmath?ops=5&seed=4") == "generated: the id holds generator and seed; 200 rows or problems"

@@ -65,6 +65,7 @@ def test_page_says_what_the_prediction_found(predicted: Path, tmp_path: Path) ->
 
 def test_charts_hold_every_run_with_both_intervals(predicted: Path) -> None:
     family = PredictResult.load(predicted).families[0]
+    assert all(each.n > 0 for point in family.points for each in point.predictors.values())
     html = page.render(predicted)
     plots = {svg.findtext("title"): svg for svg in svgs(html) if svg.get("class") == "plot"}
     assert {f"Outcome of RL against {name}" for name in ("pass@1", "loss", "pass@64")} < plots.keys()

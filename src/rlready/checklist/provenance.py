@@ -12,6 +12,7 @@ from rlready.checklist.runs import Runs
 from rlready.checklist.setting import first
 from rlready.inject.result import InjectResult
 from rlready.runs.licences import UNKNOWN
+from rlready.tasks.other_problems import GENERATED
 
 LONGEST = 100_000_000  # bytes of a header, as safetensors limits it
 ADDRESS = "records hold no public address of data and code; name it in the answers file"
@@ -54,8 +55,9 @@ def data_identity(runs: Runs) -> list[Fact]:
     """For each data set, what identifies it: the hash of its content, or the generator with its seed."""
     facts = []
     for entry, key, note in runs.data():
-        generated = note.path is None and "seed=" in note.id
-        holds = "generator, size and seed" if re.search(r"[?&]n=\d", note.id) else "generator and seed"
+        generated = note.path is None and note.id.partition("?")[0].partition(":")[0] in GENERATED
+        sized = re.search(r"[?&]n=\d", note.id) is not None
+        holds = f"generator{', size' * sized} and seed" if "seed=" in note.id else "generator, of seed 0"
         size = f"; {note.size:,} rows or problems" if note.size and "size" not in holds else ""
         text = f"SHA-256 {note.sha256}" if note.sha256 else f"generated: the id holds {holds}{size}"
         known = bool(note.sha256) or generated or "revision=" in note.id

@@ -29,6 +29,8 @@ PROBE = "Subword regularisation draws other tokens for internationalisation, 123
 READINGS = 4
 KEPT = 4  # tokenizers
 READ = (".json", ".jinja", ".txt", ".model", ".tiktoken")  # what a tokenizer is made from
+TEMPLATES = "additional_chat_templates"  # the folder of the templates that have names
+LARGE = 1 << 27  # bytes
 UNREAD = ("trainer_state.json", "model.safetensors.index.json", "generation_config.json")
 
 
@@ -84,10 +86,14 @@ class _Files:
     @classmethod
     def of(cls, folder: Path) -> _Files:
         digest = hashlib.sha256()
-        for file in sorted(folder.iterdir()):
+        for file in sorted((*folder.iterdir(), *folder.glob(f"{TEMPLATES}/*"))):
             if file.suffix in READ and file.name not in UNREAD and file.is_file():
-                digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
-                digest.update(file.read_bytes())
+                about = file.stat()
+                digest.update(f"{file.relative_to(folder)}\0{about.st_size}\0".encode())
+                if about.st_size > LARGE:  # nothing of a tokenizer
+                    digest.update(f"{file}\0{about.st_mtime_ns}".encode())
+                else:
+                    digest.update(file.read_bytes())
         return cls(folder, digest.hexdigest())
 
 

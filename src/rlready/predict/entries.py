@@ -97,7 +97,8 @@ def family_result(
 def _with_interval(predictor: Predictor, place: int) -> Estimate:
     value, draws = float(predictor.values[place]), predictor.draws[:, place]
     low, high = (float(q) for q in np.quantile(draws, [0.025, 0.975]))
-    return Estimate(value, min(low, value), max(high, value), 0, "problems")
+    none = predictor.gap(place, place)  # which knows how many problems, or rows, there are
+    return Estimate(value, min(low, value), max(high, value), none.n, none.varies)
 
 
 def _line(x: Floats, y: Floats) -> list[list[float]] | None:

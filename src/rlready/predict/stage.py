@@ -285,11 +285,11 @@ def _overfitting(candidates: Sequence[Candidate]) -> list[Overfitting | None]:
 def _expected(by: Predictor, family: Family, scores: Sequence[Score]) -> list[Estimate] | None:
     """Outcome of RL from every candidate with its 95 % prediction interval; None if there are too few recipes."""
     x = by.inputs
-    runs = len(family.outcome)
     if not scores or family.recipes < max(SPLITTABLE, x.shape[1] + 2):
         return None
     guess, half = predict_new_recipe(x[family.place], family.outcome, family.recipe, x)
     if not np.isfinite(guess).all():
         return None
-    found = (Estimate(float(g), float(g - h), float(g + h), runs, "runs") for g, h in zip(guess, half, strict=True))
+    pairs = zip(guess, half, strict=True)
+    found = (Estimate(float(g), float(g - h), float(g + h), family.recipes, "recipes") for g, h in pairs)
     return [family.limited(each) for each in found]
