@@ -19,6 +19,7 @@ from rlready.core.stats import paired_estimate, simultaneous, standard_error, t_
 from rlready.influence.gram import gram, parameters_of
 from rlready.models.batch import supervised
 from rlready.models.heldout_loss import HeldOut, heldout_loss
+from rlready.predict.advice import calibrate
 from rlready.readiness import overfitting
 from rlready.readiness.adaptive_sampling import Counts, plan, waves
 from rlready.readiness.comparison import compare
@@ -439,6 +440,11 @@ def test_a_checkpoint_that_solves_nothing_is_never_the_pick() -> None:
     assert (found.pick, found.order[-1]) == (1, 0)
     assert found.checkpoint(0, STEPS[0]).next == "nothing solved: RL has no signal"
     assert found.drops() == ["Drop step-10: no problem solved, so RL would have no signal."]
+    assert "run RL from step-20, step-30 and step-5, which span" in calibrate(found, one_run=False)
+    alone = replace(found, pass_1=np.array([0, 0.01, 0, 0]), order=[1, 0, 2, 3])
+    assert calibrate(alone, one_run=False) == ""  # two runs of RL at least
+    said = calibrate(alone, one_run=True)
+    assert said.endswith("how certain the order is. To score predictors, name RL runs from at least 3 SFT recipes.")
 
 
 def test_so_many_more_problems_decide_a_tie_in_four_of_five_cases() -> None:

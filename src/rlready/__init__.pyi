@@ -401,9 +401,9 @@ def readiness(
 ) -> ReadinessResult:
     """Measure which SFT checkpoint RL should start from. Nothing is trained.
 
-    checkpoints: Checkpoints in the order of training: Hugging Face folders, hub ids, tables of samples, such as
-        TABLE.parquet?problem=id&correct=passed, or what another tool wrote: trl:OUTPUT_DIR, verl:DIR, prime-
-        rl:DIR, skyrl:FILE, lm-eval:FILE, inspect:LOG, lighteval:FILE.
+    checkpoints: Checkpoints, those of one run in any order: Hugging Face folders, hub ids, tables of samples,
+        such as TABLE.parquet?problem=id&correct=passed, or what another tool wrote: trl:OUTPUT_DIR, verl:DIR,
+        prime-rl:DIR, skyrl:FILE, lm-eval:FILE, inspect:LOG, lighteval:FILE.
     heldout: Worked examples for the held-out loss. By default no held-out loss is measured, unless the model is
         embedded.
     problems: Problems to sample: a file, a hub data set or a task such as gsm8k. Required unless the model is

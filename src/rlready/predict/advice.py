@@ -27,17 +27,17 @@ FAMILIES = 2  # whose best checkpoint the headline names
 
 
 def calibrate(ranking: Ranking, one_run: bool) -> str:
-    """Which RL runs would turn the ranking into predicted outcomes, if no RL has been run yet; "" without two."""
+    """Which RL runs would turn the ranking into predicted outcomes, if no RL has been run yet; "" if there are none."""
     across = _across(ranking)
-    if len(across) < CALIBRATE_LEAST:
-        return ""
-    named = listed([ranking.labels[i] for i in across])
+    several, named = len(across) >= CALIBRATE_LEAST, listed([ranking.labels[i] for i in across])
     if one_run:
+        within = f"RL from {named} shows how far to trust {ranking.by} within this run; to" if several else "To"
         return (
             "No outcome of RL is named, and all checkpoints are from one SFT run: to readiness this adds only how "
-            f"certain the order is. RL from {named} shows how far to trust {ranking.by} within this run; to score "
-            f"predictors, name RL runs from at least {LEAST} SFT recipes."
+            f"certain the order is. {within} score predictors, name RL runs from at least {LEAST} SFT recipes."
         )
+    if not several:
+        return ""
     return (
         f"To predict outcomes in numbers, and to learn whether {ranking.by} can be trusted here, run RL from {named}, "
         "which span its range, and name the results here."

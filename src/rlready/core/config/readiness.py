@@ -30,7 +30,7 @@ class ReadinessConfig(Config):
 
     checkpoints: Places = option(
         ("embedded",),
-        "Checkpoints in the order of training: Hugging Face folders, hub ids, tables of samples, such as "
+        "Checkpoints, those of one run in any order: Hugging Face folders, hub ids, tables of samples, such as "
         "TABLE.parquet?problem=id&correct=passed, or what another tool wrote: trl:OUTPUT_DIR, verl:DIR, prime-rl:DIR, "
         "skyrl:FILE, lm-eval:FILE, inspect:LOG, lighteval:FILE.",
         min_length=1,
