@@ -25,6 +25,7 @@ from rlready.tasks.answers.notation import EMPHASIS, plain
 from rlready.tasks.answers.ownpart import TEMPLATE, TURN, after_thought
 from rlready.tasks.answers.quantity import LONGEST, quantity
 from rlready.tasks.answers.units import BEHIND, MONTHS, SCALES, telling, unit_behind
+from rlready.tasks.answers.withdrawn import CORRECTED, HEDGE, RETRACTED
 
 SCALE = "|".join(SCALES)
 HASHES = re.compile(r"(?<!#)####(?!#)[^\S\n]*(?:\n[^\S\n]*)?(\S[^\n]*)")
@@ -37,23 +38,16 @@ JOINED = re.compile(
 )
 CONCLUDES = re.compile(r"\b(?:total|sum|result|final|answer|thus|hence|therefore|altogether)\b", re.IGNORECASE)
 LISTED = re.compile(r"(?:\\[()\[\],;]|\\quad|\\qquad|[ $,;+&])*\\?")
-HEDGE = re.compile(
-    r"[\s$,.?()\\\]]*(?:\\text\s*\{\s*)?\bor\s*\}?\s*"
-    r"(?:(?:maybe|perhaps|possibly|also|even) +)?[$\\(]*(-?[\d.][^\s$)]{0,30})",
-    re.IGNORECASE,
+BESIDE = re.compile(  # a box, what it is only a part of the value with
+    r"\s*(?:\\(?:sqrt|pi|frac|times|cdot|div)(?![a-zA-Z])|\^|/\s*\d|\+\s*[\d\\a-z])|[a-zA-Z](?![a-zA-Z])"
+    r"|\s+(?:hundred|thousand|million|billion|trillion)\b"
 )
-RETRACTED = re.compile(
-    r"\W*(?:(?:no|wait|hmm|oops|sorry|but)[,.! ]+)*"
-    r"(?:(?:(?:that|this|it|which)(?:['’]s| is| was)|is|was|seems)"
-    r" (?:not (?:right|correct|the)|wrong|incorrect|false)\b"
-    r"|is not\b|was\b|(?:wait,? )?no, (?:it|that|\$?-?\d)|(?:is|was)n['’]t\b|cannot\b|can['’]t\b)",
-    re.IGNORECASE,
-)
-CORRECTED = re.compile(r"[.!?]\s+(?:Wait,? no|No(?=, (?:wait|it|that))|Oops|Sorry)\b[,.!]", re.IGNORECASE)
+FORMULA_ENDS = re.compile(r"[$\n]|\\[)\]]|[.,;](?=\s|$)")
 JSON = re.compile(r'\{[^{}]*"(?:final[ _])?answer"\s*:\s*(?:"([^"\n]*)"|([^",\s{}]+))[^{}"]*\}[\s`]*$')
 PHRASE = re.compile(
     r"答案(?:[是为：:]|是[：:])+|#{1,6} ?(?:the )?(?:final )?answer[^\S\n]*(?=\n)"
-    r"|\banswer(?:\*\*|__)?(?: is(?: that)?\b|\s?(?:\*\*|__)?\s?:| = |(?=\*\*\s*\n))",
+    r"|\banswer(?:\*\*|__)?"
+    r"(?: (?:is|was|(?:should|must|would|will) be)(?: that)?\b|\s?(?:\*\*|__)?\s?:| = |(?=\*\*\s*\n))",
     re.IGNORECASE,
 )
 SENTENCE = re.compile(
@@ -98,9 +92,13 @@ PART = re.compile(
     r"[\^|√∛∜]|\d\s?x\s?\d|\\(?:sqrt|log|ln|lg|[dt]?binom|lfloor|lceil|dot|overline|p?mod|bmod|gcd|lcm|exp|sin|cos|tan)(?![a-z])"
 )
 WORD = re.compile(r"(?<![\\a-zA-Z])[^\W\d_]{2,}|[=\n]|\\(?:text|mathrm|approx|implies|Rightarrow)")
-DASHES = str.maketrans({"−": "-", "’": "'", "\u00a0": " "})
-CHOSEN = re.compile(r"[(\[*]*([A-Z])[)\].:*]*\s*\n\s*\W*(?:explanation|reason|rationale|because)", re.IGNORECASE)
+DASHES = str.maketrans({"−": "-", "–": "-", "’": "'", "\u00a0": " "})
+CHOSEN = re.compile(  # a letter on a line of its own, and no other such line
+    r"[(\[*]*([A-Z])[)\].:*]*[^\S\n]*\n(?![\s\S]*^[(\[*]*[A-Z][)\].:*]*[^\S\n]*$)", re.MULTILINE
+)
 LETTER = re.compile(r"\(?[A-Z]\)?")
+WHOLE_UNIT = re.compile(r"\d\s*(?:hours?|hrs?|h|minutes?|mins?|feet|foot|ft|pounds?|lbs?|dollars?)\s*$", re.IGNORECASE)
+PART_UNIT = re.compile(r"\s*(?:minutes?|mins?|seconds?|secs?|s|inch(?:es)?|in|ounces?|oz|cents?)\b", re.IGNORECASE)
 HEADINGS = 100  # that are read
 TURNS = 8  # places at which a text may begin to invent a turn
 WINDOW = 4000  # characters at the end of a text in which an answer without a mark is looked for
@@ -150,7 +148,8 @@ def unmarked(text: str, number: bool) -> str:
         return last_number if _alone(end, found[-1].start(), found[-1].end() + len(unit)) else ""
     if chosen := CHOSEN.match(text):
         return chosen[1]
-    return inside if inside.strip() else text
+    first = text.partition("\n")[0].strip()
+    return inside if inside.strip() else first if first and len(text) > LONGEST else text
 
 
 def _is_formula(text: str) -> bool:
@@ -167,10 +166,13 @@ def _alone(text: str, start: int, end: int) -> bool:
         text[end : end + 30].partition(".")[0].strip().partition(" ")[0], BEHIND | {*MONTHS}
     ):
         return False
+    if WHOLE_UNIT.search(text[max(0, start - 30) : start]) and PART_UNIT.search(text, start, end + 10):
+        return False
     return not AFTER.match(text, end) or text[end : end + 2] in ("\\)", "\\]") or text[end : end + 2].strip() == "\\"
 
 
 def _marked(text: str) -> str | None:
+    text = ANNOTATION.sub("", text)
     before, closed, after = text.rpartition("</answer>")
     if closed and "<answer>" in before and "####" not in after and "box" not in after:
         return _unboxed(before.rpartition("<answer>")[2])
@@ -209,7 +211,8 @@ def _after_phrase(text: str) -> str | None:
         return ""
     answer = _sentence(after)
     final = (
-        "is" in phrases[-1][0] or "#" in phrases[-1][0] or text[: phrases[-1].start()].rstrip()[-5:].lower() == "final"
+        any(word in phrases[-1][0] for word in ("is", "was", " be", "#"))
+        or text[: phrases[-1].start()].rstrip()[-5:].lower() == "final"
     )
     more = len(after.strip(" *_:\n\t").partition("\n")[0]) > len(answer) + 3
     if more and not final and not quantity(plain(answer)) and not LETTER.fullmatch(answer.strip(" *")):
@@ -264,6 +267,8 @@ def _boxed(text: str) -> str | None:
         return ""
     if hedge := HEDGE.match(behind):
         found.append(hedge[1])
+    elif len(found) == 1 and BESIDE.match(behind):
+        return found[0] + FORMULA_ENDS.split(behind, maxsplit=1)[0]
     after = behind[:12].strip(" $\\").lower()
     unit = " %" if after.startswith(("%", "percent", "pct")) and len(found) == 1 else ""
     return " and ".join(found) + unit

@@ -27,8 +27,20 @@ APPLIED = [
     re.compile(rf"({CALL}\s*([a-zA-Z]))(?=\s*/\s*\2(?!\w))"),  # sin x/x
     re.compile(rf"({CALL}\s*[a-zA-Z])(?={PRODUCT})"),  # sin x \cdot x
 ]
+FACTORS = [  # side by side, of which the parser adds numbers, as those of 2 1/2
+    re.compile(r"(?<=\))\s*(?=\(|\d|\\[dt]?frac)"),
+    re.compile(r"((?<![_^\w.\\}])\d+(?:\.\d+)?|\\pi)\s*(?=\()"),
+]
 ANGLED = re.compile(rf"(?<![a-zA-Z]){ANGLE}(?![a-zA-Z])")
+SIDE_BY_SIDE = re.compile(
+    r"(?<![\w.^_\\{}])(?:\{\d+\}\s*\{\d+\}|\d+(?:\.\d+)?(?:\s+|\s*\\[lc]?dots\s*)\d+(?:\.\d+)?(?![\w./]|\s*[\\/]))"
+)
 DEGREES = re.compile(r"(?:\{\s*(\d+(?:\.\d+)?)\s*\}|(\d+(?:\.\d+)?))\s*(?:\^\\circ(?![a-zA-Z])|degrees?(?![a-zA-Z]))")
+
+
+def is_no_formula(text: str) -> bool:
+    """Whether numbers stand side by side, with no sign between them, so that it is not known what is meant."""
+    return SIDE_BY_SIDE.search(text) is not None
 
 
 def in_radians(text: str) -> str:
@@ -42,4 +54,5 @@ def formula(text: str) -> str:
     text = NEGATIVE.sub(r"^{\1}", FUNCTION.sub(r"\\\1", text.replace("**", "^")))
     for applied in APPLIED:
         text = applied.sub(r"(\1)", text)
+    text = FACTORS[1].sub(r"\1\\cdot ", FACTORS[0].sub(r"\\cdot ", text))
     return ROOT.sub(r"\\sqrt{\1}", text)

@@ -27,6 +27,7 @@ LENGTH = re.compile(r"([^'\"]*\d)(['\"])")
 FACTORIAL = re.compile(r"[^\W_]!{1,2}$")
 PRIMED = re.compile(r"[^'\"]*[A-Za-z]'+")  # a derivative
 RAISED = re.compile(f"[{''.join(SUPERSCRIPTS)}]+")
+GREEK = r"\\(?:pi|alpha|beta|theta)"  # that stand in fractions without braces
 REWRITES = [
     (re.compile(pattern), by)
     for pattern, by in (
@@ -36,6 +37,10 @@ REWRITES = [
         (r"\\(?:left|right|[bB]igg?[lrm]?)(?![a-zA-Z])\.?|\\displaystyle|\\limits|\\!", ""),
         (r"(?<!\\)\\(?:[,;: ]|qquad|quad|(?:thinspace|space|nobreakspace)(?![a-zA-Z]))|(?<!\\)~", " "),
         (r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
+        (rf"\\frac\s*({GREEK}|[a-zA-Z])(?![a-zA-Z])\s*(\{{|\\[a-z]+|[0-9a-zA-Z])", r"\\frac{\1}\2"),
+        (rf"(\\frac\s*\{{[^{{}}]*\}})\s*({GREEK}(?![a-zA-Z])|[0-9a-zA-Z](?!\w))", r"\1{\2}"),
+        (r"\\(?:blacksquare|square|qed|Box)(?![a-zA-Z])|[✅✔☑■□∎]\ufe0f?", " "),
+        (r"\\(?:text)?color\s*\{[a-zA-Z]+\}", ""),
         (r"\\(?:varnothing|emptyset)(?![a-zA-Z])|\\\{\s*\\\}", r"\\emptyset "),
         (r"\\langle(?![a-zA-Z])(.*?)\\rangle(?![a-zA-Z])", r"(\1)"),
         (r"\\(?:leqslant|leq|le)(?![a-zA-Z])", "<="),
@@ -51,7 +56,10 @@ REWRITES = [
         (r"\\(?:\(|\)|\[|\])|\$\$", " "),
     )
 ]
-WORDS = re.compile(r"\\(?:text(?:bf|it|rm|normal|tt|sf)?|mbox|mathrm|mathbf|mathit|rm|bf|operatorname)\s*\{([^{}]*)\}")
+WORDS = re.compile(
+    r"\\(?:text(?:bf|it|rm|normal|tt|sf)?|mbox|mathrm|mathbf|mathit|boldsymbol|bm|underline|rm|bf|operatorname)"
+    r"\s*\{([^{}]*)\}"
+)
 EMPHASIS = re.compile(r"(?<![\w)*])(\*{1,3}|_{1,3}|`)(?=\S)([^*`]+?)(?<=\S)\1(?![\w(*])")
 EDGES = " \t\r\n.,;:!?\"'*`"
 

@@ -22,10 +22,12 @@ def same(one: Node, other: Node, equal: Equal) -> bool:
         return bool(left and right) and equal("relation", left, right)
     if isinstance(one, Named) and isinstance(other, Named):
         return _same_name(one, other) and same(one.value, other.value, equal)
-    if isinstance(one, Named):
-        return same(one.value, other, equal)
-    if isinstance(other, Named):
-        return same(one, other.value, equal)
+    if isinstance(one, Named) or isinstance(other, Named):
+        named, bare = (one, other) if isinstance(one, Named) else (other, one)
+        listed = isinstance(bare, Group) and bare.opening == "," and bare.joined != "cup"
+        if listed and isinstance(named, Named) and ("<" in named.text or ">" in named.text):
+            return False  # an interval is no list of its ends
+        return same(getattr(one, "value", one), getattr(other, "value", other), equal)
     values = isinstance(one, Value) + isinstance(other, Value)
     if values == 2 or (values and one.text and other.text):
         return equal("value", one.text, other.text)
@@ -42,7 +44,8 @@ def _same_groups(one: Group, other: Group, equal: Equal) -> bool:
     if strict and (one.opening, one.closing) != (other.opening, other.closing):
         return False
     joined = {one.joined, other.joined}
-    if "and" in joined and len(joined - {"", "and"}):
+    apart = sum(bare) == 1 and _is_interval(*((one, other) if bare[1] else (other, one)))
+    if apart or ("and" in joined and len(joined - {"", "and"})):
         return False
     if all(bare) and "cup" in joined and len(joined) > 1:
         listed = other if one.joined == "cup" else one
@@ -60,6 +63,15 @@ def _same_groups(one: Group, other: Group, equal: Equal) -> bool:
     return all(any(same(a, b, equal) for b in other.items) for a in one.items) and all(
         any(same(a, b, equal) for a in one.items) for b in other.items
     )
+
+
+def _is_interval(group: Group, listed: Group) -> bool:
+    """Whether a group in brackets is an interval, or a point, that a list of the same values is not."""
+    mixed = group.opening + group.closing in ("(]", "[)")
+    endless = any(isinstance(item, Value) and "infty" in item.text for item in group.items)
+    names = [item.name for item in listed.items if isinstance(item, Named)]
+    one_name = group.opening == "(" and len(names) == len(listed.items) > len({*names})  # x = 1, x = 2
+    return mixed or endless or one_name or (listed.joined == "or" and group.opening in ("(", "["))
 
 
 def _paired(one: Sequence[Node], other: Sequence[Node], equal: Equal) -> bool:

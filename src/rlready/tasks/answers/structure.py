@@ -194,7 +194,8 @@ def _equation(text: str, parts: list[str], relations: list[str], depth: int) -> 
         return Named(_name(parts[-2]), structure(parts[-1], depth + 1), f"{parts[-2]}={parts[-1]}")
     if len(parts) == 2 and _is_name(parts[1]) and not NAMED.search(parts[0]):
         return Named(_name(parts[1]), structure(parts[0], depth + 1), text)
-    if not any(NAMED.search(COMMAND.sub("", part)) for part in parts):  # 5 + 6 = 11
+    named = [NAMED.search(COMMAND.sub("", part)) is not None for part in parts]
+    if not any(named[:-1]) and (not named[-1] or quantity(parts[-1], False)):  # 5 + 6 = 11, also 11 apples
         return structure(parts[-1], depth + 1)
     return Relation(text)
 

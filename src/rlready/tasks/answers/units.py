@@ -24,6 +24,7 @@ ALIASES = {
     "pascal": "Pa", "kpa": "", "mol": "mole", "cent": "", "dollar": "buck", "euro": "",
     "yen": "", "rupee": "", "yuan": "rmb",
     "ohm": r"Ω \Omega", "micrometre": r"micrometer μm \mum", "acre": "", "hectare": "ha", "byte": "", "bit": "",
+    "unit": "",
 }  # fmt: skip
 SPEEDS = {"mph": "mile/h", "kph": "km/h", "kmh": "km/h"}
 UNITS = {alias: unit for unit, aliases in ALIASES.items() for alias in (unit, *aliases.split())}

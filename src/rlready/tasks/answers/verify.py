@@ -23,7 +23,7 @@ from functools import lru_cache
 
 from rlready.tasks.answers import extract
 from rlready.tasks.answers.extract import final_answer, marked, tidy
-from rlready.tasks.answers.formula import formula, in_radians
+from rlready.tasks.answers.formula import formula, in_radians, is_no_formula
 from rlready.tasks.answers.literal import moment, same_code
 from rlready.tasks.answers.mathpool import POOL, Question, in_parallel
 from rlready.tasks.answers.notation import plain, split_top
@@ -41,6 +41,7 @@ OPTION = re.compile(
     r"(?: is (?:the )?(?:correct|right|best)(?: answer| option| choice| one)?|[.:)] *(.*)|(?<=[)\]]) +(.*))?",
     re.IGNORECASE,
 )
+OPEN_END = re.compile(r"(,[^,]*),\s*\$?(?:\.{3}|…|\\[lc]?dots)?[\s$.}]*$")  # of a list that goes on
 MOST_AHEAD = 8  # formulas of an answer that are compared in advance
 MOST_UNDECIDED = 2  # formulas of an answer that may take too long; then it is undecided, whatever else it holds
 OTHER_OPTION = re.compile(
@@ -138,10 +139,12 @@ def _compare(target: str, answer: str, asked: list[Question] | None) -> bool:
     """Whether the answers are equal; with a list ``asked``, questions for sympy are only appended to it."""
     if not answer or len(answer) > LONGEST or len(target) > LONGEST:
         return answer == target != ""
+    goes_on = [OPEN_END.search(text) is not None for text in (target, answer)]
+    target, answer = (OPEN_END.sub(r"\1", text) for text in (target, answer))
     one, other = (in_radians(plain(text)) or text.strip() for text in (target, answer))
     row = same_row(target, answer)
-    if row is not None or _tight(one) == _tight(other):
-        return row is not False
+    if row is not None or goes_on[0] != goes_on[1] or _tight(one) == _tight(other):
+        return row is not False and goes_on[0] == goes_on[1]
     # "10,12" is a decimal only if the other is not a list
     left, right = quantity(one, bool(quantity(other, False))), quantity(other, bool(quantity(one, False)))
     if left and right:
@@ -170,12 +173,18 @@ def _as_words(one: str, other: str) -> bool | None:
         return _same_option(one, other) or _same_option(other, one)
     if yes := YES_NO.fullmatch(one):
         said = YES_NO.fullmatch(other)
-        same_word = bool(said and said[1].lower() == yes[1].lower())
+        same_word = bool(said and said[1].lower() == yes[1].lower() and not _turned(said))
         explained = all(each and (each[2] or each[3]) for each in (yes, said))
         return same_word and (not explained or _folded(one) == _folded(other))
     if not (DIGIT.search(one) and DIGIT.search(other)) and (_wordy(one) or _wordy(other)):
         return _folded(one) == _folded(other)
     return None
+
+
+def _turned(said: re.Match[str]) -> bool:
+    """Whether what follows a word ends in its opposite: "yes, but no"."""
+    opposite = {"yes": "no", "no": "yes", "true": "false", "false": "true"}[said[1].lower()]
+    return re.search(rf"\b{opposite}\W*$", said[2] or said[3] or "", re.IGNORECASE) is not None
 
 
 def _equal(kind: str, one: str, other: str, asked: list[Question] | None) -> bool:
@@ -211,6 +220,8 @@ def _as_text(kind: str, one: str, other: str) -> bool | None:
         return same_quantity(left, right)
     moduli = [m[1].strip("(){} ") if (m := MODULUS.search(text)) else "" for text in (one, other)]
     if moduli[0] != moduli[1] or not compatible(formula_and_unit(one)[1], formula_and_unit(other)[1]):
+        return False
+    if is_no_formula(one) or is_no_formula(other):
         return False
     return same_code(formula(one), formula(other)) if kind == "value" else None
 

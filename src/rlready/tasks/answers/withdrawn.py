@@ -1,0 +1,25 @@
+"""Words behind an answer that withdraw it, or name a second one beside it."""
+
+from __future__ import annotations
+
+import re
+
+HEDGE = re.compile(
+    r"[\s$,.?()\\\]]*(?:\\text\s*\{\s*)?\bor\s*\}?\s*"
+    r"(?:(?:maybe|perhaps|possibly|also|even) +)?[$\\(]*(-?[\d.][^\s$)]{0,30}|(?-i:[A-J])(?![a-zA-Z']))",
+    re.IGNORECASE,
+)
+DOUBT = r"(?:(?:no|wait|hmm|oops|sorry|but|hold on|actually|correction)[,.:! ]+)"
+RETRACTED = re.compile(
+    rf"\W*(?:{DOUBT}+(?:I made (?:a|an) |it(?:['’]s| is| should)|the (?:correct|right|total) )|{DOUBT}*"
+    r"(?:(?:(?:that|this|it|which)(?:['’]s| is| was)|is|was|seems)"
+    r" (?:not (?:right|correct|the)|wrong|incorrect|false)\b"
+    r"|is not\b|was\b|(?:wait,? )?no, (?:it|that|\$?-?\d)|(?:is|was)n['’]t\b|cannot\b|can['’]t\b))",
+    re.IGNORECASE,
+)
+CORRECTED = re.compile(
+    r"[.!?]\s+(?:(?:Wait,? no|No(?=, (?:wait|it|that))|Oops|Sorry)\b[,.!]"
+    r"|Correction:|(?:Hold on|Actually),? (?:no\b|it (?:should|is)|the (?:correct|right)|that(?:['’]s| is) not)"
+    r"|(?:That|This)(?:['’]s| is) (?:not right|not correct|wrong|incorrect)\b)",
+    re.IGNORECASE,
+)
