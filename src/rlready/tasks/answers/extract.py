@@ -40,7 +40,7 @@ CONCLUDES = re.compile(r"\b(?:total|sum|result|final|answer|thus|hence|therefore
 LISTED = re.compile(r"(?:\\[()\[\],;]|\\quad|\\qquad|[ $,;+&])*\\?")
 BESIDE = re.compile(  # a box, what it is only a part of the value with
     r"\s*(?:\\(?:sqrt|pi|frac|times|cdot|div)(?![a-zA-Z])|\^|/\s*\d|\+\s*[\d\\a-z])|[a-zA-Z](?![a-zA-Z])"
-    r"|\s+(?:hundred|thousand|million|billion|trillion)\b"
+    r"|\s*(?:\\text\s*\{)?\s*(?:hundred|thousand|million|billion|trillion)\b"
 )
 FORMULA_ENDS = re.compile(r"[$\n]|\\[)\]]|[.,;](?=\s|$)")
 JSON = re.compile(r'\{[^{}]*"(?:final[ _])?answer"\s*:\s*(?:"([^"\n]*)"|([^",\s{}]+))[^{}"]*\}[\s`]*$')

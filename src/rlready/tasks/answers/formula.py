@@ -33,7 +33,7 @@ FACTORS = [  # side by side, of which the parser adds numbers, as those of 2 1/2
 ]
 ANGLED = re.compile(rf"(?<![a-zA-Z]){ANGLE}(?![a-zA-Z])")
 SIDE_BY_SIDE = re.compile(
-    r"(?<![\w.^_\\{}])(?:\{\d+\}\s*\{\d+\}|\d+(?:\.\d+)?(?:\s+|\s*\\[lc]?dots\s*)\d+(?:\.\d+)?(?![\w./]|\s*[\\/]))"
+    r"(?<![\w.^_\\{}])(?:\{\d+\}\s*\{\d+\}|\d+(?:\.\d+)?(?:\s+|\s*\\[lc]?dots\s*)\{?\d+(?:\.\d+)?(?![\w./]|\s*[\\/]))"
 )
 DEGREES = re.compile(r"(?:\{\s*(\d+(?:\.\d+)?)\s*\}|(\d+(?:\.\d+)?))\s*(?:\^\\circ(?![a-zA-Z])|degrees?(?![a-zA-Z]))")
 

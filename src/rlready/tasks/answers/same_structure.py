@@ -59,7 +59,8 @@ def _same_groups(one: Group, other: Group, equal: Equal) -> bool:
     single = all(isinstance(item, Value) for item in (*one.items, *other.items))  # values, not solutions in brackets
     as_often = single and all(bare) and not joined & {"or", "cup"}
     if as_often:
-        return len(one.items) == len(other.items) and _paired(one.items, other.items, equal)
+        again = _said_again(one, other, equal) or _said_again(other, one, equal)
+        return again or (len(one.items) == len(other.items) and _paired(one.items, other.items, equal))
     return all(any(same(a, b, equal) for b in other.items) for a in one.items) and all(
         any(same(a, b, equal) for a in one.items) for b in other.items
     )
@@ -70,8 +71,15 @@ def _is_interval(group: Group, listed: Group) -> bool:
     mixed = group.opening + group.closing in ("(]", "[)")
     endless = any(isinstance(item, Value) and "infty" in item.text for item in group.items)
     names = [item.name for item in listed.items if isinstance(item, Named)]
-    one_name = group.opening == "(" and len(names) == len(listed.items) > len({*names})  # x = 1, x = 2
+    one_name = group.opening in ("(", "[") and len({*names}) == 1 < len(listed.items)  # x = 1, x = 2
     return mixed or endless or one_name or (listed.joined == "or" and group.opening in ("(", "["))
+
+
+def _said_again(one: Group, several: Group, equal: Equal) -> bool:
+    """Whether ``several`` are one value in other words, as in "3/4 or 75%", not the same again."""
+    texts = {item.text for item in several.items if isinstance(item, Value)}
+    once = len(one.items) == 1 and len(texts) == len(several.items)
+    return once and all(same(one.items[0], item, equal) for item in several.items)
 
 
 def _paired(one: Sequence[Node], other: Sequence[Node], equal: Equal) -> bool:

@@ -36,9 +36,11 @@ from rlready.tasks.answers.units import compatible, formula_and_unit
 __all__ = ["ballots", "compare_in_advance", "exact_number", "final_answer", "judge", "marked", "same_answer", "voted"]
 
 OPTION = re.compile(
-    r"(?:(?:so|thus|hence|therefore),? *)?(?:(?:the )?(?:correct )?(?:option|choice|answer)(?: is)?:? *)?"
-    r"(?:[(\[]([A-Z])[)\]]|([A-Z]))"
-    r"(?: is (?:the )?(?:correct|right|best)(?: answer| option| choice| one)?|[.:)] *(.*)|(?<=[)\]]) +(.*))?",
+    r"(?:(?:so|thus|hence|therefore),? *)?(?:(?:I )?(?:would )?(?:choose|select|pick) )?"
+    r"(?:(?:the )?(?:correct |best )?(?:option|choice|answer)(?: is)?:? *)?"
+    r"(?:(?:most )?(?:likely|probably|clearly|definitely|indeed|actually|then) )?(?:[(\[] ?([A-Z]) ?[)\]]|([A-Z]))"
+    r"(?: is (?:the )?(?:correct|right|best)(?: answer| option| choice| one)?|[.:)] *(.*)|(?<=[)\]]) +(.*)"
+    r"|(?: [-(]|,? because\b) ?(.*))?",
     re.IGNORECASE,
 )
 OPEN_END = re.compile(r"(,[^,]*),\s*\$?(?:\.{3}|…|\\[lc]?dots)?[\s$.}]*$")  # of a list that goes on
@@ -232,7 +234,7 @@ def _same_option(one: str, other: str) -> bool:
     named = OPTION.fullmatch(other)
     if not letter or not named:
         return False
-    rest = named[3] or named[4] or ""
+    rest = named[3] or named[4] or named[5] or ""
     return letter[1] == (named[1] or named[2]) and not OTHER_OPTION.search(rest)
 
 

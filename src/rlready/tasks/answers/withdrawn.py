@@ -19,7 +19,8 @@ RETRACTED = re.compile(
 )
 CORRECTED = re.compile(
     r"[.!?]\s+(?:(?:Wait,? no|No(?=, (?:wait|it|that))|Oops|Sorry)\b[,.!]"
-    r"|Correction:|(?:Hold on|Actually),? (?:no\b|it (?:should|is)|the (?:correct|right)|that(?:['’]s| is) not)"
+    r"|Correction:|(?:No,? |But (?:it|this) (?:could|might|may) (?:also )?be |Or maybe )\$?\(?(?-i:[A-J]\b|-?\d)"
+    r"|Wait,? I made\b|(?:Hold on|Actually),? (?:no\b|it (?:should|is)|the (?:correct|right)|that(?:['’]s| is) not)"
     r"|(?:That|This)(?:['’]s| is) (?:not right|not correct|wrong|incorrect)\b)",
     re.IGNORECASE,
 )
