@@ -93,8 +93,10 @@ PART = re.compile(
 )
 WORD = re.compile(r"(?<![\\a-zA-Z])[^\W\d_]{2,}|[=\n]|\\(?:text|mathrm|approx|implies|Rightarrow)")
 DASHES = str.maketrans({"−": "-", "–": "-", "’": "'", "\u00a0": " "})
-CHOSEN = re.compile(  # a letter on a line of its own, and no other such line
-    r"[(\[*]*([A-Z])[)\].:*]*[^\S\n]*\n(?![\s\S]*^[(\[*]*[A-Z][)\].:*]*[^\S\n]*$)", re.MULTILINE
+CHOSEN = re.compile(  # a letter on a line of its own, and no other such line, nor one that is said to be right
+    r"[(\[*]*([A-Z])[)\].:*]*[^\S\n]*\n"
+    r"(?![\s\S]*(?:^[(\[*]*[A-Z][)\].:*]*[^\S\n]*$|\b[A-J]\)? is (?:right|correct|the)\b|\bis \(?[B-J]\b))",
+    re.MULTILINE,
 )
 LETTER = re.compile(r"\(?[A-Z]\)?")
 WHOLE_UNIT = re.compile(r"\d\s*(?:hours?|hrs?|h|minutes?|mins?|feet|foot|ft|pounds?|lbs?|dollars?)\s*$", re.IGNORECASE)
