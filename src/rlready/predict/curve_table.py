@@ -20,7 +20,7 @@ from pathlib import Path
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.core.progress import note
-from rlready.predict.cells import THOUSANDS, is_number, number_of, shown, step_of
+from rlready.predict.cells import LESS, THOUSANDS, is_number, number_of, shown, step_of
 from rlready.predict.continued import continued
 from rlready.tasks.table import Table, read_table
 
@@ -171,7 +171,7 @@ def _column(table: Table, columns: Mapping[str, str], metric: str, usual: Sequen
             raise UserError(f"{table.where}: no metric {metric!r}; {nearest(metric, [*columns.values()])}")
     else:
         of_usual = ([name for name, called in columns.items() if _as_logged(called) == each] for each in usual)
-        alone = len(columns) == 1 and "loss" not in min(columns.values()).lower()  # which is less where RL is better
+        alone = len(columns) == 1 and not LESS.search(min(columns.values()).lower())
         found = list(columns) if alone else next(filter(None, of_usual), [])
     if len(found) == 1:
         if columns[found[0]].lower() == VALUE:
