@@ -908,17 +908,24 @@ def test_a_file_of_trl_that_repeats_missing_rewards_is_dropped(
     assert "repeat" in capsys.readouterr().err
 
 
-def test_a_session_of_verl_that_two_read_parts_share_is_one_response(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_session_of_verl_is_one_response_wherever_its_rows_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, apart: bool
 ) -> None:
+    """Also in two parts that are read; verl sorts rows by their lengths, so that later outputs may come first."""
     monkeypatch.setattr("rlready.interchange.lines.BYTES", 1)
     rows = [
-        row | {"uid": f"g_{session}_{turn}", "score": float(turn == 2)}
+        row | {"uid": f"g_{session}_{turn}", "score": float(turn == 2), "input": "p" + f", turn {turn}" * (turn > 0)}
+        for turn in (range(2, -1, -1) if apart else range(3))
         for session in range(2)
-        for turn in range(3)
         for row in verl_rows(1, {"p": "0"})
     ]
-    assert counts(alone(f"verl:{lines(tmp_path / '1.jsonl', rows)}")) == {"p": "11"}
+    rows = rows if apart else sorted(rows, key=lambda row: row["uid"])
+    path = lines(tmp_path / "1.jsonl", rows)
+    assert counts(alone(f"verl:{path}")) == {"p": "11"}
+    lines(path, [*rows, rows[-1] | {"uid": "g_9_0", "input": "q"}])
+    with pytest.raises(UserError, match=r"1\.jsonl:7: another input than the first of its group, 'g'"):
+        read(f"verl:{path}")
 
 
 def test_a_first_score_that_is_missing_is_no_other_number(tmp_path: Path) -> None:

@@ -4,13 +4,16 @@ A row has ``input``, ``output``, ``gts``, ``score``, ``step``, whatever the rewa
 ``acc``), and from verl 0.9 on ``uid``, which is ``{group}_{session}_{output}``.  The group is a random name that is new
 in every step, so that it only says which rows are of one prompt: the problem is the input of the group's first row,
 with ``gts``, as problems about images may have the same text.
-Where a session has several outputs, as in an agent's loop, its last one is the response, and it has the score.
+Where a session has several outputs, as in an agent's loop, its last one is the response, and it has the score.  verl
+sorts the rows of a step by length (``balance_batch``), so that those of a session need not stand together.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +23,10 @@ from rlready.core.errors import UserError
 from rlready.interchange.lines import files_named, read_objects
 from rlready.interchange.rollouts import Format, Request, choose_score, number, numeric, score_first, step_of
 from rlready.tasks.columns import Batch
-from rlready.tasks.files import stem_of
+from rlready.tasks.files import open_plain, stem_of
 from rlready.tasks.table import Origin
 
-Rows = list[tuple[int, dict[str, Any]]]
+UID = re.compile(rb'"uid"\s*:\s*"[^"\\]*_[^"_\\]*_(\d{1,9})"')  # of an output of a session
 
 
 def files_of(path: Path) -> list[Path]:
@@ -44,13 +47,12 @@ def read(request: Request) -> Iterator[Batch]:
         step = step_of(file) or 0
         if not request.options.wants(step) and file != request.path:
             continue
-        problems: dict[str, str] = {}  # by group
-        uids, before = set[str](), None
-        for part in _whole_sessions(read_objects(file)):
-            rows = [row for _, row in part]
+        problems, last = _sessions(file)
+        uids = set[str]()
+        for lines, rows in read_objects(file):
             if not score:
                 score, others = _verdict_of(request, rows)
-            for line, row in part:
+            for line, row in zip(lines, rows, strict=True):
                 if file != request.path and row.get("step", step) != step:
                     raise UserError(
                         f"{file}:{line}: step {str(row['step'])[:20]}, in a file that verl names after its step: name "
@@ -61,36 +63,35 @@ def read(request: Request) -> Iterator[Batch]:
                 if row.get("uid") in uids:
                     raise UserError(f"{file}:{line}: uid {row['uid']!r} is given twice; each output has its own")
                 uids |= {row["uid"]} if isinstance(row.get("uid"), str) else set()
-                session = _session(row)
-                if problems.setdefault(_group(row), row["input"]) != row["input"] and session != before:
+                if problems.setdefault(_group(row), row["input"]) != row["input"] and _output(row) == 0:
                     raise UserError(f"{file}:{line}: another input than the first of its group, {_group(row)!r}")
-                before = session
-            kept = _last_outputs(part)
+            kept = [at for at, row in enumerate(rows) if _output(row) == last.get(_session(row) or "", _output(row))]
             columns: dict[str, list[Any]] = {
-                "problem_id": [problems[_group(row)] for _, row in kept],
-                "variant": [row.get("gts") for _, row in kept],
-                "text": [row.get("output") for _, row in kept],
-                "step": [row.get("step", step) for _, row in kept],
-                "score": [number(row.get(score)) for _, row in kept],
+                "problem_id": [problems[_group(rows[at])] for at in kept],
+                "variant": [rows[at].get("gts") for at in kept],
+                "text": [rows[at].get("output") for at in kept],
+                "step": [rows[at].get("step", step) for at in kept],
+                "score": [number(rows[at].get(score)) for at in kept],
             }
-            numbers = np.array([line for line, _ in kept], dtype=np.int64)
+            numbers = np.array([lines[at] for at in kept], dtype=np.int64)
             yield Batch(Origin(str(file), "line"), numbers, columns, score_first(score, others))
 
 
-def _whole_sessions(parts: Iterator[tuple[list[int], list[dict[str, Any]]]]) -> Iterator[Rows]:
-    """Parts of the rows between which no session is divided."""
-    left: Rows = []
-    for lines, rows in parts:
-        part = [*left, *zip(lines, rows, strict=True)]
-        last = _session(part[-1][1])
-        at = len(part)
-        while last is not None and at and _session(part[at - 1][1]) == last:
-            at -= 1
-        left = part[at:]
-        if at:
-            yield part[:at]
-    if left:
-        yield left
+def _sessions(file: Path) -> tuple[dict[str, str], dict[str, int]]:
+    """The problem of each group and the last output of each session; nothing unless a session has several outputs."""
+    with open_plain(file) as content:
+        if not any((m := UID.search(line, line.rfind(b'"uid"'))) and int(m[1]) for line in content):
+            return {}, {}
+    first: dict[str, tuple[int, str]] = {}
+    last: dict[str, int] = {}
+    for _, rows in read_objects(file):
+        for row in rows:
+            output, session = _output(row), _session(row)
+            if isinstance(given := row.get("input"), str):
+                first[_group(row)] = min(first.get(_group(row), (output, given)), (output, given), key=itemgetter(0))
+            if session is not None:
+                last[session] = max(output, last.get(session, 0))
+    return {group: given for group, (_, given) in first.items()}, last
 
 
 def _verdict_of(request: Request, rows: list[dict[str, Any]]) -> tuple[str, list[str]]:
@@ -119,18 +120,10 @@ def _group(row: dict[str, Any]) -> str:
     return str(uid.rsplit("_", 2)[0]) if isinstance(uid, str) else str(row["input"])
 
 
-def _last_outputs(rows: Rows) -> Rows:
-    """The rows, without earlier outputs of a session, which are in consecutive rows."""
-    kept: Rows = []
-    session = None
-    for line, row in rows:
-        mine = _session(row)
-        if mine is not None and mine == session:
-            kept[-1] = (line, row)
-        else:
-            kept.append((line, row))
-        session = mine
-    return kept
+def _output(row: dict[str, Any]) -> int:
+    """Which output of its session a row is, from 0."""
+    index = row["uid"].rsplit("_", 1)[1] if _session(row) is not None else ""
+    return int(index) if index.isdecimal() and len(index) < 10 else 0
 
 
 VERL = Format(
