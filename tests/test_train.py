@@ -393,6 +393,24 @@ def test_every_algorithm_takes_steps(tiny: str, problems: Path, tmp_path: Path, 
     assert all(line["grad_norm"] > 0 for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"epsilon_high": 0.3}, "epsilon_high does nothing at updates_per_batch=1"),
+        ({"epsilon": 0.1, "epsilon_high": 0.3}, "epsilon and epsilon_high do nothing at updates_per_batch=1"),
+        ({"epsilon": 0.1, "updates_per_batch": 2}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_clip_range_without_effect_is_said(
+    tiny: str, problems: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], said: str
+) -> None:
+    rl(rl_config(tiny, problems).replace(steps=1, **changes), tmp_path / "run")
+    err = capsys.readouterr().err
+    assert said in err
+    assert ("at updates_per_batch=1" in err) is bool(said)
+
+
 def test_rl_stops_with_a_reason_without_gradients(tiny: str, problems: Path, tmp_path: Path) -> None:
     """All wrong for ``patience`` steps: the run ends early and says why."""
     source = f"rows:{problems}?verifier=verifiers:never"

@@ -70,6 +70,7 @@ def rl(config: RLConfig, out: Path) -> RLResult:
                 "rl: warning: beta=0 removes the KL penalty, so the policy can collapse to one response; set beta > 0 "
                 "or stop_on_drift=true"
             )
+        _warn_unclipped(config)
         data = problems_of(config, run)
         trainer = _trainer(config, run)
         run.claim()
@@ -231,6 +232,17 @@ def _limit(trainer: Trainer) -> str:
     if trainer.lm.thinks:
         return f"the thinking budget of {trainer.config.thinking_budget} tokens or the limit of {trainer.cap} tokens"
     return f"the limit of {trainer.cap} tokens"
+
+
+def _warn_unclipped(config: RLConfig) -> None:
+    """Say that a clip range was set where nothing is clipped."""
+    given = [name for name in ("epsilon", "epsilon_high") if getattr(config, name) is not None]
+    if given and config.updates_per_batch == 1 and not config.loss:
+        warn(
+            f"rl: warning: {' and '.join(given)} {'does' if len(given) == 1 else 'do'} nothing at updates_per_batch=1, "
+            "where the importance ratio is 1; set updates_per_batch above 1, or leave "
+            f"{'it' if len(given) == 1 else 'them'} out"
+        )
 
 
 def _notes(state: RLState, limit: str) -> list[str]:
