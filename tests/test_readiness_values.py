@@ -265,7 +265,7 @@ def test_ranks_equals_and_the_sign() -> None:
     assert words[2].why == "best loss"
     more = units_to_decide(Estimate(0.1, -0.1, 0.3, 9), comparisons(4))
     assert [w.more_problems for w in words] == [None, more, None, None]
-    assert less.headline() == "Start RL from y; on 9 problems x is not significantly different."
+    assert less.headline() == "Start RL from y; on 9 problems it and x are not significantly different."
     assert next_action(less) == "Start RL from y now: it has the best loss."
     count = f"{float(f'{more:.2g}'):,.0f}"
     assumed = "enough in 4 cases of 5, if the lead is as measured"
@@ -319,7 +319,7 @@ def test_the_cheaper_of_a_tie_is_the_pick(
     assert f"{found.labels[pick]} {found.reason()}." == said
     tie = min(abs(values[i] - 0.5) for i in (0, 1, 3)) < 0.1
     assert found.headline().startswith(f"Start RL from {STEPS[pick].rpartition('/')[2]}")
-    assert ("; on 100 problems step" in found.headline()) is tie
+    assert ("; on 100 problems it" in found.headline()) is tie
     other = STEPS[pick] if pick != 2 else STEPS[3] if values[3] > 0.4 else STEPS[0]  # where no value decides
     name = other.rpartition("/")[2]
     assert bool(re.search(f"{name} (from|and) step-30", " ".join(separation(found)))) is tie
@@ -379,7 +379,7 @@ def test_what_pass_k_cannot_rule_out_pass_1_may() -> None:
                     pass_1_CP=shares, overfitting=[None] * 3)  # fmt: skip
 
     found = ranked((0.45, 0.49, 0.5), (0.2, 0.4, 0.4))
-    assert found.headline() == "Start RL from step-20; on 100 problems step-30 is not significantly different."
+    assert found.headline() == "Start RL from step-20; on 100 problems it and step-30 are not significantly different."
     chosen = found.checkpoint(found.pick, "step-20")
     assert chosen.decided == "took the fewest steps of those within one standard error of step-30"
     assert found.checkpoint(found.order[0], "step-30").decided == ""
@@ -414,7 +414,7 @@ def test_equal_checkpoints_and_unsolved_problems_are_said() -> None:
         return rank("ab"[:count], "pass@8", values, lambda a, b: lead(error, 0.1),
                     pass_1_CP=pass_1_CP, overfitting=[None] * count)  # fmt: skip
 
-    assert ranked(0).headline() == "Start RL from a; on 100 problems b is not significantly different."
+    assert ranked(0).headline() == "Start RL from a; on 100 problems it and b are not significantly different."
     for gap in (0, 1e-4):
         said = "b and a cannot be separated by pass@8: it would take over 10,000 more problems."
         assert separation(ranked(gap)) == [said]

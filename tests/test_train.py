@@ -264,9 +264,10 @@ def test_a_tie_of_held_out_losses_is_said() -> None:
 
     assert said() == "step-0 has a held-out loss: 0.500 nats per token."
     assert said(0.001) == "step-0 has the lowest held-out loss of 2 checkpoints: 0.500 nats per token."
-    assert said(0.001, 0.0) == "step-0 has the lowest held-out loss; step-2 is not significantly different."
-    assert said(-1, -1) == "step-0 has the lowest held-out loss; step-1 and step-2 are not significantly different."
-    assert said(*[-1] * 4) == "step-0 has the lowest held-out loss; 4 others are not significantly different."
+    tied = "not significantly different from it."
+    assert said(0.001, 0.0) == f"step-0 has the lowest held-out loss; step-2 is {tied}"
+    assert said(-1, -1) == f"step-0 has the lowest held-out loss; step-1 and step-2 are {tied}"
+    assert said(*[-1] * 4) == f"step-0 has the lowest held-out loss; 4 others are {tied}"
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

@@ -43,7 +43,7 @@ from rlready.runs.checkpoint_order import labels, listed, place_in_run, runs_of
 
 LARGE = 64  # the paper's k
 DIGITS = 12  # means that agree to so many digits differ by rounding only
-HEADED = 3  # checkpoints listed in a headline
+HEADED = 2  # tied checkpoints listed in a headline
 
 WORDS: dict[Advice, str] = {
     "rl": "RL first",
@@ -175,8 +175,8 @@ class Ranking:
             return f"{name}: {self.by} is {in_units(self.by, self.values[self.pick])}."
         if tied:
             n = next(f"{b.n:,} {b.varies}" for b in self.behind if b)
-            others = listed(tied) if len(tied) <= HEADED else f"{len(tied)} others"
-            return f"Start RL from {name}; on {n} {others} {'is' if len(tied) == 1 else 'are'} {WORDS['tie']}."
+            alike = listed(["it", *(tied if len(tied) <= HEADED else [f"{len(tied)} others"])])
+            return f"Start RL from {name}; on {n} {alike} are {WORDS['tie']}."
         others = self.labels[self.order[1]] if len(self.order) == 2 else "the others"
         ahead = f", significantly ahead of {others}" if all(b is None or b.low > 0 for b in self.behind) else ""
         return f"Start RL from {name}: {self._best()}{ahead}."

@@ -264,6 +264,6 @@ def headline(checkpoints: Sequence[Checkpoint]) -> str:
     if tied:
         who = listed(tied) if len(tied) < NAMED else f"{len(tied)} others"
         verb = "is" if len(tied) == 1 else "are"
-        return f"{best.name} has the lowest held-out loss; {who} {verb} not significantly different."
+        return f"{best.name} has the lowest held-out loss; {who} {verb} not significantly different from it."
     among = f"the lowest held-out loss of {len(checkpoints)} checkpoints" if len(checkpoints) > 1 else "a held-out loss"
     return f"{best.name} has {among}: {best.heldout_loss.value:.3f} nats per token."
