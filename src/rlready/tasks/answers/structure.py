@@ -15,8 +15,10 @@ from rlready.tasks.answers.quantity import quantity
 CONJUNCTION = re.compile(r"(?<=[\s\d)}\]])(?:and|or)(?=[\s({\[\\A-Z\d-])|\\cup(?![a-z])|;|\\text\s*(?=and|or)")
 RELATION = re.compile(r"<=|>=|!=|<|>|:?=|\\in(?![a-z])|\\approx(?![a-z])")
 MATRIX = re.compile(r"\\begin\{([pb]?matrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\{\1\}", re.DOTALL)
+SYSTEM = re.compile(r"(?:\\\{\s*)?\\begin\{cases\}(.*)\\end\{cases\}", re.DOTALL)  # of statements, or of a case each
 ARRAY = re.compile(r"[\[(]\s*(\\begin\{array\}.*\\end\{array\})\s*[\])]", re.DOTALL)
 SUBSCRIPT = re.compile(r"_\s*(?:\{([^{}]*)\}|(\w))")
+INVERSE = re.compile(r"(?<=[A-Za-z])\s*\^\s*(?:\{\s*-\s*1\s*\}|-1)(?=\s*\()")  # of a function
 NAMED = re.compile(r"[A-Za-z]|\\(?:alpha|beta|gamma|delta|theta|lambda|mu|phi|omega|epsilon|rho|sigma|tau)")
 NO_NAME = re.compile(r"[\d+\-*/^!%.;]|\\(?:pi|infty|sqrt|pm|mp|cdot|times|emptyset|begin)(?![a-z])|\s(?:and|or)\s")
 COMMAND = re.compile(r"\\[A-Za-z]+")
@@ -73,6 +75,8 @@ def structure(text: str, depth: int = 0) -> Node:
     text = unwrapped(text)
     if REALS.fullmatch(text):
         text = "(-\\infty,\\infty)"
+    if (system := SYSTEM.fullmatch(text)) and "&" not in system[1]:
+        text = ",".join(row.strip(" ,;.") for row in system[1].split("\\\\"))
     if depth > NESTED or quantity(text, False):
         return Value(text)
     parts = _members(text)
@@ -179,7 +183,7 @@ def _related(text: str, parts: list[str], relations: list[str], depth: int) -> N
         return _equation(text, parts, relations, depth)
     if kinds == {"\\in"} and len(parts) == 2:
         return Named(_name(parts[0]), structure(parts[1], depth + 1), text)
-    if kinds == {"!="} and len(parts) == 2 and _is_name(parts[0]):
+    if kinds == {"!="} and len(parts) == 2 and is_name(parts[0]):
         return Named(_name(parts[0]), Group("!=", "!=", (structure(parts[1], depth + 1),)), text)
     interval = _interval(parts, relations, depth)
     return Named(*interval, text) if interval else Relation(text)
@@ -188,11 +192,11 @@ def _related(text: str, parts: list[str], relations: list[str], depth: int) -> N
 def _equation(text: str, parts: list[str], relations: list[str], depth: int) -> Node:
     if "\\approx" in relations[1:]:
         parts = parts[: relations.index("\\approx", 1) + 1]
-    if _is_name(parts[0]) and (not _is_name(parts[-1]) or len(parts) == 2):
+    if is_name(parts[0]) and (not is_name(parts[-1]) or len(parts) == 2):
         return Named(_name(parts[0]), structure(parts[-1], depth + 1), f"{parts[0]}={parts[-1]}")
-    if len(parts) > 2 and _is_name(parts[-2]):
+    if len(parts) > 2 and is_name(parts[-2]):
         return Named(_name(parts[-2]), structure(parts[-1], depth + 1), f"{parts[-2]}={parts[-1]}")
-    if len(parts) == 2 and _is_name(parts[1]) and not NAMED.search(parts[0]):
+    if len(parts) == 2 and is_name(parts[1]) and not NAMED.search(parts[0]):
         return Named(_name(parts[1]), structure(parts[0], depth + 1), text)
     named = [NAMED.search(COMMAND.sub("", part)) is not None for part in parts]
     if not any(named[:-1]) and (not named[-1] or quantity(parts[-1], False)):  # 5 + 6 = 11, also 11 apples
@@ -202,7 +206,7 @@ def _equation(text: str, parts: list[str], relations: list[str], depth: int) -> 
 
 def _interval(parts: list[str], relations: list[str], depth: int) -> tuple[str, Group] | None:
     """(name, the interval that an inequality of it gives); None if it is of more than one name."""
-    where = [i for i, part in enumerate(parts) if _is_name(part)]
+    where = [i for i, part in enumerate(parts) if is_name(part)]
     if len(where) != 1 or len(parts) > 3 or (len(parts) == 3 and where != [1]):
         return None
     if not all(r in FLIP for r in relations):
@@ -211,7 +215,7 @@ def _interval(parts: list[str], relations: list[str], depth: int) -> tuple[str, 
         parts, relations = parts[::-1], [FLIP[r] for r in relations[::-1]]
     if any(r not in ("<", "<=") for r in relations):
         return None
-    at = next(i for i, part in enumerate(parts) if _is_name(part))
+    at = next(i for i, part in enumerate(parts) if is_name(part))
     low, high = (parts[0], relations[0]) if at else ("-\\infty", "<"), (parts[-1], relations[-1])
     if at == len(parts) - 1:
         high = ("\\infty", "<")
@@ -230,11 +234,11 @@ def _interval(parts: list[str], relations: list[str], depth: int) -> tuple[str, 
     return _name(name), between(low, high)
 
 
-def _is_name(text: str) -> bool:
+def is_name(text: str) -> bool:
     """Whether ``text`` names something: a variable, f(x), AB, (p,q), but no number and no expression."""
     if enclosed(text):
-        return all(_is_name(part) for part in split_top(text[1:-1], ",;"))
-    bare = re.sub(r"\([^()]*\)", "", SUBSCRIPT.sub("", text))
+        return all(is_name(part) for part in split_top(text[1:-1], ",;"))
+    bare = re.sub(r"\([^()]*\)", "", SUBSCRIPT.sub("", INVERSE.sub("", text)))
     return bool(NAMED.search(bare)) and not NO_NAME.search(bare) and len(text) < 60
 
 

@@ -30,14 +30,16 @@ from rlready.tasks.answers.notation import plain, split_top
 from rlready.tasks.answers.quantity import INTEGER, LONGEST, exact_number, quantity, rounding, same_quantity
 from rlready.tasks.answers.row import same_row
 from rlready.tasks.answers.same_structure import same
-from rlready.tasks.answers.structure import REALS, SUBSCRIPT, structure
+from rlready.tasks.answers.structure import REALS, SUBSCRIPT, is_name, structure
 from rlready.tasks.answers.units import compatible, formula_and_unit
 
 __all__ = ["ballots", "compare_in_advance", "exact_number", "final_answer", "judge", "marked", "same_answer", "voted"]
 
 OPTION = re.compile(
-    r"(?:(?:so|thus|hence|therefore),? *)?(?:(?:I )?(?:would )?(?:choose|select|pick) )?"
-    r"(?:(?:the )?(?:correct |best )?(?:option|choice|answer)(?: is)?:? *)?"
+    r"(?:(?:so|thus|hence|therefore),? *)?"
+    r"(?:(?:I(?:['’](?:d|ll))? )?(?:(?:would|will) )?(?:think|believe|guess|say|go with|choose|select|pick) )?"
+    r"(?:it(?:['’]s| is) |(?:the )?(?:correct |best |right )?"
+    r"(?:option|choice|answer)(?: is| (?:would|must|should) be)?:? *)?"
     r"(?:(?:most )?(?:likely|probably|clearly|definitely|indeed|actually|then) )?(?:[(\[] ?([A-Z]) ?[)\]]|([A-Z]))"
     r"(?: is (?:the )?(?:correct|right|best)(?: answer| option| choice| one)?|[.:)] *(.*)|(?<=[)\]]) +(.*)"
     r"|(?: [-(]|,? because\b) ?(.*))?",
@@ -59,6 +61,7 @@ YES_NO = re.compile(
 )
 MODULUS = re.compile(r"\\p?mod(?![a-z])(.*)")  # the parser of formulas drops it
 TOTAL = re.compile(r"[a-z](?: ?\+ ?[a-z])+ ?= ?(?=[\d-])")  # "m+n = 70" where 70 is asked for
+ABOUT = re.compile(r"\\approx(?![a-z])")
 COMMAND = re.compile(r"\\(?:begin|end)\{[a-z]*\}|\\[a-zA-Z]+")
 WORDY = re.compile(r"[A-Za-z]{4}|[A-Za-z]{2,}[' ]+[A-Za-z]{2,}")
 CASED = re.compile(r"(\d\s?)[A-Za-z]{1,2}(?![A-Za-z])|[^\W\d_]+")  # a short word behind a number is a unit
@@ -157,6 +160,7 @@ def _compare(target: str, answer: str, asked: list[Question] | None) -> bool:
         other = other[total.end() :]
     if (verdict := _as_words(one, other)) is not None:
         return verdict
+    one, other = one if right else _exact(one), other if left else _exact(other)
     begun, undecided = len(asked or ()), POOL.undecided
 
     def equal(kind: str, a: str, b: str) -> bool:
@@ -165,6 +169,12 @@ def _compare(target: str, answer: str, asked: list[Question] | None) -> bool:
         return POOL.undecided - undecided < MOST_UNDECIDED and _equal(kind, a, b, asked)
 
     return same(structure(one), structure(other), equal)
+
+
+def _exact(text: str) -> str:
+    """A formula without the decimal that it is said to be about."""
+    exact, *about = ABOUT.split(text)
+    return exact.strip() if len(about) == 1 and quantity(about[0].strip()) and not is_name(exact) else text
 
 
 def _as_words(one: str, other: str) -> bool | None:
