@@ -61,7 +61,7 @@ PARTS = [
     *("half", "third", "quarter", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh"),
     *("twelfth", "sixteenth", "twentieth", "hundredth", "thousandth", "halve"),
 ]
-MORE = {*SPELLED, *SCALES, *PARTS, *(f"{part}s" for part in PARTS), "point", "dozen", "hundred", "thousand"}
+MORE = {*SPELLED, *SCALES, *PARTS, *(f"{part}s" for part in PARTS), "point"}
 WORD = re.compile(r"[a-z]+|[0-9]+")
 FIRST = re.compile(
     rf"(?:(negative|minus) +)?(?:({'|'.join(sorted(SPELLED, key=len, reverse=True))})(?![\w-])|(?=[\d.$\\]))",
