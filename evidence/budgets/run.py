@@ -26,6 +26,7 @@ from rlready.core.stats import t_estimate
 from rlready.evaluate.stage import evaluate
 from rlready.report.claims import Claim, write_claims
 from rlready.runs.files import plain, read_json, write_text
+from rlready.runs.record import RunRecord
 from rlready.train.rl import rl
 from rlready.train.sft import sft
 
@@ -34,6 +35,7 @@ RUNS = Path("runs/budgets")
 STORED = "seeds.json"
 SEEDS = range(5)
 BUDGETS = (24, 48, 72, 96, 144)
+SAMPLES = 4
 VERBOSE = "&verbose=0.6"
 MAIN = "arora_zanette"  # the run that the targets are about, chosen before the runs
 NO_WORSE = ">= -0.01"  # beside ">= 0": what the noise of the seeds leaves room for
@@ -80,32 +82,44 @@ def one(seed: int, out: Path) -> dict[str, Any]:
     for name, variant in VARIANTS.items():
         paths[name] = learned(variant, paths[variant.start], seed, out / name.replace(" ", "-"))
     config = EvaluateConfig(
-        models=tuple(paths.values()),
+        models=tuple(dict.fromkeys(paths.values())),  # RL that never improved on its start ends there
         problems=source("test", 200, seed, 6),
         thinking_budgets=BUDGETS,
-        samples=4,
+        samples=SAMPLES,
         seed=seed,
     )
     result = evaluate(config, out / "evaluate")
     stated = learned(STATED, paths["sft"], seed, out / "lcpo_exact")
-    models = {paths["sft"]: "sft", stated: "lcpo_exact"}
-    config = config.replace(models=tuple(models), thinking_budgets=ASKED, samples=2, length_prompt=LENGTH_PROMPT)
+    models = {"sft": paths["sft"], "lcpo_exact": stated}
+    config = config.replace(
+        models=tuple(dict.fromkeys(models.values())), thinking_budgets=ASKED, samples=2, length_prompt=LENGTH_PROMPT
+    )
     asked = [row for row in evaluate(config, out / "asked").settings if row.length_prompted]
-    names = {path: name for name, path in paths.items()}
     return {
         "seed": seed,
-        "seconds": sum(read_json(record)["seconds"] for record in out.glob("*/record.json")),
+        "cpu_seconds": sum(RunRecord.load(record.parent).cpu_seconds for record in out.glob("*/record.json")),
         "budgets": [
-            {"budget": row.budget} | {names[path]: plain(scores) for path, scores in row.scores.items()}
+            {"budget": row.budget} | {name: plain(row.scores[path]) for name, path in paths.items()}
             for row in result.budgets
         ],
-        "unconstrained": {names[path]: plain(scores) for path, scores in result.unconstrained.items()},
+        "unconstrained": {name: plain(result.unconstrained[path]) for name, path in paths.items()},
+        "correct": {
+            name: {setting: digits(shares) for setting, shares in result.per_problem[path].items()}
+            for name, path in paths.items()
+        },
         "asked": [
-            {"model": models[row.model], "tokens": row.budget}
+            {"model": name, "tokens": row.budget}
             | {"off": plain(row.length_error), "thinking_tokens": plain(row.thinking_tokens)}
             for row in asked
+            for name, path in models.items()
+            if row.model == path
         ],
     }
+
+
+def digits(shares: list[float]) -> str:
+    """How many samples of each problem are correct, a digit for each."""
+    return "".join(f"{round(share * SAMPLES)}" for share in shares)
 
 
 def learned(variant: Variant, start: str, seed: int, out: Path) -> str:
@@ -140,7 +154,7 @@ def main() -> None:
         print(table(results[-1:]))
     if seeds == SEEDS:
         write_text(HERE / STORED, json.dumps(results, indent=1))
-        report(results, sum(r["seconds"] for r in results))
+        report(results, sum(r["cpu_seconds"] for r in results))
 
 
 def at(results: list[dict[str, Any]], model: str, budget: int | None, key: str) -> list[float]:
@@ -302,7 +316,7 @@ def report(results: list[dict[str, Any]], seconds: float | None) -> None:
     """Claims, page and figure; ``seconds`` of all runs, None where the page is written again."""
     write_text(HERE / "figure.svg", figure(results))
     command = "python evidence/budgets/run.py"
-    write_claims(HERE, command=command, seconds=seconds, claims=claims_of(results), words=page(results))
+    write_claims(HERE, command=command, seconds=seconds, cpu=True, claims=claims_of(results), words=page(results))
 
 
 def page(results: list[dict[str, Any]]) -> str:

@@ -244,14 +244,15 @@ def new_world(seed: int, out: Path) -> dict[str, Any]:
     models = variants_of(seed, out)
     start = models["SFT"]
     test = source(seed, "test", TEST, 6)
-    usual = EvaluateConfig(models=tuple(models.values()), problems=test, thinking_budgets=(BUDGET,), seed=seed)
+    distinct = tuple(dict.fromkeys(models.values()))  # RL that never improved on its start ends there
+    usual = EvaluateConfig(models=distinct, problems=test, thinking_budgets=(BUDGET,), seed=seed)
     away = usual.replace(models=(start,), reference=str(find_reference(start, 0.5)), beta=BETA)
     lm, variants = load(start), dict[str, Any]()
     for config, name in ((usual, "evaluate"), (away, "decoded")):
         drawn = evaluate(config, out / name)
         greedy = evaluate(config.replace(samples=1, temperature=0.0), out / f"{name}-greedy")
-        for number, path in enumerate(config.models):
-            variant = list(models)[number] if config is usual else DECODED
+        for variant, path in (models if config is usual else {DECODED: start}).items():
+            number = config.models.index(path)
             row = drawn.budgets[0].scores[path]
             variants[variant] = {
                 "accuracy": row.accuracy.value,
