@@ -294,6 +294,24 @@ def test_a_verifier_that_reads_a_file_beside_it_cannot_travel(here: Path) -> Non
         assert not Path("out").exists()
 
 
+def test_an_escaped_option_stays_one_in_an_export(here: Path) -> None:
+    """A column whose name holds "&verifier=" would else become code that runs, and names the reward, unasked."""
+    Path("shards").mkdir()
+    column = "prompt&verifier=data/train/shards/evil.py:right"
+    rows = [{"id": each, "prompt": f"{each}: 1 + 1?", column: f"{each}: 1 + 1?", "answer": "2"} for each in "ab"]
+    Path("shards/a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    Path("shards/evil.py").write_text("open('ran', 'w')\n\n\ndef right(problem, answer):\n    return True\n")
+    source = f"shards?prompt={column.replace('&', '%26')}"
+    Path("rl.toml").write_text(BASE.replace('problems = "sums.jsonl"', f'problems = "{source}"'))
+    export(ExportConfig(run="rl.toml"), Path("out"))
+    manifest = json.loads(Path("out/export.json").read_text())
+    assert manifest["sources"]["train"].endswith(f"?prompt={column.replace('&', '%26')}")
+    reward = ExportedReward(here / "out")
+    scored = reward.score([Response("train", "a", 1, f"</think>{text}") for text in ("3", "2")])
+    assert [each.correct for each in scored] == [False, True]
+    assert not Path("ran").exists()
+
+
 def test_special_delimiters_are_refused_where_they_are_not_decoded(here: Path) -> None:
     Path("rl.toml").write_text("steps = 1\n")
     with pytest.raises(UserError, match="</think> is a special token, which verl leaves out"):

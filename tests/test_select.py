@@ -52,6 +52,13 @@ def test_ties_keep_their_order(tmp_path: Path) -> None:
         assert "".join(row.id for row in open_task(f"{rows}?n=5&select={kind}").rows()) == ids
 
 
+def test_an_escaped_option_is_read_back(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps({"Q&A": f"{n}?", "answer": "1", "response": "1" * n}) + "\n" for n in (3, 1, 2)))
+    task = open_task(f"{file}?n=2&select=shortest&prompt=Q%26A")
+    assert [problem.prompt for problem in open_task(task.source).problems()] == ["1?", "2?"]
+
+
 def test_sources_are_canonical_and_read_back() -> None:
     default = open_task("dagmath?ops=3-8&seed=0&n=10&select=random&of=60")
     assert "seed" not in default.source

@@ -18,7 +18,7 @@ from rlready.export.manifest import CODE, HERE, Split
 from rlready.models.one_line import one_line
 from rlready.runs.files import copy
 from rlready.runs.run import Run
-from rlready.tasks.source import KINDS, parse_source
+from rlready.tasks.source import KINDS, parse_source, source_string
 
 DATA = "data"  # the folder of the tables
 IMPORT = "import runpy, sys; runpy.run_path(sys.argv[1], run_name='alone')"
@@ -44,8 +44,7 @@ def travelling(run: Run, split: Split, text: str) -> str:
         _refuse_bound(text, path, file)
         if module.endswith(".py"):
             options["verifier"] = f"{HERE}/{CODE}/{split}/{Path(module).name}:{name}"
-    query = "&".join(f"{key}={value}" for key, value in options.items())
-    return f"{head}?{query}" if query else head
+    return source_string(head, options)
 
 
 def copy_task(run: Run, split: Split, text: str) -> None:

@@ -30,7 +30,7 @@ from rlready.readiness.result import ReadinessResult
 from rlready.runs.checkpoint_order import runs_of, step_of
 from rlready.runs.record import RECORD, RunRecord
 from rlready.runs.results import refuse_damaged
-from rlready.tasks.source import parse_source
+from rlready.tasks.source import parse_source, source_string
 
 # settings that samples must share to be compared
 SAME = (
@@ -236,7 +236,7 @@ def distribution(source: str) -> str:
     except UserError:  # written by another trainer
         return source
     kept = {k: v for k, v in parsed.options.items() if k not in COUNTING and (k, v) != ("select", "random")}
-    return f"{parsed.kind}:{parsed.path}?" + "&".join(f"{k}={v}" for k, v in sorted(kept.items()))
+    return source_string(f"{parsed.kind}:{parsed.path}", dict(sorted(kept.items())))
 
 
 def trained_on(candidates: Sequence[Candidate]) -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from rlready.core.errors import UserError
-from rlready.tasks.source import options_of
+from rlready.tasks.source import options_of, source_string
 from rlready.tasks.table import Table, column_names, has_column, value_of
 from rlready.tasks.turns import MESSAGES
 from rlready.tasks.verifier import GROUND_TRUTH
@@ -79,10 +79,9 @@ def no_columns(table: Table, source: str, keys: Sequence[str], used: Collection[
         plain = [name for name in plain if name != options[key]]
     wanted = " and none of ".join(f"{KINDS[key].columns} ({', '.join(KINDS[key].names)})" for key in keys)
     known = ", ".join(name if name.isprintable() else ascii(name) for name in names)
-    example = "&".join(f"{key}={value}" for key, value in options.items())
     return UserError(
         f"{table.where}: no column of {wanted}; its columns are {known}: name the right "
-        f'{"one" if len(keys) == 1 else "ones"}, as in "{head}?{example}"{fix}'
+        f'{"one" if len(keys) == 1 else "ones"}, as in "{source_string(head, options)}"{fix}'
     )
 
 

@@ -20,7 +20,7 @@ from typing import Literal
 from rlready.core.errors import UserError
 from rlready.core.records import Problem, Row
 from rlready.tasks.protocol import Task
-from rlready.tasks.source import Source, options_from, parse_source
+from rlready.tasks.source import Source, options_from, parse_source, source_string
 from rlready.tasks.subset import Subset
 
 Kind = Literal["shortest", "longest", "random", "halves"]
@@ -61,10 +61,10 @@ class Selected(Subset):
 
     def _source(self) -> str:
         pool = parse_source(self.pool.source)
-        options = [f"{key}={value}" for key, value in pool.options.items() if key != "n"]
-        options += [f"n={self.choice.n}", f"select={self.choice.select}"]
-        options += [] if self.choice.of is None else [f"of={self.choice.of}"]
-        return f"{pool.kind}{':' * bool(pool.path)}{pool.path}?{'&'.join(options)}"
+        options = {key: value for key, value in pool.options.items() if key != "n"}
+        options |= {"n": str(self.choice.n), "select": self.choice.select}
+        options |= {} if self.choice.of is None else {"of": str(self.choice.of)}
+        return source_string(f"{pool.kind}{':' * bool(pool.path)}{pool.path}", options)
 
     @property
     def description(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -124,9 +124,8 @@ def options_from(source: Source, default: Options) -> Options:
 def canonical(source: Source, options: DataclassInstance, default: DataclassInstance) -> str:
     """The shortest equivalent source string: keys in the order of the options, defaults left out."""
     given, usual = asdict(options), asdict(default)
-    query = "&".join(f"{key}={_written(value)}" for key, value in given.items() if value != usual[key])
-    head = f"{source.kind}:{source.path}" if source.path else source.kind
-    return f"{head}?{query}" if query else head
+    set_here = {key: _written(value) for key, value in given.items() if value != usual[key]}
+    return source_string(f"{source.kind}:{source.path}" if source.path else source.kind, set_here)
 
 
 def select(items: Sequence[Item], n: int | None, seed: int | None, where: str) -> list[Item]:
@@ -169,7 +168,12 @@ def _written(value: object) -> str:
         return "-".join(map(str, dict.fromkeys(value)))
     if isinstance(value, bool):
         return str(int(value))
-    return "none" if value is None else escaped(str(value))
+    return "none" if value is None else str(value)
+
+
+def source_string(head: str, options: Mapping[str, str]) -> str:
+    """The source string of a kind and a path with options, as `parse_source` reads them."""
+    return head + "?" * bool(options) + "&".join(f"{key}={escaped(value)}" for key, value in options.items())
 
 
 def escaped(value: str) -> str:

@@ -25,7 +25,7 @@ from rlready.runs.record import DataNote, Overlap, RunRecord
 from rlready.runs.run import Run
 from rlready.tasks import open_task
 from rlready.tasks.contamination import DataSet, apart, overlap_of, warn_of_near
-from rlready.tasks.source import names_code, parse_source
+from rlready.tasks.source import Source, names_code, parse_source
 
 PROMPTS = "trained_prompts.txt"
 VALIDATION = "validation problems"  # in a record, the role of those that chose a checkpoint of RL
@@ -90,7 +90,8 @@ def _overlap(folder: Path, record: RunRecord, trained: set[str], held: DataSet, 
     data = next(each for each in record.data if each.role == record.verb)
     if there := _at_hand(folder, record, data, trained):
         return overlap_of(there, held)
-    generated = parse_source(data.id).kind == "dagmath" and apart(open_task(data.id), held.task)
+    source = _parsed(data.id)
+    generated = source is not None and source.kind == "dagmath" and apart(open_task(data.id), held.task)
     return Overlap(
         training=data.id,
         held=held.id,
@@ -105,8 +106,10 @@ def _overlap(folder: Path, record: RunRecord, trained: set[str], held: DataSet, 
 
 def _at_hand(folder: Path, record: RunRecord, data: DataNote, trained: set[str]) -> DataSet | None:
     """What a run was trained on, if it is a table that is there, unchanged, and no code has to be loaded for it."""
-    path, source = record.located(folder, data.path) if data.path else None, parse_source(data.id)
-    if path is None or os.path.normpath(source.path) != str(data.path) or names_code(data.id) or "?" in str(path):
+    path, source = record.located(folder, data.path) if data.path else None, _parsed(data.id)
+    if path is None or source is None or names_code(data.id):
+        return None
+    if os.path.normpath(source.path) != str(data.path) or "?" in str(path):
         return None  # a folder of the record could be named like options
     if not path.is_file() or path.stat().st_size > MOST_BYTES:
         return None
@@ -116,6 +119,13 @@ def _at_hand(folder: Path, record: RunRecord, data: DataNote, trained: set[str])
             task = open_task(f"{source.kind}:{path}{joint}{options}")
             items = task.rows() if record.verb == "sft" else task.problems()
             return DataSet(data.id, task, [item for item in items if _hash(item) in trained])
+    return None
+
+
+def _parsed(text: str) -> Source | None:
+    """A source as a record has it; None if it is none."""
+    with suppress(UserError):
+        return parse_source(text)
     return None
 
 
