@@ -18,7 +18,7 @@ from rlready.tasks import open_task
 from rlready.tasks.dagmath.graph import template
 from rlready.tasks.dagmath.meta import from_meta
 from rlready.tasks.guess_baseline import guess_pass_at_k, majority, two_fold
-from rlready.tasks.other_problems import other_problems
+from rlready.tasks.other_problems import other_problems, training_problems
 
 DEMO = "dagmath?ops=8&asked=3"
 WORDS = "dagmath?ops=8&asked=2&rendering=words&split=test&n=5"
@@ -56,6 +56,12 @@ def test_other_problems_are_like_those_of_the_source_and_none_of_them() -> None:
     assert len(others) > 900
     assert not others & {problem.prompt for problem in open_task(source).problems()}
     assert other_problems("problems.jsonl?n=64&seed=1005") is None
+    assert training_problems("problems.jsonl?n=64&seed=1005", 1000) is None
+
+
+def test_problems_to_train_on_are_never_of_the_test_split() -> None:
+    assert training_problems("dagmath?ops=5&split=test", 1000) == "dagmath?ops=5&split=train&seed=1"
+    assert training_problems("dagmath?ops=5&split=all&n=2000", 1000) == "dagmath?ops=5&split=all&n=2000&seed=1"
 
 
 def test_train_and_test_share_no_template() -> None:

@@ -15,7 +15,7 @@ from rlready.readiness.part import Part
 from rlready.readiness.ranking import Ranking
 from rlready.readiness.result import RankedCheckpoint, rival
 from rlready.runs.record import PRESET
-from rlready.tasks.other_problems import other_problems
+from rlready.tasks.other_problems import training_problems
 
 SHARED = (
     *("temperature", "thinking_budget", "max_answer_tokens", "apply_chat_template", "delimiters", "answer_prefix"),
@@ -75,7 +75,7 @@ def rl_command(part: Part, config: Mapping[str, JsonValue], origins: Mapping[str
     """
     words = [f"model={part.model or UNKNOWN_MODEL}"]
     measured = str(config["problems"] or "")
-    words.append(f"problems={(measured and other_problems(measured, TO_TRAIN)) or UNKNOWN_PROBLEMS}")
+    words.append(f"problems={(measured and training_problems(measured, TO_TRAIN)) or UNKNOWN_PROBLEMS}")
     words += given_words(config, origins, {name: name for name in SHARED}, ReadinessConfig)
     return shlex.join(["rlready", "rl", *words])
 

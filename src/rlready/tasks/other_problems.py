@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from rlready.tasks.source import options_of
+from rlready.tasks.source import options_of, source_string
 
 GENERATED = ("dagmath", "gym")  # the kinds whose seed makes the problems
+
+
+def training_problems(source: str, at_least: int) -> str | None:
+    """`other_problems` to train on, at least so many: never of the test split, whose templates stay unseen."""
+    head, _, query = source.partition("?")
+    options = options_of(source, query)
+    if options.get("split") == "test":
+        options["split"] = "train"
+    return other_problems(source_string(head, options), at_least)
 
 
 def other_problems(source: str, at_least: int = 0) -> str | None:
@@ -19,4 +28,4 @@ def other_problems(source: str, at_least: int = 0) -> str | None:
     if int(options.get("n", at_least)) < at_least:
         options["n"] = str(at_least)
     options["seed"] = str(int(options.get("seed", 0)) + 1)
-    return f"{head}?{'&'.join(f'{key}={value}' for key, value in options.items())}"
+    return source_string(head, options)
