@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,9 @@ from rlready.core.stats import paired_estimate
 from rlready.evaluate.result import BudgetScores, EvaluateResult, LengthHistogram, Scores
 from rlready.readiness.stage import readiness
 from rlready.report.compare import compare
+from rlready.runs.files import write_json
 from rlready.runs.log import append_line
-from rlready.runs.record import RunRecord
+from rlready.runs.record import DataNote, RunRecord
 from rlready.runs.run import Run
 from rlready.train.result import BestCheckpoint, Evaluation, RLResult
 
@@ -172,6 +175,50 @@ def test_verdicts_of_other_verifiers_or_answers_are_not_compared(
     assert {s.run for s in result.scores if s.difference} == {"r4"}
     said = ["answer: the default and alt", "verifier: the default and lax", "verifier: the default and strict"]
     assert [part in note for part, note in zip(said, result.notes, strict=True)] == [True] * 3
+
+
+def test_a_module_of_the_verifier_that_changed_forbids_a_comparison(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    Path("judge.py").write_text("from judged import RIGHT\n\n\ndef ok(problem, answer):\n    return RIGHT\n")
+    Path("p.jsonl").write_text("".join(f'{{"id": "{i}", "prompt": "Q{i}", "answer": "{i}"}}\n' for i in range(9)))
+    samples = "".join(f'{{"problem_id": "{i}", "text": "{i + s}"}}\n' for i in range(9) for s in range(2))
+    Path("s.jsonl").write_text(samples)
+    folders = []
+    for right in ("False", "True"):
+        Path("judged.py").write_text(f"RIGHT = {right}  # {'x' * len(folders)}\n")
+        for module in ("judge", "judged"):
+            sys.modules.pop(module, None)
+        folders.append(offline(tmp_path / f"r{right}", "p.jsonl?verifier=judge:ok", ["s.jsonl"]))
+    result, _ = compare(folders)
+    assert [s.difference for s in result.scores] == [None, None]
+    assert result.notes == [
+        "judge:ok with judged.py was changed between rFalse and rTrue, which have read different content under this "
+        "name.",
+        "rTrue: not compared with rFalse, as they differ in code of the verifier.",
+    ]
+
+
+def test_content_that_changed_under_one_name_is_said(tmp_path: Path) -> None:
+    """In the settings, the notes, the headline, and beside the curves."""
+    folders = []
+    for at, text in enumerate(("one", "two")):
+        folder = learned(tmp_path / f"run-{at}", 1e-5, 0.3 + at / 2)
+        (tmp_path / "held.jsonl").write_text(text)
+        record = RunRecord.load(folder)
+        digest = sha256(text.encode()).hexdigest()
+        note = DataNote(id="held.jsonl", role="validation problems", path="held.jsonl", sha256=digest, size=1)
+        write_json(folder / "record.json", record.model_copy(update={"data": [note]}).model_dump(mode="json"))
+        folders.append(folder)
+    result, sections = compare(folders)
+    name, digests = "content of held.jsonl", [sha256(text).hexdigest()[:8] for text in (b"one", b"two")]
+    assert result.settings == {name: digests}
+    assert result.headline == f"2 runs that differ in {name}."
+    assert "held.jsonl was changed between run-0 and run-1" in result.notes[0]
+    marks = next(section.parts[1:] for section in sections if section.title == "Curves")
+    assert f"differ in {name}" in str(marks)
 
 
 @pytest.mark.parametrize("changes", [{}, {"response_limits": True}])

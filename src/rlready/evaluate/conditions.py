@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from hashlib import sha256
 
 from pydantic import JsonValue
 
@@ -69,9 +70,11 @@ def problems_of(record: RunRecord, role: str) -> Conditions:
     left_out = {*CHOICE, "seed"} if noted.sha256 else {*CHOICE}
     found: Conditions = {"problems": noted.sha256 or f"{source.kind}:{source.path}".rstrip(":")}
     found |= {key: value for key, value in source.options.items() if key not in left_out}
-    code = next((each.sha256 for each in record.data if each.id == found.get("verifier")), None)
+    code = sorted(each.sha256 or "" for each in record.data if each.is_code)  # with the modules that it imports
     if code:
-        found |= {"verifier": str(found["verifier"]).rpartition(":")[2], "code of the verifier": code}
+        found |= {"code of the verifier": code[0] if len(code) == 1 else sha256(" ".join(code).encode()).hexdigest()}
+    if "verifier" in found:
+        found["verifier"] = str(found["verifier"]).rpartition(":")[2]
     return found
 
 

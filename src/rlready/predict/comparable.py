@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rlready.core.errors import UserError
@@ -16,19 +17,35 @@ from rlready.runs.record import RunRecord
 APART = 10  # times 1: smaller outcomes beside 1 may be counts
 
 
-def refuse_unlike_content(folders: Iterable[Path]) -> None:
-    """UserError for a model, data of one role, or code, that has changed between two runs without another name."""
-    seen: dict[tuple[str, ...], tuple[str, Path]] = {}
+@dataclass(frozen=True)
+class Changed:
+    """A name under which runs have read different content: its SHA-256, by run folder."""
+
+    id: str
+    digests: dict[Path, str]
+
+
+def changed_content(folders: Iterable[Path]) -> list[Changed]:
+    """The models, data of one role, and code, that have changed between two runs without another name."""
+    found: dict[tuple[str, ...], Changed] = {}
     for folder in dict.fromkeys(folders):
         record = RunRecord.load(folder)
         models = [(("", str(record.located(folder, each.path).resolve())), each) for each in record.models if each.path]
         for key, each in [*models, *(((record.verb, each.role, each.id), each) for each in record.data)]:
-            first, there = seen.setdefault(key, (each.sha256 or "", folder))
-            if each.sha256 and first and each.sha256 != first:
-                raise UserError(
-                    f"{there} and {folder} have read different content under one name, {each.id}, which was changed "
-                    "between them: run one of them again, or leave it out"
-                )
+            if each.sha256:
+                found.setdefault(key, Changed(each.id, {})).digests[folder] = each.sha256
+    return [each for each in found.values() if len({*each.digests.values()}) > 1]
+
+
+def refuse_unlike_content(folders: Iterable[Path]) -> None:
+    """UserError for `changed_content`."""
+    for changed in changed_content(folders):
+        (there, first), *others = changed.digests.items()
+        here = next(folder for folder, digest in others if digest != first)
+        raise UserError(
+            f"{there} and {here} have read different content under one name, {changed.id}, which was changed between "
+            "them: run one of them again, or leave it out"
+        )
 
 
 def refuse_unlike_conditions(folders: Iterable[Path]) -> None:

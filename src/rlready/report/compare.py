@@ -10,7 +10,7 @@ from markupsafe import Markup
 from pydantic import JsonValue
 
 from rlready.core.cells import DASH
-from rlready.report.comparison import Compared, ComparisonResult, Scored, compared
+from rlready.report.comparison import CONTENT, Compared, ComparisonResult, Scored, compared
 from rlready.report.figures import DIFFERENCE, PERCENT
 from rlready.report.logs import Value, along, smooth
 from rlready.report.plots import NEUTRAL, Point, Series, line_chart
@@ -48,7 +48,7 @@ def _sections(runs: Sequence[Compared], result: ComparisonResult) -> Iterator[Se
     if result.scores:
         yield _scores(result)
     if charts := side_by_side(_curves(runs)):
-        other = [key for key in DATA if key in result.settings]
+        other = [key for key in result.settings if key in DATA or key.startswith(CONTENT)]
         said = f"The runs differ in {' and '.join(other)}: a curve is of each run's own data."
         yield Section("Curves", [charts, *([bullets([said], "warning")] if other else [])])
     if result.settings:

@@ -25,12 +25,15 @@ from rlready.core.stats import mean_estimate, paired_estimate, simultaneous
 from rlready.evaluate.conditions import Conditions, conditions_of, problems_of, unlike, written_by
 from rlready.evaluate.result import EvaluateResult
 from rlready.predict.candidates import SAME
+from rlready.predict.comparable import Changed, changed_content
 from rlready.readiness.result import ReadinessResult
 from rlready.readiness.sources import is_stored, verdict_of
 from rlready.report.folder import RunFolder, read_folder
-from rlready.runs.checkpoint_order import labels
+from rlready.runs.checkpoint_order import labels, listed
 from rlready.runs.record import RunRecord
 
+CONTENT = "content of "  # begins the name of what differs without a setting
+SHOWN = 8  # digits of a SHA-256
 ALONE = "tables of samples, whose problems only problems= identifies"  # a condition
 
 
@@ -94,12 +97,15 @@ def compared(folders: Sequence[Path]) -> tuple[ComparisonResult, list[Compared]]
         raise UserError("rlready report: a run folder is named twice; name every run once")
     names = labels(str(folder) for folder in folders)
     runs = [Compared(names[str(folder)], read_folder(folder), RunRecord.load(folder)) for folder in folders]
-    settings = differing(runs)
+    changed = changed_content(folders)
+    settings = differing(runs) | {
+        f"{CONTENT}{each.id}": [each.digests.get(folder, "")[:SHOWN] or None for folder in folders] for each in changed
+    }
     groups = measured_alike(runs)
     scores = scored(groups)
     result = ComparisonResult(
         headline=_headline(runs, settings, scores),
-        notes=[*_copies(runs), *_not_alike(groups)],
+        notes=[*_copies(runs), *_changed(changed, names), *_not_alike(groups)],
         runs=[run.name for run in runs],
         settings=settings,
         scores=scores,
@@ -171,6 +177,13 @@ def _copies(runs: Sequence[Compared]) -> Iterator[str]:
     for run in (run for run in runs if run.record.seconds >= 1):
         if (other := first.setdefault(run.record.identity, run.name)) != run.name:
             yield f"{run.name} is a copy of {other}: leave one of them out."
+
+
+def _changed(changed: Sequence[Changed], names: Mapping[str, str]) -> Iterator[str]:
+    """That runs have read different content under one name."""
+    for each in changed:
+        runs = listed([names[str(folder)] for folder in each.digests])
+        yield f"{each.id} was changed between {runs}, which have read different content under this name."
 
 
 def _not_alike(groups: Sequence[Sequence[Accuracies]]) -> Iterator[str]:
