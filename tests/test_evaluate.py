@@ -618,6 +618,8 @@ def test_a_lead_within_its_interval_is_not_one(models: str, said: str) -> None:
     assert next_action(setting, budgets, pair, names, {}) == f"{cheaper} {more}"
     budgets[1] = budgets[0]
     assert next_action(setting, budgets, pair, names, {}) == f"Use b with a budget of 64 tokens. {more}"
+    unknown = [scores(16, Estimate(-1.0, -1.0, 1.0, 1)), budgets[-1]]  # of one problem
+    assert next_action(setting, unknown, pair, names, {}) == f"Use b with a budget of 64 tokens. {more}"
     free = {"b": scores(0, Estimate(-0.01, -0.1, 0.08, 40)).scores["b"]}
     also = "Use b with a budget of 64 tokens; without one it is about as accurate"
     assert next_action(setting, budgets, pair, names, free) == f"{also}. {more}"
@@ -651,5 +653,6 @@ def test_a_lead_within_its_interval_is_not_one(models: str, said: str) -> None:
 def test_no_change_is_certain_where_its_interval_is_cut_at_what_is_possible() -> None:
     """As of three problems, whose standard error such an interval does not tell."""
     moved = [_moved(Estimate(0.3, low, high, 3)) for low, high in ((-1.0, 1.0), (-0.1, 0.7), (0.1, 1.0))]
-    assert moved == [0, 1, 1]
-    assert [_moved(Estimate(-0.3, low, high, 3)) for low, high in ((-1.0, 1.0), (-0.7, 0.1))] == [0, -1]
+    assert moved == [None, 1, 1]
+    assert _moved(Estimate(0.0, -1.0, 1.0, 1)) == 0
+    assert [_moved(Estimate(-0.3, low, high, 3)) for low, high in ((-1.0, 1.0), (-0.7, 0.1))] == [None, -1]

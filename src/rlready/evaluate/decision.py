@@ -74,11 +74,11 @@ def next_action(
     limit, largest = "a limit" if setting.limit else "a budget", budgets[-1].budget
     said = f"Use {short[model]}" + ("" if enough is None else f" with {limit} of {enough:,} tokens")
     if enough != largest:
-        how = "more accurate than" if change and _moved(change) > 0 else "about as accurate as"
+        how = "more accurate than" if change and _moved(change) == 1 else "about as accurate as"
         cut = next(row.scores[model].truncated for row in budgets if row.budget == enough)
         said += f", where it is {how} with {largest:,} ({brief_percent(cut)} % of its responses are cut off)"
     if enough is not None and free and free.change:
-        if _moved(free.change) > 0:
+        if _moved(free.change) == 1:
             points = decimal(100 * free.change.value, decimals(free.change, 100))
             said = (
                 f"Use {short[model]} without {limit}: it is {points} points more accurate than with {largest:,} tokens"
@@ -103,14 +103,18 @@ def _enough(budgets: Sequence[BudgetScores], model: str) -> tuple[Estimate | Non
     Before it stands the change of accuracy there, None at the largest.
     """
     changes = ((row.scores[model].change, row.budget) for row in budgets)
-    return next((found for found in changes if found[0] is None or _moved(found[0]) >= 0), (None, budgets[-1].budget))
+    return next(
+        (found for found in changes if found[0] is None or _moved(found[0]) in (0, 1)), (None, budgets[-1].budget)
+    )
 
 
-def _moved(change: Estimate) -> int:
+def _moved(change: Estimate) -> int | None:
     """The sign of a change of accuracy, 0 for one of at most one standard error.
 
-    The error is not known where the interval is `limited`, as with few problems, and no change is certain there.
+    None if that is not known: the interval is `limited`, as with few problems.
     """
     loss = Estimate(-change.value, -change.high, -change.low, change.n)
-    up, down = (each.low > -1 and each.value > standard_error(each, 1) for each in (change, loss))
-    return int(up) - int(down)
+    rise = loss if change.value < 0 else change
+    if rise.value and rise.low <= -1:
+        return None
+    return 0 if rise.value <= standard_error(rise, 1) else 1 if rise is change else -1
