@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -353,6 +354,27 @@ def test_passes_are_compared_on_the_problems_of_all_and_a_short_last_one_is_drop
     found = read(f"verl:{tmp_path}")
     assert [Path(name).name for name in found] == ["steps-1-3", "steps-4-6"]
     assert all(sorted(each.problem_ids) == list("abcdef") for each in found.values())
+
+
+@pytest.mark.parametrize(("size", "copies"), [(1, 1), (8, 0), (8, 1), (8, 4)])
+def test_a_prompt_that_the_data_have_twice_ends_no_pass(tmp_path: Path, size: int, copies: int) -> None:
+    """Three shuffled epochs of 48 rows, some with the prompt of another, in batches of ``size``."""
+    rng = np.random.default_rng(size + copies)
+    rows = [f"p{n}" for n in range(48 - copies)] + [f"p{n}" for n in range(copies)]
+    order = [rows[at] for _ in range(3) for at in rng.permutation(48)]
+    folder = tmp_path / "verl"
+    for step in range(3 * 48 // size):
+        batch = [
+            {"input": prompt, "gts": "1", "output": "", "score": 1.0, "step": step, "uid": f"g{step}-{at}_{s}_0"}
+            for at, prompt in enumerate(order[step * size : (step + 1) * size])
+            for s in range(2)
+        ]
+        lines(folder / f"{step}.jsonl", batch)
+    found = read(f"verl:{folder}")
+    per = 48 // size
+    spans = [(0, per - 1), (per, 2 * per - 1), (2 * per, 3 * per - 1)]
+    assert [Path(name).name for name in found] == [f"steps-{first}-{last}" for first, last in spans]
+    assert all(len(each.problem_ids) == 48 - copies for each in found.values())
 
 
 def test_problems_of_verl_are_inputs_and_a_session_has_one_response(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ be compared, and the one with more problems in common is taken:
 - *Steps*, at least two, that have exactly the same problems, as evaluations have.  Each is a checkpoint.  They are
   taken in any case if they seem to be evaluations between steps of training, which a pass would mix: no other step has
   one of their problems, and no two others have the same problems.
-- *Passes*: a pass is a run of steps in which no problem comes back; a new one begins at the first step with a problem
-  that the pass has had.  Each pass stands for one checkpoint: its samples are drawn by the policies of its steps, so
-  that its figures are their mean, and the training steps inside it blur them.  Passes are compared on the problems that
-  all of them have; one with fewer than half of the problems of the fullest, such as the last of a run that was stopped,
-  is left out.
+- *Passes*: a pass is a run of steps in which at most single problems come back, as where data have a prompt twice; a
+  new one begins where more than a third of the next problems are of the pass.  Each pass stands for one checkpoint:
+  its samples are drawn by the policies of its steps, so that its figures are their mean, and the training steps inside
+  it blur them.  Passes are compared on the problems that all of them have; one with fewer than half of the problems of
+  the fullest, such as the last of a run that was stopped, is left out.
 
 A run that never repeats a problem has no two policies that can be compared, and is refused.  Both ways are choices of
 this package.
@@ -26,14 +26,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
+from itertools import pairwise
 
 import numpy as np
 
 from rlready.core.errors import UserError
-from rlready.core.progress import note
+from rlready.core.progress import note, note_once
 from rlready.interchange.rollouts import Evaluated
 from rlready.readiness.passk import Ints
 
+COPIES = 1 / 3  # share of problems that come back within a pass, at most, and of a pass that is looked at ahead
+AHEAD = 4  # problems, at least
 LEAST = 0.5  # share of the problems of the fullest pass that a pass needs
 CLOSE = 0.01  # difference of mean rewards that rounding may make
 SHOWN = 8  # passes that are listed in a note
@@ -176,18 +179,38 @@ def _are_evaluations(same: Sequence[Sequence[Policy]], problem_N: Ints) -> bool:
 
 def _passes(problem_N: Ints, step_N: Ints) -> tuple[list[Policy], Ints]:
     """The passes over the problems that are full enough, and the problems that all of them have."""
-    seen_P = np.full(int(problem_N.max()) + 1, -1, dtype=np.int64)
-    parts: list[list[tuple[int, Ints]]] = []
-    for step, rows in by_step(step_N):
-        if not parts or (seen_P[problem_N[rows]] == len(parts) - 1).any():
-            parts.append([])
-        seen_P[problem_N[rows]] = len(parts) - 1
-        parts[-1].append((step, rows))
+    steps = [*by_step(step_N)]
+    starts = _starts([np.unique(problem_N[rows]) for _, rows in steps])
+    parts = [steps[begin:end] for begin, end in pairwise([*starts, len(steps)])]
     passes = [Policy(np.sort(np.concatenate([rows for _, rows in p])), p[0][0], p[-1][0]) for p in parts]
     problems = [np.unique(problem_N[policy.rows]) for policy in passes]
     least = LEAST * max(map(len, problems))
     full = [policy for policy, mine in zip(passes, problems, strict=True) if len(mine) >= least]
     return full, reduce(np.intersect1d, (mine for mine in problems if len(mine) >= least))
+
+
+def _starts(problems: Sequence[Ints]) -> list[int]:
+    """Where passes begin, in the problems of each step: where not single ones come back, as copies in the data do.
+
+    From a step with problems of the same pass on, more than `COPIES` of those of the next steps must be of it.
+    """
+    starts, seen, at = [0], set[int](), 0
+    while at < len(problems):
+        ahead, size, best = 0.0, 0, (0.0, at)
+        if not seen.isdisjoint(problems[at].tolist()):
+            end = at
+            while end < len(problems) and size < max(AHEAD, len(seen) * COPIES):
+                size, end = size + len(problems[end]), end + 1
+            for step in range(end - 1, at - 1, -1):
+                back = sum(each in seen for each in problems[step].tolist())
+                ahead += back - COPIES * len(problems[step])
+                best = max(best, (ahead, step))
+        if ahead > 0:
+            at, seen = best[1], set()
+            starts.append(at)
+        seen.update(problems[at].tolist())
+        at += 1
+    return starts
 
 
 def by_step(step_N: Ints) -> Iterator[tuple[int, Ints]]:
@@ -204,7 +227,7 @@ def _whole_groups(where: str, policy: Policy, problem_N: Ints) -> Policy:
     sizes, problems = np.unique(drawn_P[drawn_P > 0], return_counts=True)
     usual = int(sizes[np.argmax(problems)])
     if (more := drawn_P >= 2 * usual).any():
-        note(
+        note_once(
             f"{where}: warning: {int(more.sum())} of {int(problems.sum())} problems have {2 * usual} samples or more "
             f"where most have {usual}: problems that ask the same are read as one, unless data sets differ in it"
         )
