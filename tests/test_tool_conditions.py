@@ -13,7 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from rlready.core.config import PredictConfig
 from rlready.core.errors import UserError
+from rlready.predict.stage import predict
 from test_interchange import Row, alone, counts, lines, ranked, read, trl, verl_rows
 from test_problem_match import asking
 from test_tool_problems import episode
@@ -110,7 +112,7 @@ def test_other_prompts_around_one_question_are_a_doubt(kind: str, tmp_path: Path
     result = ranked(tmp_path / "run", *sources)
     assert any("the prompts of 1 of 1 problems are not those of" in note for note in result.notes)
     same = [asking(kind, tmp_path / f"same{n}", [(0, "Q: 2 + 2?")]) for n in range(2)]
-    assert not any("prompts" in note for note in ranked(tmp_path / "same", *same).notes)
+    assert not any("the prompts of" in note for note in ranked(tmp_path / "same", *same).notes)
 
 
 @pytest.mark.parametrize("kind", ["inspect", "lighteval", "lm-eval"])
@@ -196,3 +198,55 @@ def test_rollouts_of_prime_rl_that_were_learned_from_are_not_ranked_beside_all(
     assert alone(sources[1]).conditions["rollouts"] == "effective"
     assert "has only the groups that were learned from" in capsys.readouterr().err
     assert "rollouts" not in alone(f"prime-rl:{tmp_path / 'c'}").conditions
+
+
+def graded(file: Path, filters: Sequence[str], target: str = "4") -> str:
+    """lm-eval's samples of two documents, each there for every filter."""
+    row = {"doc": {}, "resps": [["4"]], "metrics": ["acc"], "acc": 1.0, "target": target}
+    arguments = {"gen_args_0": {"arg_0": "2 + 2?", "arg_1": {"temperature": 1}}}
+    rows = [row | {"doc_id": at, "filter": each, "arguments": arguments} for each in filters for at in range(2)]
+    return f"lm-eval:{lines(file, rows)}"
+
+
+def test_outcomes_of_two_filters_are_not_compared(tmp_path: Path) -> None:
+    """Also where one is not chosen, as it is the only one in its file; a verifier sees the same texts."""
+    both = graded(tmp_path / "both.jsonl", ["strict", "flexible"])
+    strict, flexible = (graded(tmp_path / f"{name}.jsonl", [name]) for name in ("strict", "flexible"))
+    for sources in ([f"{both}?filter=flexible", strict], [strict, flexible]):
+        with pytest.raises(UserError, match=r"hold samples of different filter, (flexible and strict|strict and flex)"):
+            ranked(tmp_path / "run", *sources)
+    assert ranked(tmp_path / "alike", f"{both}?filter=strict", strict).conditions["filter"] == "strict"
+    problems = [{"id": name, "prompt": "2 + 2?", "answer": "4"} for name in "01"]
+    named = str(lines(tmp_path / "problems.jsonl", problems))
+    assert "filter" not in ranked(tmp_path / "verified", strict, flexible, problems=named).conditions
+
+
+@pytest.mark.parametrize(("targets", "alike"), [(("4", "4.0"), True), (("So #### 4", "4"), True), ("45", False)])
+def test_problems_with_other_answers_are_others_for_predict(
+    targets: Sequence[str], alike: bool, tmp_path: Path
+) -> None:
+    """In two readiness runs, whose ids and prompts are the same; an answer may be written in another way."""
+    for at, target in enumerate(targets):
+        ranked(tmp_path / f"ready-{at}", graded(tmp_path / f"sft-{at}.jsonl", ["strict"], target))
+    config = PredictConfig(runs=tuple(str(tmp_path / f"ready-{at}") for at in (0, 1)))
+    if alike:
+        assert not any("ground truths" in note for note in predict(config, tmp_path / "out").notes)
+        return
+    with pytest.raises(UserError, match=r"sft-1.jsonl: the ground truths of 2 of 2 problems are not those of .*sft-0"):
+        predict(config, tmp_path / "out")
+
+
+@pytest.mark.parametrize("kind", ["verl", "table"])
+def test_samples_that_are_those_of_another_checkpoint_are_a_doubt(kind: str, tmp_path: Path) -> None:
+    """As of a server whose weights were not replaced, in whatever order another tool has written them."""
+    rows = verl_rows(1, {"a": "01", "b": "11"})
+    if kind == "table":
+        rows = [{"problem_id": str(at // 2), "text": str(at), "correct": 1 - at % 2} for at in range(4)]
+    sources = []
+    others = [row | dict.fromkeys({"output", "text"} & {*row}, f"x{at}") for at, row in enumerate(rows)]
+    for name, some in (("one", rows), ("copy", rows if kind == "table" else rows[::-1]), ("other", others)):
+        path = lines(tmp_path / name / "1.jsonl", some)
+        sources.append(f"verl:{path}" if kind == "verl" else str(path))
+    notes = [note for note in ranked(tmp_path / "run", *sources).notes if "its responses are those of" in note]
+    assert len(notes) == 1
+    assert "copy" in notes[0].partition(":")[2].partition("its responses")[0]

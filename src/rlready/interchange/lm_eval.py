@@ -77,7 +77,8 @@ def read(request: Request) -> Iterator[Batch]:
             if chosen and str(row.get("filter")) != chosen:
                 continue
             prompt, around = _prompt_of(row)
-            if (stated := _settings_of(row)) != before:  # mostly those of the row before
+            stated = _settings_of(row) | ({"filter": row.get("filter")} if not request.verified else {})
+            if stated != before:  # mostly those of the row before
                 before, settings = stated, drawn_with(stated)
             empty += several.count("")
             for response in several:

@@ -43,6 +43,7 @@ LIMITS = ("max_gen_toks", "max_completion_tokens", "max_new_tokens", "max_output
 SETTINGS = (  # of sampling
     *("temperature", "do_sample", "top_p", "top_k", LIMIT, "until"),
     *("reasoning_effort", "reasoning_tokens", "system_message", "solvers"),
+    "filter",  # of lm-eval, where its metric is the verdict
 )
 BRIEF = 60  # characters of a setting, beyond which a digest stands for the rest
 HOUR = 3600.0

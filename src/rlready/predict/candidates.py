@@ -168,7 +168,11 @@ def read_candidates(folders: Sequence[Path]) -> Candidates:
         },
         task=first.task,
         chance_level=first.chance_level,
-        doubts=[*dict.fromkeys(part.doubt for run in runs for part in run.parts if part.doubt), *_other_prompts(runs)],
+        doubts=[
+            *dict.fromkeys(part.doubt for run in runs for part in run.parts if part.doubt),
+            *_other_prompts(runs),
+            *_other_answers(runs),
+        ],
     )
 
 
@@ -184,6 +188,27 @@ def _other_prompts(runs: Sequence[Measured]) -> Iterator[str]:
                     f"{part.name}: the prompts of {len(unlike)} of {len(part.problems)} problems are not those of "
                     f"{unlike[0]}: a difference may be one of prompts, as of their examples or template"
                 )
+
+
+def _other_answers(runs: Sequence[Measured]) -> Iterator[str]:
+    """A warning for each checkpoint of whose problems some have another answer than those of an earlier checkpoint.
+
+    UserError if most have: such problems are others that have the same ids.
+    """
+    first: dict[str, tuple[str, str]] = {}
+    for part in (part for run in runs for part in run.parts):
+        pairs = [(first.setdefault(name, (part.name, mine)), mine) for name, mine in part.truths.items()]
+        unlike = [other for (other, theirs), mine in pairs if theirs != mine]
+        if unlike:
+            said = (
+                f"{part.name}: the ground truths of {len(unlike)} of {len(pairs)} problems are not those of {unlike[0]}"
+            )
+            if 2 * len(unlike) > len(pairs):
+                raise UserError(
+                    f"{said}, so that they are other problems under the same ids: measure the same ones, or name them "
+                    "with problems= in each run"
+                )
+            yield f"{said}: some may be other problems under the same ids"
 
 
 def _refuse_unlike(runs: Sequence[Measured]) -> None:

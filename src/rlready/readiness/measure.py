@@ -131,6 +131,7 @@ class Measurer:
             sampled=sampled,
             doubt=self._doubt(name, unknown),
             prompts=stored.prompts,
+            truths=stored.truths,
         )
 
     def _doubt(self, name: str, *doubts: str) -> str:

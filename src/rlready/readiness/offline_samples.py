@@ -18,6 +18,7 @@ from rlready.readiness.passk import Ints
 from rlready.readiness.sample_stats import Draws
 from rlready.runs.seen import Seen
 from rlready.tasks import Task, verify_all
+from rlready.tasks.answers.verify import voted
 from rlready.tasks.table import Origin
 from rlready.tasks.turns import split_sample
 
@@ -85,7 +86,8 @@ class Stored:
     those of the samples, by column (`conditions.COLUMNS`); ``copied``: whether all samples of every problem are equal;
     ``responses``: the column that holds them, "" in a table of verdicts alone; ``asked``: what was asked, by problem,
     where another tool stores that beside the ids; ``saved``: the checkpoint that a trainer saved at their last step, or
-    ""; ``seen``: what was at ``path`` once it was read; ``otherwise``: how its prompts differ from those of others.
+    ""; ``seen``: what was at ``path`` once it was read; ``otherwise``: how its prompts differ from those of others;
+    ``texts``: a number of all texts together, in whatever order; 0 where there are none.
     """
 
     path: str
@@ -103,11 +105,17 @@ class Stored:
     saved: str = ""
     seen: Seen | None = None
     otherwise: str = ""
+    texts: int = 0
 
     @property
     def prompts(self) -> dict[str, str]:
         """Digests of what was asked, by problem, with what stood around it."""
         return {name: digest(f"{' '.join(each.text.split())}\0{each.context}") for name, each in self.asked.items()}
+
+    @property
+    def truths(self) -> dict[str, str]:
+        """Digests of the answers of the ground truths, by problem, where these are known."""
+        return {name: digest(voted(each.truth, each.truth)) for name, each in self.asked.items() if each.truth}
 
     @property
     def whose_most(self) -> str:

@@ -56,7 +56,8 @@ class Part(Record):
 
     ``model`` is the folder or hub id of the checkpoint, empty for samples of which it is not known; ``heldout`` is
     None without held-out rows or a model, ``vocabulary`` without a model; ``doubt`` is what is wrong with samples, and
-    ``prompts`` are digests of what was asked, by problem, where another tool has stored that.
+    ``prompts`` and ``truths`` are digests of what was asked and of its answer, by problem, where another tool has
+    stored that.
     """
 
     name: str
@@ -68,3 +69,4 @@ class Part(Record):
     influence: InfluenceResult | None = None
     doubt: str = ""
     prompts: dict[str, str] = Field(default_factory=dict)
+    truths: dict[str, str] = Field(default_factory=dict)

@@ -218,7 +218,7 @@ def with_other_prompts(tables: Mapping[str, Stored]) -> dict[str, Stored]:
                 f"the prompts of {len(unlike)} of {len(there)} problems are not those of {other}, as {mine.place} "
                 f"beside {before.place} shows: a difference may be one of prompts, as of their examples or template"
             )
-        found[checkpoint] = replace(stored, otherwise=doubt)
+        found[checkpoint] = replace(stored, otherwise="; ".join(filter(None, [stored.otherwise, doubt])))
     return found
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +18,7 @@ from rlready.readiness.offline_samples import Stored
 from rlready.readiness.problem_match import Prompts, matched, refuse_unlike_questions, with_other_prompts
 from rlready.readiness.tool_samples import read_tool_samples
 from rlready.runs.checkpoint_order import in_training_order, order_warnings
+from rlready.runs.provenance import content_digest
 from rlready.runs.seen import Seen
 from rlready.tasks.files import TABLES
 
@@ -58,7 +61,22 @@ def read_sources(checkpoints: Sequence[str], *, problems_named: bool) -> tuple[d
     refuse_twice(name for name in names if name not in tables)
     for doubt in order_warnings(names):
         note(f"readiness: {doubt}")
-    return names, tables
+    return names, _with_copies(tables)
+
+
+def _with_copies(tables: Mapping[str, Stored]) -> dict[str, Stored]:
+    """The tables, with a doubt of those whose responses are those of an earlier one, as a copy's are."""
+    sizes = Counter(os.path.getsize(stored.path) for stored in tables.values() if os.path.isfile(stored.path))
+    first: dict[object, str] = {}
+    found = {}
+    for name, stored in tables.items():
+        key: object = stored.texts
+        if not key and os.path.isfile(stored.path) and sizes[os.path.getsize(stored.path)] > 1:
+            key = content_digest(Path(stored.path)), replace(stored.options, name="", model="")
+        other = first.setdefault(key, name) if key else name
+        doubt = f"its responses are those of {other}: if one is a copy, leave it out" if other != name else ""
+        found[name] = replace(stored, otherwise=doubt)
+    return found
 
 
 def _refuse_samples(source: str) -> None:

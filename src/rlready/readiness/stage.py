@@ -101,6 +101,7 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
                             problems=list(ids),
                             sampled=sampled,
                             prompts=tables[name].prompts,
+                            truths=tables[name].truths,
                         )
                     part = _doubted(part, tables.get(name), run, trained=is_tool_source(source))
                     with run.writing(files[number]):

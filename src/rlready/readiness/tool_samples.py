@@ -295,6 +295,7 @@ class _Collector:
             copied=bool((digest[rows] == first[problem]).all()) and len(rows) > len(ids),
             responses="",
             asked={names[code]: self.asked[code] for code in there.tolist() if code in self.asked},
+            texts=int(digest[rows].sum()) if (digest[rows] != hash(None)).any() else 0,
         )
 
 
