@@ -870,6 +870,13 @@ def test_a_head_with_infinite_logits_is_not_called_a_cap() -> None:
         ("r/ba40", "r", 40),
         ("r/model", None, None),
         ("r/stepwise-3b", None, None),
+        ("r/checkpoint-40/samples.parquet", "r", 40),
+        ("r/checkpoint-40/samples.jsonl.gz", "r", 40),
+        ("r/checkpoint-40.jsonl", "r", 40),
+        ("lm/__ckpts__r__checkpoint-40", "lm/__ckpts__r", 40),
+        ("lm/__ckpts__r__checkpoint-40/samples_gsm8k_2026.jsonl", "lm/__ckpts__r", 40),
+        ("r/checkpoint-40/2026_gsm8k.eval", "r", 40),
+        ("r/40.jsonl", None, None),
     ],
 )
 def test_the_numbers_of_every_trainer(name: str, run: str | None, number: int | None) -> None:

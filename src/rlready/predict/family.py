@@ -26,6 +26,7 @@ class Family:
     ``sft_seed`` has the seed of every run's SFT, "" where it is unknown.  ``stated`` has the predictors by name, (M,)
     each, that come with the outcomes of all runs: means over RL seeds, like the outcomes.  ``meaning``
     says what those are; ``over_problems`` are the outcomes of single runs with their intervals over problems, if known.
+    ``alone`` counts the checkpoints whose recipe is not known, each of which is taken for one of its own.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Family:
     stated: Mapping[str, Floats] = field(default_factory=dict)
     meaning: str = ""
     over_problems: Sequence[Estimate | None] = ()
+    alone: int = 0
 
     @property
     def recipes(self) -> int:
@@ -109,6 +111,7 @@ def families(outcomes: Mapping[str, Sequence[Outcome]], candidates: Sequence[Can
                 _stated([some for _, some in runs]),
                 of_all(o.meaning for _, some in runs for o in some),
                 [some[0].over_problems if len(some) == 1 else None for _, some in runs],
+                sum(not (some[0].recipe or candidates[i].sft) for i, some in runs),
             )
         )
     return found

@@ -222,6 +222,11 @@ def _scores(config: PredictConfig, measured: Candidates, family: Family, primary
         return [], notes
     if family.recipes < ENOUGH:
         notes.append(f"{name}: {family.recipes} SFT recipes are fewer than {ENOUGH}; scores of so few can mislead.")
+    if family.alone > 1:
+        notes.append(
+            f"{name}: the SFT run of {family.alone} checkpoints is not known, and each is taken for a recipe of its "
+            "own: if some are of one run, say so in a column recipe of the outcomes."
+        )
     constant = sorted(each.name for each in few if float(np.ptp(each.score)) == 0)
     if constant:
         are = "is" if len(constant) == 1 else "are"

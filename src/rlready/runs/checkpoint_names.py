@@ -3,8 +3,9 @@
 ``RUN/checkpoints/step-40`` (rlready), ``RUN/checkpoint-40`` (Transformers, TRL), ``RUN/step_40`` (open-instruct),
 ``RUN/global_step_40/actor/huggingface`` (verl), ``RUN/epoch-3``, ``RUN/epoch-3-step-40``, ``RUN/iter_0000040``
 (Megatron), ``RUN/ba40`` (Composer), ``RUN/step40-tokens4B`` (OLMo), ``RUN/hf_step_40``, ``RUN/checkpoints/40``,
-``RUN/global_step_40_evals/NAME.jsonl`` (SkyRL's samples), and ``RUN/steps-1-40``, of samples of several steps, of which
-the last counts.
+``RUN/global_step_40_evals/NAME.jsonl`` (SkyRL's samples), ``__RUN__checkpoint-40`` (lm-eval's folder of a path), and
+``RUN/steps-1-40``, of samples of several steps, of which the last counts.  A file of samples may be in such a folder,
+or have such a name: ``checkpoint-40.parquet``.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ NUMBERED = re.compile(
     r"(?:[-_](?:hf|merged|evals|tokens\d+[a-z]?))?",
     re.IGNORECASE,
 )
+SAMPLES = re.compile(r"\.(?:jsonl?|parquet|[ct]sv|eval)(?:\.gz)?$")  # ends the name of a file of samples
 FINAL = re.compile(r"(?:final|last)(?:[-_]\w+)?|\w+[-_](?:final|last)|merged", re.IGNORECASE)
 # where a trainer puts weights in a numbered folder
 INSIDE = {"actor", "policy", "weights", "huggingface", "hf", "merged", "model", "hf_model", "merged_hf_model"}
@@ -41,12 +43,19 @@ def numbered(name: str, *, bare: bool = False) -> Numbered | None:
     ``bare``: whether a bare number counts as one in any folder.
     """
     path = PurePath(name)
-    while path.name in INSIDE or (path.suffix == ".jsonl" and NUMBERED.fullmatch(path.parent.name)):
+    while path.name in INSIDE or (SAMPLES.search(path.name) and _number_in(path.parent.name)[1]):
         path = path.parent
     if path.name.isdecimal() and (bare or path.parent.name == PARENT):
         return Numbered(str(path), str(path.parent), "", int(path.name))
-    found = NUMBERED.fullmatch(path.name)
-    return Numbered(str(path), str(path.parent), found[1].lower().replace("_", ""), int(found[2])) if found else None
+    before, found = _number_in(SAMPLES.sub("", path.name))
+    run = str(path.parent / before)
+    return Numbered(str(path), run, found[1].lower().replace("_", ""), int(found[2])) if found else None
+
+
+def _number_in(name: str) -> tuple[str, re.Match[str] | None]:
+    """What stands before the number in a name, as lm-eval writes a path, and the number."""
+    before, _, last = name.rpartition("__")
+    return before, NUMBERED.fullmatch(last)
 
 
 def run_of_final(name: str) -> str | None:
