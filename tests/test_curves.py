@@ -260,13 +260,20 @@ def test_the_choice_is_in_the_result_and_its_file_in_the_record(tmp_path: Path) 
     assert {c.outcomes[0].curve.partition(" of ")[0] for c in result.checkpoints} == {"best reward"}
     record = json.loads((tmp_path / "out" / "record.json").read_text())
     assert sum("trainer_state.json" in str(each["path"]) for each in record["data"]) == 4
-    assert not result.notes or "end at steps" not in " ".join(result.notes)
+    assert "end at steps" not in " ".join(result.notes)
+    assert "are the best of" not in " ".join(result.notes)
     state(tmp_path / "short", reward=[0.1])
     rows[2]["curve"] = "short"
     table.write_text("".join(json.dumps(row) + "\n" for row in rows))
     result = predict(PredictConfig(runs=(str(ready), str(table)), resamples=50), tmp_path / "unequal")
     assert f"end at steps 10 to 20, that of {found[2].name} first ({table}:3)" in " ".join(result.notes)
     assert "Outcome of RL: best reward of learning curves, after RL steps 10 to 20." in result.remarks()
+    assert "outcomes are the best of 1 to 2 values of a learning curve" in " ".join(result.notes)
+    for row in rows:
+        row["outcome"] = "last"
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = predict(PredictConfig(runs=(str(ready), str(table)), resamples=50), tmp_path / "last")
+    assert "are the best of" not in " ".join(result.notes)
 
 
 def test_a_log_of_verl_that_was_begun_anew_replaces_what_follows(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from rlready.predict.outcome import Outcome
 from rlready.predict.outcome_table import OWN, TAKEN
 from rlready.runs.record import RunRecord
 
+UNEQUAL = 1.25  # ratio of numbers of values whose best ones are compared
 APART = 10  # times 1: smaller outcomes beside 1 may be counts
 
 
@@ -135,7 +136,8 @@ def mixed_meanings(outcomes: Iterable[Outcome]) -> Iterator[str]:
 
 
 def unequal_ends(outcomes: Iterable[Outcome]) -> Iterator[str]:
-    """A warning for each family whose learning curves end at unequal steps, or before their runs were to end."""
+    """Warnings for each family whose learning curves end at unequal steps, or before their runs were to end, or whose
+    outcomes are the best of unequal numbers of values."""
     families: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         if outcome.last_step is not None:
@@ -155,4 +157,11 @@ def unequal_ends(outcomes: Iterable[Outcome]) -> Iterator[str]:
                 f"{len(stopped)} of {len(mine)} learning curves{f' of {family}' if family else ''} end before their "
                 f"runs were to end: that of {one.checkpoint} at step {one.last_step:g} of {one.planned_steps:g} "
                 f"({one.where}); if these runs go on, the outcomes will change"
+            )
+        counts = [each.best_of for each in mine if each.best_of]
+        if counts and max(counts) > UNEQUAL * min(counts):
+            yield (
+                f"outcomes{f' of {family}' if family else ''} are the best of {min(counts)} to {max(counts)} values of "
+                "a learning curve, and the best of more values is higher by chance: evaluate all runs at the same "
+                "steps, or take their last values"
             )

@@ -17,9 +17,9 @@ class Outcome:
     ``readiness`` is the run folder that measured the former, ``runs`` are those of RL and of the evaluation, if known.
     ``curve`` says which value of which curve the outcome is, empty for a number that was given, and ``curve_metric`` is
     the metric that was named; ``last_step`` is its last, and ``planned_steps`` are those that its run was to take, if
-    it stopped before.  ``predictors`` are those that are known of the run besides readiness, by name; ``meaning`` says
-    what the outcome is; ``over_problems`` has its interval over the problems that it was measured on, where that is
-    known.
+    it stopped before.  ``best_of`` is how many values it is the largest of, None where it is another.  ``predictors``
+    are those that are known of the run besides readiness, by name; ``meaning`` says what the outcome is;
+    ``over_problems`` has its interval over the problems that it was measured on, where that is known.
     """
 
     checkpoint: str
@@ -36,6 +36,7 @@ class Outcome:
     curve_metric: str = ""
     last_step: float | None = None
     planned_steps: float | None = None
+    best_of: int | None = None
     runs: tuple[Path, ...] = ()
     predictors: Mapping[str, float] = field(default_factory=dict)
     meaning: Meaning = Meaning()

@@ -119,6 +119,7 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
         curve_files=curve.files if curve else (),
         curve_metric=_label(row.get("metric"), f"{place}: metric"),
         last_step=float(curve.steps[-1]) if curve else None,
+        best_of=int((curve.steps > 0).sum()) if curve and choice == "best" else None,
         planned_steps=curve.planned if curve else None,
         runs=runs,
         predictors={
