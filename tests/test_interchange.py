@@ -377,6 +377,16 @@ def test_a_prompt_that_the_data_have_twice_ends_no_pass(tmp_path: Path, size: in
     assert all(len(each.problem_ids) == 48 - copies for each in found.values())
 
 
+def test_evaluations_without_a_log_are_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """TRL writes their rows among those of training; two epochs over eight problems, and three evaluations of two."""
+    for step, pair in enumerate(("ab", "cd", "ef", "gh", "ca", "bd", "hf", "ge"), start=1):
+        asked = pair + "xy" * (step in (1, 4, 8))
+        trl(tmp_path, step, [(problem, f"{step}{problem}{s}", float(s)) for problem in asked for s in (0, 1)])
+    read(f"trl:{tmp_path}")
+    said = "the same 2 problems are in the steps 1, 4, 8, as of evaluations, but no log tells which rows are theirs"
+    assert said in capsys.readouterr().err
+
+
 def test_problems_of_verl_are_inputs_and_a_session_has_one_response(tmp_path: Path) -> None:
     """Its groups are named anew in every step; of a session with two outputs the last one counts."""
     rows = verl_rows(1, {"a": "01", "b": "11"})

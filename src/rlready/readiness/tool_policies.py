@@ -23,6 +23,7 @@ Shapes: N = samples, P = problems.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -37,6 +38,7 @@ from rlready.readiness.passk import Ints
 
 COPIES = 1 / 3  # share of problems that come back within a pass, at most, and of a pass that is looked at ahead
 AHEAD = 4  # problems, at least
+TIMES = 3  # that problems come back together, at least, as those of evaluations
 LEAST = 0.5  # share of the problems of the fullest pass that a pass needs
 CLOSE = 0.01  # difference of mean rewards that rounding may make
 SHOWN = 8  # passes that are listed in a note
@@ -86,6 +88,7 @@ def divided(where: str, problem_N: Ints, step_N: Ints, *, one: bool, evaluated: 
     if not known:
         ways = [(policies, shared), _passes(problem_N, step_N)]
         policies, shared = max(ways, key=lambda way: len(way[1]))  # the steps, if as many
+        _say_unlogged(where, problem_N, step_N)
     if len(policies) < 2 or not len(shared):
         low, high = steps[0], steps[-1]
         raise UserError(
@@ -132,6 +135,29 @@ def _say_partial(
         apart = not any(policy.first <= step <= policy.last for policy in policies)
         if apart and len(mine) < len(shared) and np.isin(mine, shared).all():
             note(f"{where}: warning: step {step} has {len(mine)} of the {len(shared)} problems, and is left out")
+
+
+def _say_unlogged(where: str, problem_N: Ints, step_N: Ints) -> None:
+    """Warn of problems that come back together between others, as those of evaluations that no log tells."""
+    pairs = np.unique(np.stack([problem_N, step_N]), axis=1)
+    steps_of = {problem: tuple(steps) for problem, steps in _grouped(*pairs)}
+    together = Counter(steps for steps in steps_of.values() if len(steps) >= TIMES)
+    usual = float(np.median(np.unique(pairs[1], return_counts=True)[1]))
+    for steps, count in together.most_common(1):
+        others = [len(each) for each in steps_of.values() if each != steps]
+        if count >= usual / 2 and others and len(steps) > max(others):
+            listed = ", ".join(map(str, steps[:SHOWN])) + (", ..." if len(steps) > SHOWN else "")
+            note(
+                f"{where}: warning: the same {count} problems are in the steps {listed}, as of evaluations, but no log "
+                "tells which rows are theirs: with the trainer's log beside them (TRL's trainer_state.json) they are "
+                "the checkpoints"
+            )
+
+
+def _grouped(keys: Ints, values: Ints) -> Iterator[tuple[int, list[int]]]:
+    """(key, its values) for keys in ascending order."""
+    found, begin = np.unique(keys, return_index=True)
+    yield from zip(found.tolist(), (part.tolist() for part in np.split(values, begin[1:])), strict=True)
 
 
 def _say_unequal(where: str, policies: Sequence[Policy], problem_N: Ints) -> None:
