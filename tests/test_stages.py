@@ -219,6 +219,8 @@ def test_readiness_measures_and_resumes(tmp_path: Path, embedded_copy: str) -> N
         thinking_budget=64,
     )
     result = readiness(config, tmp_path / "whole")
+    said = f"{embedded_copy} has the same content as embedded: if one is a copy, leave it out"
+    assert said in RunRecord.load(tmp_path / "whole").warnings
     assert result.headline.startswith(
         ("Start RL from embedded; on 6 problems ", "Do not start RL on these problems: every")
     )

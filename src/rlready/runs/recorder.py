@@ -162,8 +162,13 @@ class Recorder:
         seen: Seen | None = None,
     ) -> None:
         """Record a model, which was ``seen`` before it was loaded.  With ``path`` the content is hashed, once in a run,
-        and a later attempt that finds other content there is refused; the same holds for the base of an adapter."""
+        and a later attempt that finds other content there is refused; the same holds for the base of an adapter.  One
+        with the content of an earlier one in this role is warned of."""
         self._note_model(ModelNote(id=id, role=role, path=_text(path), sha256=None, chat=chat, learner=learner))
+        contents = {each.id: each.sha256 for each in self.record.models if each.role == role and each.sha256}
+        first = next((each for each, digest in contents.items() if digest == contents.get(id)), id)
+        if first != id:
+            self.warn(f"{id} has the same content as {first}: if one is a copy, leave it out")
         if path and (base := base_folder(path)):
             name = str(base)
             self._note_model(ModelNote(id=name, role=BASE, path=name, sha256=None, chat=None, learner=None))
