@@ -236,6 +236,18 @@ def test_problems_with_other_answers_are_others_for_predict(
         predict(config, tmp_path / "out")
 
 
+@pytest.mark.parametrize(("answer", "doubted"), [("4", False), ("four", False), ("5", True)])
+def test_named_problems_whose_answers_are_not_the_ground_truths_are_a_doubt(
+    answer: str, doubted: bool, tmp_path: Path
+) -> None:
+    """Whose ids alone are those of the samples, as the prompts are others."""
+    source = graded(tmp_path / "samples.jsonl", ["strict"], target="So it is #### 4")
+    problems = [{"id": name, "prompt": f"Question {name}", "answer": answer} for name in "01"]
+    notes = ranked(tmp_path / "run", source, problems=str(lines(tmp_path / "problems.jsonl", problems))).notes
+    said = "of 2 of 2 problems the ground truth beside the samples is not the answer of the problem that has their id"
+    assert any(said in note for note in notes) is doubted
+
+
 @pytest.mark.parametrize("kind", ["verl", "table"])
 def test_samples_that_are_those_of_another_checkpoint_are_a_doubt(kind: str, tmp_path: Path) -> None:
     """As of a server whose weights were not replaced, in whatever order another tool has written them."""

@@ -22,6 +22,7 @@ from rlready.core.errors import UserError
 from rlready.core.progress import note
 from rlready.core.records import Problem
 from rlready.readiness.offline_samples import Asked, Stored
+from rlready.tasks.answers.verify import same_answer
 from rlready.tasks.turns import asked_in
 
 PIECE = 16  # characters of a text by which it is looked up
@@ -84,11 +85,12 @@ def _apart(whole: str, begin: int, length: int) -> bool:
 class Prompts:
     """The prompts of the named problems: ``own`` by id, and ``ids`` by prompt, "" for the prompt of several.
 
-    Of problems with one prompt and one answer, which a file holds twice, the first is meant.
+    ``answers`` are by id.  Of problems with one prompt and one answer, which a file holds twice, the first is meant.
     """
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.own = {problem.id: _bare(problem.prompt) for problem in problems}
+        self.answers = {problem.id: problem.answer for problem in problems}
         self.ids: dict[str, str] = {}
         answers: dict[str, str] = {}
         for problem in problems:
@@ -151,6 +153,7 @@ def matched(where: str, stored: Stored, prompts: Prompts) -> Stored:
             f"{where}: the prompts of {len(trusted)} of {len(stored.problem_ids)} problems are not in what was asked "
             f"(first {stored.asked[trusted[0]].place}), so that their ids are trusted"
         )
+        stored = replace(stored, otherwise=_other_answers(stored, trusted, prompts))
     names = {name: prompts.ids[questions[name]] for name in others if name in questions}
     if unknown := sum(not found for found in names.values()):
         note(
@@ -160,6 +163,18 @@ def matched(where: str, stored: Stored, prompts: Prompts) -> Stored:
     times = Counter(names.values())
     names = {name: found for name, found in names.items() if found and times[found] == 1}
     return stored if {*names.values()} & {*stored.problem_ids} else stored.renamed(names)
+
+
+def _other_answers(stored: Stored, names: Sequence[str], prompts: Prompts) -> str:
+    """A doubt if most ground truths of the samples are not the answers of the named problems with their ids."""
+    known = [(stored.asked[name].truth, prompts.answers[name]) for name in names if stored.asked[name].truth]
+    unlike = sum(not _inside(truth, answer) and not same_answer(answer, truth) for truth, answer in known)
+    if 2 * unlike <= len(known):
+        return ""
+    return (
+        f"of {unlike} of {len(known)} problems the ground truth beside the samples is not the answer of the problem "
+        "that has their id in problems=: these may be other problems"
+    )
 
 
 def _refuse_others(
