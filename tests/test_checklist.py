@@ -30,7 +30,7 @@ from rlready.checklist.significance import intervals, kind_of
 from rlready.checklist.stage import checklist
 from rlready.cli.demo import Sizes, demo
 from rlready.cli.main import main
-from rlready.core.config import ChecklistConfig, DemoConfig, InjectConfig, PredictConfig
+from rlready.core.config import ChecklistConfig, DemoConfig, InjectConfig, PredictConfig, SweepConfig
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
 from rlready.inject.stage import inject
@@ -39,6 +39,8 @@ from rlready.runs.files import read_json, write_json
 from rlready.runs.folders import folders_of_runs
 from rlready.runs.provenance import accelerators
 from rlready.runs.record import SCHEMA, Attempt, Energy, RunRecord, sealed
+from rlready.sweep.stage import sweep
+from test_sweep import write as write_sweep
 
 SMALL = Sizes(
     rows=24,
@@ -561,16 +563,29 @@ def test_python_returns_the_typed_result_and_writes_the_file(pipeline: Path, tmp
     assert json.loads(result.model_dump_json())["form"] == "neurips"
 
 
-def test_of_a_sweep_the_jobs_are_counted_if_they_have_processes_of_their_own(runs: Path) -> None:
-    sweep, job = runs / "sweep", runs / "sweep" / "sft" / "one"
-    shutil.copytree(runs / "demo" / "sft", job)
-    shutil.copytree(runs / "demo", sweep, ignore=shutil.ignore_patterns("*[!n]"), dirs_exist_ok=True)
-    attempt = RunRecord.load(job).attempts[0].model_copy(update={"seconds": 7200.0})
-    for part_of, counted in ((None, 1), ("sweep", 0)):
-        edit(job, part_of=part_of, attempts=[attempt.model_dump()])
-        edit(sweep, verb="sweep", attempts=[attempt.model_copy(update={"seconds": 3600.0}).model_dump()])
-        text = fact(total_compute(collect([str(sweep)], Told()))).text
-        assert text.startswith(f"Runs: 1, with 1 more inside, attempts: 1. They took {1 + counted} h of wall time")
+def test_of_a_sweep_the_jobs_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their time, GPUs and energy, which a sweep whose jobs have other processes or nodes does not know."""
+    used = Energy(kwh=0.25, kg_co2e=0.125, country="DEU", tool="codecarbon 3.3.2")
+    monkeypatch.setattr("rlready.runs.run.start_meter", lambda: SimpleNamespace(energy=used, stop=lambda: None))
+    out = tmp_path / "sweep"
+    sweep(SweepConfig(file=write_sweep(tmp_path), workers=0), out)
+    edit(out, command="rlready sweep sweep.toml")  # which its jobs, in processes of their own, do not have
+    jobs = [record.parent for record in out.glob("*/*/record.json")]
+    for job in jobs:
+        attempt = RunRecord.load(job).attempts[0].model_copy(update={"seconds": 1440.0, "cpu_seconds": 2880.0})
+        config = RunRecord.load(job).config | {"device": "cuda"}
+        edit(job, attempts=[attempt.model_dump()], config=config, command="")
+    total, energy, commands = (
+        fact(FACTS[name](collect([str(out)], Told()))) for name in ("total_compute", "energy", "commands")
+    )
+    assert total.text.startswith(
+        "Runs: 5, started by 1 sweep, attempts: 5. They took 2 h of wall time, 4 core-hours of CPU and 2 GPU-hours."
+    )
+    assert energy.text.startswith("1.25 kWh, 0.625 kg CO2e")
+    assert energy.known
+    assert (commands.text, commands.missing) == ("rlready sweep sweep.toml", "")
+    shutil.copytree(jobs[0], tmp_path / "backup")
+    assert fact(total_compute(collect([str(tmp_path)], Told()))).text == total.text
 
 
 def test_the_repetitions_of_a_recipe_are_its_seeds(runs: Path) -> None:

@@ -86,7 +86,7 @@ def read_answers(path: Path, name: str, form: Form) -> Answers:
 
 def skeleton(name: str, form: Form, items: list[AnsweredItem], runs: Runs, answers: Answers) -> str:
     """The file with every question that the records leave open, and the answers that were given."""
-    lines = [HEAD.format(runs=" ".join(str(entry.folder) for entry in runs.counted[:1]), form=name), "[facts]"]
+    lines = [HEAD.format(runs=" ".join(str(entry.folder) for entry in runs.outermost[:1]), form=name), "[facts]"]
     for key, text in answers.facts:
         lines += [f"# {AuthorFacts.model_fields[key].description}", f"{key} = {_quoted(text)}"]
     unknown = {note.id: answers.licences.get(note.id, "") for _, _, note in (*runs.data(), *runs.models())}

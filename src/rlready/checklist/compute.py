@@ -9,7 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from rlready.checklist.result import Evidence, Fact
-from rlready.checklist.runs import Entry, Runs
+from rlready.checklist.runs import SWEEP, Entry, Runs
+from rlready.core.cells import counted
 from rlready.runs.record import OVERWRITTEN, RUNNING, SCHEMA, Attempt
 
 GIB = 1 << 30
@@ -72,8 +73,9 @@ def total_compute(runs: Runs) -> list[Fact]:
         by_status[status].append(attempt.seconds)
     gpu = sum(attempt.seconds * _gpus(entry) for entry, attempt, _ in rows)
     wall, cpu = (_hours(getattr(each, name) for _, each, _ in rows) for name in ("seconds", "cpu_seconds"))
-    parts = len(runs.entries) - len(runs.counted)
-    inside = f", with {parts} more inside" * bool(parts)
+    left_out = Counter(entry.record.verb == SWEEP for entry in runs.entries if not entry.counted)
+    inside = f", with {left_out[False]} more inside" * bool(left_out[False])
+    inside += f", started by {counted(left_out[True], 'sweep')}" * bool(left_out[True])
     text = (
         f"Runs: {len(runs.counted)}{inside}, attempts: {len(rows)}. They took {wall} h of wall time, {cpu} core-hours "
         f"of CPU and {_hours([gpu])} GPU-hours. Attempts: "

@@ -43,7 +43,7 @@ def packages(runs: Runs) -> list[Fact]:
 def commands(runs: Runs) -> list[Fact]:
     """The commands as they were typed; parts of a run have the command of that."""
     found, missing = dict[str, Evidence](), list[str]()
-    for entry in runs.counted:
+    for entry in runs.outermost:
         if entry.record.command:
             found.setdefault(entry.record.command, entry.of_record("command", entry.record.command))
         else:

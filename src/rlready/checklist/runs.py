@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -19,6 +19,7 @@ from rlready.runs.provenance import package_version
 from rlready.runs.record import DONE, EDITED, RECORD, SCHEMA, DataNote, ModelNote, RunRecord, is_edited
 from rlready.runs.results import load_result
 
+SWEEP = "sweep"
 BY_HAND = f"{RECORD} was edited by hand: its checksum does not match, and no item is answered from records"
 
 
@@ -26,13 +27,15 @@ BY_HAND = f"{RECORD} was edited by hand: its checksum does not match, and no ite
 class Entry:
     """One run; ``status`` is "killed" where the process of an unfinished run has ended.
 
-    ``counted``: its seconds are not those of another run here, which contains it or whose jobs are counted instead.
+    ``part``: it is part of another run here.  ``counted``: no other run here has its seconds; the jobs of a sweep are
+    counted, and not the sweep.
     """
 
     folder: Path
     record: RunRecord
     result: Result | None
     status: str
+    part: bool = False
     counted: bool = True
 
     def of_record(self, key: str, value: object) -> Evidence:
@@ -77,6 +80,11 @@ class Runs:
     def counted(self) -> list[Entry]:
         """The runs whose seconds add up to the total."""
         return [entry for entry in self.entries if entry.counted]
+
+    @property
+    def outermost(self) -> list[Entry]:
+        """The runs that are part of no other."""
+        return [entry for entry in self.entries if not entry.part]
 
     def data(self) -> Iterator[tuple[Entry, str, DataNote]]:
         """Every data set once, with a run that has read it and its key in the record; code of a setting is none."""
@@ -162,7 +170,7 @@ def _remarks(entry: Entry) -> Iterator[str]:
 def _without_copies(entries: list[Entry], notes: list[str]) -> list[Entry]:
     """The entries without those that are copies of others, such as backups; the notes name each."""
     first = dict[str, Entry]()
-    for entry in sorted(entries, key=lambda entry: entry.counted):  # a part stays in the run that contains it
+    for entry in sorted(entries, key=lambda entry: not entry.part):  # a part stays in the run that contains it
         other = first.setdefault(entry.record.identity, entry)
         if other is not entry:
             notes.append(f"{entry.folder} is a copy of {other.folder}: the run is counted once")
@@ -171,18 +179,19 @@ def _without_copies(entries: list[Entry], notes: list[str]) -> list[Entry]:
 
 
 def _without_doubles(entries: list[Entry]) -> list[Entry]:
-    """The entries, of which those are not counted whose seconds others contain.
+    """The entries, of which those are not counted whose seconds others have.
 
-    A run that is part of another is contained in that.  The jobs of a sweep have processes of their own: they are
-    counted, and not the sweep, which waits for them.
+    A run that is part of another is contained in that, except for a job of a sweep: jobs may have processes, nodes and
+    devices of their own, of which the sweep, which waits for them, knows nothing.
     """
     done, at = [], {entry.folder: entry.folder.resolve() for entry in entries}
     for entry in entries:
         around = [other for other in entries if at[other.folder] in at[entry.folder].parents]
         within = [other for other in entries if at[entry.folder] in at[other.folder].parents]
-        contained = any(other.record.verb == entry.record.part_of for other in around)
-        jobs = entry.record.verb == "sweep" and any(other.record.part_of is None for other in within)
-        done.append(Entry(entry.folder, entry.record, entry.result, entry.status, not (contained or jobs)))
+        part = any(other.record.verb == entry.record.part_of for other in around)
+        job = entry.record.part_of == SWEEP
+        jobs = entry.record.verb == SWEEP and any(other.record.part_of == SWEEP for other in within)
+        done.append(replace(entry, part=part, counted=(job or not part) and not jobs))
     return done
 
 

@@ -168,7 +168,8 @@ class Run(Recorder):
         self.record = from_rank0(lambda: self.record)
 
     def _claim(self, jobs: Sequence[Config]) -> None:
-        self._meter = None if self._inside else start_meter()
+        inside = self._inside and self._inside.verb != "sweep"  # of which the jobs are counted
+        self._meter = None if inside else start_meter()
         edited = self._earlier is not None and is_edited(self.out)
         if self._earlier:
             refuse_links(self.out)
