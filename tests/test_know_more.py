@@ -16,7 +16,7 @@ from rlready.core.config import PredictConfig
 from rlready.core.records import Estimate
 from rlready.predict.advice import to_know_more
 from rlready.predict.result import PredictResult
-from rlready.predict.run_cost import run_cost
+from rlready.predict.run_cost import Effort, cost_of, run_cost
 from rlready.predict.score import _correlation, more_recipes, spearman, weighted_spearman
 from rlready.predict.stage import predict
 from rlready.report import page
@@ -138,6 +138,25 @@ def test_more_problems_and_a_run_of_rl_stand_side_by_side_where_records_know_bot
     assert said in " ".join(result.remarks())
 
 
+@pytest.mark.parametrize(
+    ("device", "processes", "seconds", "processor"),
+    [("cpu", 1, 700.0, "CPU"), ("cuda", 1, 100.0, "GPU"), ("cuda:1", 1, 100.0, "GPU"), ("cuda", 4, 400.0, "GPU")],
+)
+def test_the_cost_of_a_run_is_of_the_gpus_that_it_used(
+    device: str, processes: int, seconds: float, processor: str, tmp_path: Path
+) -> None:
+    """Not of those that it saw, on a machine with eight."""
+    rl_run(tmp_path, "sft/checkpoints/step-9", 0.5)
+    record = RunRecord.load(tmp_path)
+    record.accelerators = [Accelerator(model="a GPU", memory_bytes=1)] * 8
+    record.config["device"], record.processes, record.counts = device, processes, {"generated": 5}
+    record.seconds, record.cpu_seconds = 100.0, 700.0
+    assert cost_of(record) == seconds
+    effort = Effort.of_each(record, 1)
+    assert effort
+    assert (effort.seconds, effort.processor) == (seconds, processor)
+
+
 def test_records_of_runs_tell_time_and_tokens(tmp_path: Path) -> None:
     """Of CPUs or of GPUs, as a span where runs differ; what is not recorded is not said."""
     ready, _ = outcomes(tmp_path, 0, 0.0)
@@ -152,7 +171,8 @@ def test_records_of_runs_tell_time_and_tokens(tmp_path: Path) -> None:
     assert cost in result.next_action
     for i in range(2):
         record = RunRecord.load(tmp_path / f"rl-{i}")
-        record.accelerators, record.seconds, record.counts = [Accelerator(model="a GPU", memory_bytes=1)], 60.0, {}
+        record.seconds, record.counts = 60.0, {}
+        record.config["device"] = "cuda"
         record.save(tmp_path / f"rl-{i}")
     result, _ = predicted(tmp_path / "gpu", runs)
     assert "an earlier run took 60 s of GPU time. " in result.next_action

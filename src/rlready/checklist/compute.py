@@ -71,7 +71,7 @@ def total_compute(runs: Runs) -> list[Fact]:
     by_status = defaultdict[str, list[float]](list)
     for _, attempt, status in rows:
         by_status[status].append(attempt.seconds)
-    gpu = sum(attempt.seconds * _gpus(entry) for entry, attempt, _ in rows)
+    gpu = sum(attempt.seconds * entry.record.gpus_used for entry, attempt, _ in rows)
     wall, cpu = (_hours(getattr(each, name) for _, each, _ in rows) for name in ("seconds", "cpu_seconds"))
     left_out = Counter(entry.record.verb == SWEEP for entry in runs.entries if not entry.counted)
     inside = f", with {left_out[False]} more inside" * bool(left_out[False])
@@ -145,11 +145,6 @@ def _attempts(entry: Entry) -> Iterator[tuple[Attempt, str]]:
     for attempt in entry.record.attempts:
         status = attempt.status.partition(":")[0]
         yield attempt, entry.status if status == RUNNING else status
-
-
-def _gpus(entry: Entry) -> int:
-    """The number of GPUs that a run has computed on: one for each process."""
-    return entry.record.processes if str(entry.setting("device")).startswith("cuda") else 0
 
 
 def duration(seconds: float) -> str:

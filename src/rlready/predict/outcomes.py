@@ -2,7 +2,7 @@
 
 A folder of ``rlready rl`` gives the accuracy of its best checkpoint on the validation problems.  If folders of
 ``rlready evaluate`` are named too, their accuracy is used instead.  The cost is the run's CPU seconds, or its wall
-seconds times the number of GPUs if it used any.  The beginning of its log gives predictors, too (`early.py`).
+seconds times the number of GPUs that it used.  The beginning of its log gives predictors, too (`early.py`).
 """
 
 from __future__ import annotations

@@ -37,8 +37,7 @@ def effort_of(parts: Sequence[Effort | None], times: int) -> str:
 
 def cost_of(record: RunRecord) -> float:
     """GPU seconds if the run used a GPU, otherwise CPU seconds."""
-    gpus = len(record.accelerators)
-    return record.seconds * gpus if gpus else record.cpu_seconds
+    return record.seconds * record.gpus_used or record.cpu_seconds
 
 
 def run_cost(outcomes: Iterable[Outcome]) -> str:
@@ -57,7 +56,7 @@ def run_cost(outcomes: Iterable[Outcome]) -> str:
 
 
 def _processor(record: RunRecord) -> str:
-    return "GPU" if record.accelerators else "CPU"
+    return "GPU" if record.gpus_used else "CPU"
 
 
 def _span(values: Sequence[float], shown: Callable[[float], str]) -> str:

@@ -260,6 +260,11 @@ class RunRecord(Record):
         """The status without the reason for it."""
         return self.status.partition(":")[0]
 
+    @property
+    def gpus_used(self) -> int:
+        """How many GPUs the run computed on, one for each process; the ``accelerators`` are all that it could see."""
+        return self.processes if str(self.config.get("device")).startswith("cuda") else 0
+
     def located(self, folder: Path, name: str) -> Path:
         """The path that this run, which now is in ``folder``, has called ``name``.
 
