@@ -921,6 +921,18 @@ def _define(dag, expr, name: str = "Zoo") -> None:
     dag["needed"] = sorted(seen)
 
 
+@pytest.mark.parametrize("method", ["premises", "chains"])
+def test_intervals_are_over_source_rows_and_not_over_their_copies(method: str, tmp_path: Path) -> None:
+    rows = "dagmath?ops=4&split=all&n=10&seed=2"
+    alone = inject(InjectConfig(rows=rows, method="vanilla"), tmp_path / "alone")
+    copied = inject(InjectConfig(rows=rows, method=method), tmp_path / "copied")
+    assert (copied.rows_out, copied.length_before.n, copied.length_added.n) == (10 * COPIES, 10, 10)
+    for each in (copied.length_before, copied.length_after):  # of as many words in any order
+        assert (each.value, each.low, each.high) == pytest.approx(
+            (alone.length_before.value, alone.length_before.low, alone.length_before.high)
+        )
+
+
 @pytest.mark.parametrize("method", ["behaviours", "vanilla", "premises", "chains"])
 def test_a_row_whose_prompt_contradicts_its_graph_is_left_out(tmp_path: Path, method: Any) -> None:
     inject(InjectConfig(rows=source(1, "words").replace("n=1", "n=2"), method="vanilla"), tmp_path / "v")

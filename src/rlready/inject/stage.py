@@ -184,8 +184,9 @@ def _result(
         share = mean_estimate(having, bounds=(0.0, 1.0), varies="rows")
         behaviours[name] = BehaviourCount(times=sum(c[name] for c in counts), rows=sum(having), share=share)
     short, long = (lengths(rows, tokenizer) for rows in zip(*((r.before, r.after) for r in made.rows), strict=True))
-    before, after = (mean_estimate(n, varies="rows") for n in (short, long))
-    added = paired_estimate(long, short, varies="rows")
+    source = [row.before.problem.id for row in made.rows]  # whose copies are not independent
+    before, after = (mean_estimate(n, cluster=source, varies="rows") for n in (short, long))
+    added = paired_estimate(long, short, cluster=source, varies="rows")
     unit: Literal["words", "tokens"] = "tokens" if tokenizer else "words"
     return InjectResult(
         headline=f"{len(made.rows)} rows written, {added.value:+.1f} {unit} per row "
