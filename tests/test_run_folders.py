@@ -22,6 +22,7 @@ from rlready.core.settings import Config
 from rlready.core.verbs import FUNCTIONS
 from rlready.runs import lock
 from rlready.runs.files import read_json, write_json
+from rlready.runs.folders import reserved_folder
 from rlready.runs.invocation import Invocation, invocation
 from rlready.runs.log import append_line
 from rlready.runs.moved import rename_paths
@@ -110,6 +111,38 @@ def test_a_run_that_has_only_begun_is_not_taken_over(fake: Fake, capfd: Any) -> 
     assert rlready("sft", capfd)[0] == 0
     lock.unlock(held)
     assert list(map(str, fake.folders)) == ["runs/sft-2"]
+
+
+def test_a_command_that_starts_at_the_same_moment_gets_another_folder(fake: Fake, capfd: Any) -> None:
+    """Also where the first has not begun its run yet, and if it is refused, it leaves no trace."""
+    with reserved_folder("sft") as first:
+        with reserved_folder("sft") as second:
+            assert rlready("sft seed=3", capfd)[0] == 0
+            fake.verb("sft")(SFTConfig(seed=2), second)
+        fake.refused = "none.jsonl: no such file"
+        assert rlready("sft seed=4", capfd) == (2, "rlready: none.jsonl: no such file")
+        fake.refused = ""
+    assert [str(first), str(second)] == ["runs/sft", "runs/sft-2"]
+    assert list(map(str, fake.folders)) == ["runs/sft-3", "runs/sft-2"]
+    assert sorted(path.name for path in Path("runs").iterdir()) == ["sft-2", "sft-3"]
+    assert not lock.RESERVED
+
+
+def test_a_folder_in_which_another_process_has_just_run_is_not_taken(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has begun and ended between the look at the folder and the lock."""
+    reserve = lock.reserve
+
+    def late(folder: Path) -> None:
+        if folder == Path("runs/sft"):
+            fake.verb("sft")(SFTConfig(seed=1), folder)
+        reserve(folder)
+
+    monkeypatch.setattr(lock, "reserve", late)
+    with reserved_folder("sft") as folder:
+        assert str(folder) == "runs/sft-2"
+    assert not lock.is_locked(Path("runs/sft"))
 
 
 def test_a_failed_or_empty_start_is_taken_over_in_silence(fake: Fake, capfd: Any) -> None:

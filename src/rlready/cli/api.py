@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from rlready.core.errors import UserError
 from rlready.core.result import Result
 from rlready.core.settings import Config
 from rlready.core.verbs import READS_FILE, TRUST, WITHOUT_FOLDER, WRITES_FILE, function
-from rlready.runs.folders import new_folder
+from rlready.runs.folders import reserved_folder
 
 
 def call_verb(name: str, config: object, out: object, settings: Mapping[str, Any]) -> Result:
@@ -46,8 +47,9 @@ def call_verb(name: str, config: object, out: object, settings: Mapping[str, Any
         distributed.join()
         distributed.refuse_differences("was started with another command", {"command": name})
         distributed.refuse_differences("was started with other settings", filled.typed() | {"out": out})
-    folder = Path(out) if out else distributed.from_rank0(lambda: new_folder(name))
-    result: Result = function(name)(filled, folder)
+    with ExitStack() as until_begun:
+        folder = Path(out) if out else distributed.from_rank0(lambda: until_begun.enter_context(reserved_folder(name)))
+        result: Result = function(name)(filled, folder)
     distributed.from_rank0(lambda: function("report")(folder))
     return result
 

@@ -13,6 +13,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -114,10 +115,11 @@ def _call(typed: Typed, verb: Verb, argv: Sequence[str]) -> Any:
     _find_data(filled.value)
     if typed.verb in WITHOUT_FOLDER and typed.out is None and not typed.switches & {"resume", "overwrite"}:
         return function(typed.verb)(filled.value)
-    out = distributed.from_rank0(lambda: _folder(typed, filled.value))
-    if out.is_file() and not (typed.verb == "inject" and out.suffix == ".jsonl"):
-        raise UserError(f"--out {out} is a file; name a folder")
-    return _run(typed, filled, out, _continuing(argv, typed, out))
+    with ExitStack() as until_begun:
+        out = distributed.from_rank0(lambda: until_begun.enter_context(_folder(typed, filled.value)))
+        if out.is_file() and not (typed.verb == "inject" and out.suffix == ".jsonl"):
+            raise UserError(f"--out {out} is a file; name a folder")
+        return _run(typed, filled, out, _continuing(argv, typed, out))
 
 
 def _refuse_samples(typed: Typed) -> None:
@@ -159,19 +161,19 @@ def _written(typed: Typed, config: Config) -> Any:
     return Path(typed.out) if typed.out else result if "json" in typed.switches else result.text.rstrip("\n")
 
 
-def _folder(typed: Typed, config: Config) -> Path:
-    """The run folder: ``--out``, with ``--resume`` an unfinished one, otherwise a new one."""
-    from rlready.runs.folders import new_folder, nothing_done, unfinished_folder
+def _folder(typed: Typed, config: Config) -> AbstractContextManager[Path]:
+    """The run folder: ``--out``, with ``--resume`` an unfinished one, otherwise a new one until its run has begun."""
+    from rlready.runs.folders import nothing_done, reserved_folder, unfinished_folder
 
     resume, overwrite = "resume" in typed.switches, "overwrite" in typed.switches
     if overwrite and (resume or not typed.out):
         raise UserError("--overwrite needs --out, the run folder to be replaced, and cannot be combined with --resume")
     if typed.out is None:
-        return unfinished_folder(typed.verb, config) if resume else new_folder(typed.verb)
+        return nullcontext(unfinished_folder(typed.verb, config)) if resume else reserved_folder(typed.verb)
     if resume and nothing_done(Path(typed.out)):
         near = did_you_mean(typed.out) if not Path(typed.out).exists() else ""
         raise UserError(f"{typed.out} holds no run to be resumed; leave out --resume to start one there{near}")
-    return Path(typed.out)
+    return nullcontext(Path(typed.out))
 
 
 def _continuing(argv: Sequence[str], typed: Typed, out: Path) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rlready.core.errors import UserError
@@ -17,7 +18,7 @@ from rlready.core.progress import warn_once
 from rlready.core.settings import Config
 from rlready.runs import lock
 from rlready.runs.continuing import compare
-from rlready.runs.files import LEFTOVER
+from rlready.runs.files import LEFTOVER, os_errors_named
 from rlready.runs.record import CONFIG, DONE, OVERWRITTEN, RECORD, RUNNING, RunRecord
 
 RUNS = Path("runs")
@@ -90,6 +91,31 @@ def new_folder(verb: str, parent: Path = RUNS) -> Path:
     last = max(_numbered(verb, parent), default=1)
     folder = _folder(verb, parent, last)
     return folder if nothing_done(folder) and not lock.is_locked(folder) else _folder(verb, parent, last + 1)
+
+
+@contextmanager
+def reserved_folder(verb: str) -> Iterator[Path]:
+    """A new folder that no other command gets, though the run may only begin seconds later."""
+    while not _is_reserved(folder := new_folder(verb)):
+        pass
+    try:
+        yield folder
+    finally:
+        lock.give_back(folder)
+
+
+def _is_reserved(folder: Path) -> bool:
+    """Reserve a new folder; False if another process was faster."""
+    try:
+        with os_errors_named(folder):
+            refuse_foreign_files(folder)
+            lock.reserve(folder)
+    except lock.InUse:
+        return False
+    if not nothing_done(folder):
+        lock.give_back(folder)
+        return False
+    return True
 
 
 def unfinished_folder(verb: str, config: Config, parent: Path = RUNS) -> Path:

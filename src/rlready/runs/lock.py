@@ -16,7 +16,12 @@ from rlready.runs.files import os_errors_named
 
 NAME = ".lock"
 HELD = dict[int, Path]()  # the files of locks, by descriptor
+RESERVED = dict[Path, "HeldFolder"]()  # folders for runs of this process that have yet to begin
 LONGEST = 30.0  # seconds to wait for another process that replaces a file, which takes it milliseconds
+
+
+class InUse(UserError):
+    """Another process has locked the folder."""
 
 
 def is_locked(folder: Path) -> bool:
@@ -39,7 +44,7 @@ def is_locked(folder: Path) -> bool:
 def lock_folder(folder: Path) -> int:
     """Lock ``folder``, until the returned descriptor is given to `unlock`.
 
-    UserError if another process has locked it, and for a lock file that is a symbolic link, whose target would be
+    InUse if another process has locked it; UserError for a lock file that is a symbolic link, whose target would be
     overwritten, or no plain file.
     """
     file = folder / NAME
@@ -53,7 +58,7 @@ def lock_folder(folder: Path) -> int:
     except BlockingIOError:
         holder = os.read(lock, 20).decode(errors="replace") or "unknown"
         os.close(lock)
-        raise UserError(f"{folder} is in use by process {holder}: wait for it, or choose another --out") from None
+        raise InUse(f"{folder} is in use by process {holder}: wait for it, or choose another --out") from None
     except OSError as error:
         note(f"{folder}: the file system has no locks ({error.strerror}); let no other process use it")
     os.ftruncate(lock, 0)
@@ -147,3 +152,19 @@ class HeldFolder:
                 self._file.unlink()
                 for each in self._made:
                     each.rmdir()
+
+
+def reserve(folder: Path) -> None:
+    """Hold a folder until a run takes it over, see `held`, or it is given back."""
+    RESERVED[folder] = HeldFolder(folder)
+
+
+def give_back(folder: Path) -> None:
+    """Leave a folder that was reserved, unless a run has taken it over."""
+    if left := RESERVED.pop(folder, None):
+        left.leave_as_found()
+
+
+def held(folder: Path) -> HeldFolder:
+    """The folder that was reserved for this run, or one that is locked now."""
+    return RESERVED.pop(folder, None) or HeldFolder(folder)

@@ -45,7 +45,7 @@ from rlready.runs.energy import start_meter
 from rlready.runs.files import clear_leftovers, os_errors_named, plain, remove, write_text
 from rlready.runs.folders import PAGE, nothing_done, own_entries, read_record, refuse_foreign_files, refuse_links
 from rlready.runs.invocation import invocation
-from rlready.runs.lock import HeldFolder
+from rlready.runs.lock import held
 from rlready.runs.log import DRAWN, LOG, sync_log
 from rlready.runs.moved import rename_paths
 from rlready.runs.overwrite import empty_folder
@@ -89,7 +89,7 @@ class Run(Recorder):
         """Lock the folder, and continue the run in it or set up a new one."""
         with os_errors_named(self.out):
             refuse_foreign_files(self.out)
-            self._held = HeldFolder(self.out)
+            self._held = held(self.out)
         try:
             found = read_record(self.out)
             if found and not nothing_done(self.out) and not self._called.overwrite:
