@@ -1,15 +1,19 @@
 """The generator keeps its promises, and the checker of steps believes no wrong step."""
 
 import hashlib
+import io
 import random
 import re
 import string
 from dataclasses import replace
+from itertools import count
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rlready.core.progress import SCREEN
+from rlready.tasks import open_task
 from rlready.tasks.dagmath.generator import DagConfig, generate, stream
 from rlready.tasks.dagmath.graph import Dag, evaluate, references, split_of, template, topological_order
 from rlready.tasks.dagmath.meta import first_fault, from_meta, to_meta
@@ -238,3 +242,18 @@ def test_text_of_a_seed_never_changes() -> None:
                 )
                 digest.update("|".join([split_of(dag), *parts]).encode())
     assert digest.hexdigest()[:16] == "0e3e804a6ec081da"
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(0.001, False), (0.1, True)])
+def test_generating_that_takes_long_shows_how_far_it_is(
+    seconds: float, shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the second second; ``seconds`` pass for each problem."""
+    stream, times = io.StringIO(), count(step=seconds)
+    monkeypatch.setattr(SCREEN, "_stream", stream)
+    monkeypatch.setattr(SCREEN, "_last", -9.0)
+    monkeypatch.setattr(SCREEN, "clock", lambda: next(times))
+    assert len(open_task("dagmath?ops=3&n=40&split=test").problems()) == 40
+    assert bool(re.match(r"generating +1\d/40 problems", stream.getvalue())) == shown
+    assert (stream.getvalue() == "") != shown
+    assert not SCREEN.open

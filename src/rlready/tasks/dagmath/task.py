@@ -16,10 +16,10 @@ import string
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
-from typing import Literal
+from typing import Literal, TypeVar
 
 from rlready.core.errors import UserError
+from rlready.core.progress import counted
 from rlready.core.records import Problem, Row
 from rlready.tasks.dagmath.generator import PATIENCE, DagConfig, stream
 from rlready.tasks.dagmath.graph import Dag, references, topological_order
@@ -34,7 +34,8 @@ from rlready.tasks.source import Source, canonical, options_from
 ALPHABETS = {"symbols": LETTERS, "words": string.ascii_letters}
 # Problems from which the chance level is learned, and as many to score it on; no source can have this seed.
 REFERENCE, REFERENCE_SEED = 2000, -1
-MOST = 100_000  # problems, which take about 15 seconds
+T = TypeVar("T")
+MOST = 100_000  # problems, which take about half a minute
 
 
 @dataclass(frozen=True)
@@ -125,13 +126,13 @@ class DagTask(Task):
     def _reference(self) -> list[str]:
         return [
             answer_key({"values": d.values, "asked": d.asked})
-            for d in islice(stream(self.options, REFERENCE_SEED), 2 * REFERENCE)
+            for d in _first(2 * REFERENCE, stream(self.options, REFERENCE_SEED))
         ]
 
     @cached_property
     def _made(self) -> list[tuple[Problem, Row]]:
         try:
-            return list(islice(self._make(), self.options.n))
+            return _first(self.options.n, self._make())
         except ValueError as error:
             raise UserError(f"{self.source}: {error}") from None
 
@@ -160,6 +161,11 @@ class DagTask(Task):
                 steps = verbose_steps(dag, order, letters, self.rendering, o.verbose, rng)
             meta = to_meta(dag, letters, o.rendering)
             yield Problem(name, prompt, answer, meta), Row(name, prompt, answer, self.rendering.join(steps))
+
+
+def _first(n: int, problems: Iterator[T]) -> list[T]:
+    """The first ``n`` of endless problems, with a bar if they take long."""
+    return [each for _, each in zip(counted("generating", range(n), "problems"), problems, strict=False)]
 
 
 def _detours(dag: Dag, share: float, rng: random.Random) -> tuple[str, ...]:
