@@ -37,7 +37,7 @@ from rlready.inject.stage import inject
 from rlready.predict.stage import predict
 from rlready.runs.files import read_json, write_json
 from rlready.runs.folders import folders_of_runs
-from rlready.runs.provenance import accelerators
+from rlready.runs.provenance import accelerators, file_digest
 from rlready.runs.record import SCHEMA, Attempt, Energy, RunRecord, sealed
 from rlready.sweep.stage import sweep
 from test_sweep import write as write_sweep
@@ -588,6 +588,44 @@ def test_of_a_sweep_the_jobs_are_counted(tmp_path: Path, monkeypatch: pytest.Mon
     assert fact(total_compute(collect([str(tmp_path)], Told()))).text == total.text
 
 
+def test_two_contents_of_one_name_are_both_listed(
+    pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With their hashes and sizes, and which runs have read which; one content, read twice, is listed once."""
+    monkeypatch.chdir(tmp_path)
+    lines = (pipeline / "inject" / "rows.jsonl").read_text().splitlines(keepends=True)
+    hashes = []
+    for name, n in (("a", 6), ("b", 5), ("c", 5)):
+        Path("rows.jsonl").write_text("".join(lines[:n]))
+        hashes.append(file_digest(Path("rows.jsonl")))
+        inject(InjectConfig(rows="rows.jsonl", method="vanilla"), Path(name))
+    found = collect(["a", "b", "c"], Told())
+    assert {f.name: f.text for f in FACTS["data_identity"](found)} == {
+        "Identity of rows:rows.jsonl (worked rows), as read by a": f"SHA-256 {hashes[0]}",
+        "Identity of rows:rows.jsonl (worked rows), as read by b, c": f"SHA-256 {hashes[1]}",
+    }
+    assert fact(FACTS["splits"](found)).text == (
+        "worked rows: rows:rows.jsonl, as read by a (6 rows or problems); "
+        "worked rows: rows:rows.jsonl, as read by b, c (5 rows or problems)"
+    )
+    assert "2 sources of data" in fact(FACTS["scope"](found)).text
+    alone = {f.name for f in FACTS["data_identity"](collect(["b", "c"], Told()))}
+    assert alone == {"Identity of rows:rows.jsonl (worked rows)"}
+
+
+def test_other_weights_of_one_name_are_listed_and_their_size_is_not_guessed(runs: Path) -> None:
+    shutil.copytree(runs / "demo" / "sft", runs / "again")
+    record = RunRecord.load(runs / "again")
+    other = record.models[0].model_copy(update={"sha256": "0" * 64}).model_dump()
+    edit(runs / "again", models=[other], config=record.config | {"seed": 4}, seeds={"seed": 4})
+    found = collect([str(runs / "demo" / "sft"), str(runs / "again")], Told())
+    assert [f.text for f in FACTS["model_identity"](found)] == [
+        f"SHA-256 {RunRecord.load(runs / 'demo' / 'sft').models[0].sha256}",
+        f"SHA-256 {'0' * 64}",
+    ]
+    assert {f.missing for f in parameters(found)} == {"runs have loaded different weights by this name"}
+
+
 def test_the_repetitions_of_a_recipe_are_its_seeds(runs: Path) -> None:
     shutil.copytree(runs / "demo" / "sft", runs / "again")
     record = RunRecord.load(runs / "again")
@@ -602,6 +640,16 @@ def test_the_repetitions_of_a_recipe_are_its_seeds(runs: Path) -> None:
     assert "Training recipes: 2, each run with 1 seed. An interval over problems does not contain" in said()
     tried = fact(FACTS["chosen"](collect([str(runs / "demo" / "sft"), str(runs / "again")], Told()))).text
     assert "sft learning_rate: 0.001, 0.5" in tried
+
+
+@pytest.mark.parametrize("kind", ["data", "models"])
+def test_runs_on_other_content_are_no_seeds_of_a_recipe(runs: Path, kind: str) -> None:
+    record = RunRecord.load(runs / "demo" / "sft")
+    shutil.copytree(runs / "demo" / "sft", runs / "again")
+    notes = [note.model_dump() | {"sha256": "0" * 64} for note in getattr(record, kind)]
+    edit(runs / "again", config=record.config | {"seed": 4}, seeds={"seed": 4}, **{kind: notes})
+    found = collect([str(runs / "demo" / "sft"), str(runs / "again")], Told())
+    assert "Training recipes: 2, each run with 1 seed." in fact(FACTS["variability"](found)).text
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def data_identity(runs: Runs) -> list[Fact]:
         known = bool(note.sha256) or generated or "revision=" in note.id
         facts.append(
             Fact(
-                name=f"Identity of {note.id} ({note.role})",
+                name=f"Identity of {note.id} ({note.role}){runs.readers(note)}",
                 text=text if known else "",
                 evidence=[entry.of_record(f"{key}.sha256" if note.sha256 else f"{key}.id", note.sha256 or note.id)],
                 missing="" if known else "neither a hash nor a revision is recorded",
@@ -78,7 +78,8 @@ def model_identity(runs: Runs) -> list[Fact]:
     for entry, key, note in runs.models():
         text, missing = (f"SHA-256 {note.sha256}", "") if note.sha256 else ("", "no hash is recorded")
         evidence = [entry.of_record(f"{key}.sha256", note.sha256)]
-        facts.append(Fact(name=f"Identity of {note.id} ({note.role})", text=text, evidence=evidence, missing=missing))
+        name = f"Identity of {note.id} ({note.role}){runs.readers(note)}"
+        facts.append(Fact(name=name, text=text, evidence=evidence, missing=missing))
     return facts
 
 
@@ -108,8 +109,9 @@ def licences(runs: Runs) -> list[Fact]:
         else:
             text, evidence = "", [entry.of_record(f"{key}.licence", UNKNOWN)]
         missing = "" if text else "no licence stood beside it: look it up"
-        if not any(fact.name == f"Licence of {note.id}" for fact in facts):
-            facts.append(Fact(name=f"Licence of {note.id}", text=text, evidence=evidence, missing=missing))
+        name = f"Licence of {note.id}{runs.readers(note)}"
+        if not any(fact.name == name for fact in facts):
+            facts.append(Fact(name=name, text=text, evidence=evidence, missing=missing))
     return facts
 
 
@@ -154,7 +156,7 @@ def models_used(runs: Runs) -> list[Fact]:
     for entry, key, note in runs.models():
         noted = (each for other in runs.entries for each in other.record.models)
         roles = dict.fromkeys(each.role for each in noted if each.id == note.id)
-        found[f"{note.id} as {' and '.join(roles)}"] = entry.of_record(key, note.role)
+        found[f"{note.id} as {' and '.join(roles)}{runs.readers(note)}"] = entry.of_record(key, note.role)
     text = f"The runs have loaded: {', '.join(found)}." if found else ""
     missing = "" if found else "no run has used a model"
     return [Fact(name="Models", text=text, evidence=list(found.values()), missing=missing)]
@@ -170,15 +172,17 @@ def parameters(runs: Runs) -> list[Fact]:
     """The number of parameters of each model, counted in its weight files."""
     facts = []
     for entry, key, note in runs.models():
+        readers = runs.readers(note)
         weights = sorted(entry.record.located(entry.folder, note.path).glob("*.safetensors")) if note.path else []
         try:
-            text = f"{sum(map(_parameters, weights)):,} parameters" if weights else ""
+            text = f"{sum(map(_parameters, weights)):,} parameters" if weights and not readers else ""
         except (OSError, ValueError, LookupError, AttributeError, TypeError):  # damaged since the run
             text = ""
         evidence = [Evidence(file=str(file), key="", value="") for file in weights]
         missing = "" if text else "its weights are not on this machine in the format safetensors"
+        missing = "runs have loaded different weights by this name" if readers else missing
         evidence += [entry.of_record(f"{key}.path", note.path)]
-        facts.append(Fact(name=f"Size of {note.id}", text=text, evidence=evidence, missing=missing))
+        facts.append(Fact(name=f"Size of {note.id}{readers}", text=text, evidence=evidence, missing=missing))
     return facts
 
 

@@ -16,7 +16,7 @@ from rlready.core.errors import UserError
 from rlready.core.result import RESULT, Result
 from rlready.runs.folders import folders_of_runs, status_of
 from rlready.runs.provenance import package_version
-from rlready.runs.record import DONE, EDITED, RECORD, SCHEMA, DataNote, ModelNote, RunRecord, is_edited
+from rlready.runs.record import DONE, EDITED, RECORD, SCHEMA, DataNote, ModelNote, Note, RunRecord, is_edited
 from rlready.runs.results import load_result
 
 SWEEP = "sweep"
@@ -87,24 +87,36 @@ class Runs:
         return [entry for entry in self.entries if not entry.part]
 
     def data(self) -> Iterator[tuple[Entry, str, DataNote]]:
-        """Every data set once, with a run that has read it and its key in the record; code of a setting is none."""
-        seen = set[tuple[str, str]]()
+        """Every content of a data set once, with a run that has read it and its key in the record.
+
+        Code of a setting is none.
+        """
+        seen = set[tuple[str, str, str | None]]()
         for entry in self.entries:
             for at, note in enumerate(entry.record.data):
-                if (note.id, note.role) not in seen and not note.is_code:
-                    seen.add((note.id, note.role))
+                if (content := (note.id, note.role, note.sha256)) not in seen and not note.is_code:
+                    seen.add(content)
                     yield entry, f"data[{at}]", note
 
     def models(self) -> Iterator[tuple[Entry, str, ModelNote]]:
-        """Every model once that none of these runs has made."""
-        own, seen = {entry.folder.resolve() for entry in self.entries}, set[str]()
+        """Every content of a model once that none of these runs has made."""
+        own, seen = {entry.folder.resolve() for entry in self.entries}, set[tuple[str, str | None]]()
         for entry in self.entries:
             for at, note in enumerate(entry.record.models):
                 place = entry.record.located(entry.folder, note.path).resolve() if note.path else None
                 made = place is not None and not own.isdisjoint(place.parents)
-                if note.id not in seen and not made:
-                    seen.add(note.id)
+                if (note.id, note.sha256) not in seen and not made:
+                    seen.add((note.id, note.sha256))
                     yield entry, f"models[{at}]", note
+
+    def readers(self, note: Note) -> str:
+        """The runs that have read this content, in words, if others have read another by that name; "" otherwise."""
+        read = defaultdict[str, dict[Path, None]](dict)
+        for entry in self.entries:
+            for each in entry.record.notes:
+                if each.id == note.id and each.sha256:
+                    read[each.sha256][entry.folder] = None
+        return f", as read by {_listed([*read[note.sha256]])}" if note.sha256 and len(read) > 1 else ""
 
 
 def collect(paths: Sequence[str], told: Told) -> Runs:

@@ -40,7 +40,7 @@ def splits(runs: Runs) -> list[Fact]:
     parts, evidence, missing = list[str](), list[Evidence](), list[str]()
     for entry, key, note in runs.data():
         size = f"{note.size} rows or problems" if note.size else "size unknown"
-        parts.append(f"{note.role}: {note.id} ({size})")
+        parts.append(f"{note.role}: {note.id}{runs.readers(note)} ({size})")
         evidence.append(entry.of_record(f"{key}.size", note.size))
         missing += [] if note.size else [f"the size of {note.id}"]
     unknown = "no run has read a data set" if not parts else "; ".join(missing)
@@ -139,12 +139,16 @@ def seeds(runs: Runs) -> list[Fact]:
 
 
 def repetitions(runs: Runs) -> dict[str, int]:
-    """For each training recipe (verb and settings without seeds), over how many seeds it was run to its end."""
+    """For each training recipe, over how many seeds it was run to its end.
+
+    That is the verb, the settings without seeds, and the content of the data, models and code that the run has read.
+    """
     recipes = defaultdict[str, set[str]](set)
     for entry in runs.entries:
         if entry.record.verb in TRAINING and entry.result:
             own = {k: v for k, v in entry.record.config.items() if k not in entry.record.seeds}
-            recipes[f"{entry.record.verb} {_typed(own)}"].add(_typed(entry.record.seeds))
+            content = sorted((each.role, each.sha256 or "") for each in entry.record.notes)
+            recipes[f"{entry.record.verb} {_typed(own)} {_typed(content)}"].add(_typed(entry.record.seeds))
     return {recipe: len(found) for recipe, found in recipes.items()}
 
 

@@ -108,14 +108,14 @@ def variability(runs: Runs) -> list[Fact]:
 
 def scope(runs: Runs) -> list[Fact]:
     """How much was run, as far as it bounds the claims."""
-    tasks, models = {note.id for _, _, note in runs.data()}, {note.id for _, _, note in runs.models()}
+    tasks, models = {(note.id, note.sha256) for _, _, note in runs.data()}, [note for _, _, note in runs.models()]
     status = Counter(entry.status for entry in runs.entries)
     times = repetitions(runs)
     ran, sets = len(runs.entries), len(tasks)
     text = (
         f"{ran} run folder{'s' * (ran != 1)} ({', '.join(f'{n} {name}' for name, n in status.items())}), {sets} source"
         f"{'s' * (sets != 1)} of data, and {len(models)} model{'s' * (len(models) != 1)} that the runs did not make: "
-        f"{', '.join(sorted(models))}."
+        f"{', '.join(sorted({note.id for note in models}))}."
         + (f" Each training recipe was run with {_range(times.values())}." if times else "")
     )
     evidence = [entry.of_record("status", entry.status) for entry in runs.entries]
