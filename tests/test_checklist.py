@@ -7,11 +7,13 @@ import os
 import re
 import shutil
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
 import torch
 
@@ -22,17 +24,19 @@ from rlready.checklist.as_latex import latex
 from rlready.checklist.as_markdown import markdown
 from rlready.checklist.compute import total_compute
 from rlready.checklist.facts import FACTS
+from rlready.checklist.figures import kind_of
 from rlready.checklist.forms import load_form
 from rlready.checklist.provenance import licences, parameters
 from rlready.checklist.result import LEFT, ChecklistResult, Evidence, Fact
 from rlready.checklist.runs import Told, collect
-from rlready.checklist.significance import intervals, kind_of
+from rlready.checklist.significance import intervals
 from rlready.checklist.stage import checklist
 from rlready.cli.demo import Sizes, demo
 from rlready.cli.main import main
 from rlready.core.config import ChecklistConfig, DemoConfig, InjectConfig, PredictConfig, SweepConfig
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
+from rlready.core.result import Result
 from rlready.inject.stage import inject
 from rlready.predict.stage import predict
 from rlready.runs.files import read_json, write_json
@@ -661,7 +665,61 @@ def test_runs_on_other_content_are_no_seeds_of_a_recipe(runs: Path, kind: str) -
     ],
 )
 def test_the_kind_of_an_interval_is_that_of_core_stats(key: str, varies: str, kind: str) -> None:
-    assert kind_of(key, Estimate(0.5, 0.4, 0.6, 8, varies)) == kind
+    assert kind_of(Result(verb="rl", headline=""), key, Estimate(0.5, 0.4, 0.6, 8, varies)) == kind
+
+
+def test_the_intervals_of_predict_are_all_listed_and_of_the_kind_that_they_are(tmp_path: Path) -> None:
+    """Scores and predictions, too; what has no interval, as an outcome of one seed, is not counted."""
+    names = [str(tmp_path / f"sft-{i}/checkpoints/step-9") for i in range(8)]
+    found = [checkpoint(name, reach=0.9, skill=0.1 + 0.08 * i, seed=i) for i, name in enumerate(names)]
+    write_readiness(tmp_path / "ready", found)
+    rng = np.random.default_rng(0)
+    for name, seeds in (("one", 1), ("two", 2)):
+        rows = [
+            {"checkpoint": c.name, "outcome": 0.1 + 0.8 * c.pass_64 + rng.normal(0, 0.02), "seed": seed}
+            for c in found
+            for seed in range(seeds)
+        ]
+        (tmp_path / "rl.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        config = PredictConfig(runs=(str(tmp_path / "ready"), str(tmp_path / "rl.jsonl")), rank_by="pass@4")
+        predict(config, tmp_path / name)
+        listed = {each.key: each.group for each in fact(intervals(collect([str(tmp_path / name)], Told()))).evidence}
+        whole = dict(_estimates(read_json(tmp_path / name / "result.json")))
+        assert listed.keys() == {key for key, value in whole.items() if value["low"] is not None}
+        assert (len(listed) < len(whole)) == (seeds == 1)
+    scores = read_json(tmp_path / "two" / "result.json")["families"][0]["scores"]
+    ranked = [score["predictor"] for score in scores].index("pass@4")
+    bonferroni, student = "simultaneous 95 % interval (Bonferroni)", "95 % Student's t interval"
+    bootstrap = "95 % Bayesian bootstrap interval"
+    assert ranked > 1
+    for key, kind in {
+        "checkpoints[0].expected": "95 % prediction interval (Student's t)",
+        "families[0].mean": bootstrap,
+        "families[0].scores[1].spearman": (
+            "95 % interval of a rank correlation, the wider of Bayesian bootstrap and Fisher's z"
+        ),
+        "families[0].scores[1].r2": student,
+        "families[0].scores[1].mae": student,
+        "families[0].scores[1].gain": bonferroni,
+        "families[0].scores[1].r2_gain": bonferroni,
+        f"families[0].scores[{ranked}].gain": bootstrap,
+        f"families[0].scores[{ranked}].r2_gain": student,
+    }.items():
+        assert listed[key] == f"{kind} over 8 recipes", key
+    assert listed["families[0].points[0].outcome"] == f"{student} over 2 seeds"
+    assert listed["families[0].points[0].predictors.pass@4"] == f"{bootstrap} over 80 problems"
+
+
+def _estimates(value: Any, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every estimate in a file of JSON with its key."""
+    if isinstance(value, dict) and value.keys() == {"value", "low", "high", "n", "varies"}:
+        yield key, value
+    elif isinstance(value, dict):
+        for name, each in value.items():
+            yield from _estimates(each, f"{key}.{name}".lstrip("."))
+    elif isinstance(value, list):
+        for at, each in enumerate(value):
+            yield from _estimates(each, f"{key}[{at}]")
 
 
 @pytest.mark.parametrize("kind", ["md", "tex", "html"])

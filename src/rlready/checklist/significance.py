@@ -3,56 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, deque
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Collection
 
-from pydantic import BaseModel
-
+from rlready.checklist.figures import PAIRED, figures, kind_of
 from rlready.checklist.result import Evidence, Fact
 from rlready.checklist.runs import Runs
 from rlready.checklist.setting import first, repetitions
 from rlready.core.cells import counted
-from rlready.core.records import Estimate
 from rlready.core.result import TaskRecord
-
-BOOTSTRAP, STUDENT = "95 % Bayesian bootstrap interval", "95 % Student's t interval"  # see core/stats.py
-SIMULTANEOUS = "simultaneous 95 % interval (Bonferroni)"
-CORRECTED = ("behind", "loss_rise", "best.gain", "closest.lead")  # keys of figures that are of several comparisons
-PAIRED = (
-    "rl_minus_sft",
-    "greedy_rl_minus_sft",
-    "gain",
-    "gain_over_previous",
-    "change",
-    "behind",
-    "lead",
-    "loss_rise",
-    "loss_change",
-    "pass_1_change",
-    "length_added",
-)  # differences on the same problems or examples
-
-
-def estimates(result: BaseModel) -> Iterator[tuple[str, Estimate]]:
-    """Every figure of a result that has an interval, with its key; those nearest to the top first."""
-    waiting = deque[tuple[str, object]]([("", result)])
-    while waiting:
-        key, value = waiting.popleft()
-        if isinstance(value, Estimate):
-            yield key, value
-        elif isinstance(value, BaseModel):
-            waiting += [(f"{key}.{name}".lstrip("."), each) for name, each in value]
-        elif isinstance(value, dict):
-            waiting += [(f"{key}.{name}", each) for name, each in value.items()]
-        elif isinstance(value, list):
-            waiting += [(f"{key}[{at}]", each) for at, each in enumerate(value)]
-
-
-def kind_of(key: str, figure: Estimate) -> str:
-    """The kind of an interval, by the key of its figure and what varies."""
-    if key.endswith(CORRECTED):
-        return SIMULTANEOUS
-    return STUDENT if figure.varies == "seeds" else BOOTSTRAP
 
 
 def headlines(runs: Runs) -> list[Fact]:
@@ -71,7 +30,7 @@ def intervals(runs: Runs) -> list[Fact]:
     for entry in runs.entries:
         if entry.result is None:
             continue
-        found, name = list(estimates(entry.result)), f"Intervals of {entry.folder}"
+        found, name = list(figures(entry.result)), f"Intervals of {entry.folder}"
         if not found:
             facts.append(Fact(name=name, text="", evidence=[], missing="its result has no figure with an interval"))
             continue
@@ -80,7 +39,7 @@ def intervals(runs: Runs) -> list[Fact]:
         single = " An interval that is not called simultaneous holds for its figure alone." if len(found) > 1 else ""
         evidence = [
             entry.of_result(key, figure).model_copy(
-                update={"group": f"{kind_of(key, figure)} over {figure.n} {figure.varies}"}
+                update={"group": f"{kind_of(entry.result, key, figure)} over {figure.n} {figure.varies}"}
             )
             for key, figure in found
         ]
@@ -91,7 +50,7 @@ def intervals(runs: Runs) -> list[Fact]:
 
 def variability(runs: Runs) -> list[Fact]:
     """Which sources of variation the intervals contain, and over how many seeds training was repeated."""
-    varies = {figure.varies for entry in runs.entries if entry.result for _, figure in estimates(entry.result)}
+    varies = {figure.varies for entry in runs.entries if entry.result for _, figure in figures(entry.result)}
     if not varies:
         return [Fact(name="What varies", text="", evidence=[], missing="no figure has an interval")]
     times = repetitions(runs)
