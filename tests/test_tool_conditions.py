@@ -169,6 +169,57 @@ def test_files_of_an_earlier_run_and_problems_that_are_there_twice_are_said(
     assert "1 of 3 problems have 4 samples or more where most have 2" in said
 
 
+def attempts(first: int, second: int, apart: float, step: float = 30) -> list[float]:
+    """Times of writing of a run of ``first`` steps that began again and is at step ``second``."""
+    again = [first * step + apart + at * step for at in range(second)]
+    return [*again, *(at * step for at in range(second, first))]
+
+
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        (attempts(12, 8, 60), "9.jsonl is of a later step than 8.jsonl"),
+        (attempts(3, 2, 60), "3.jsonl is of a later step than 2.jsonl"),
+        (attempts(12, 11, 5, step=5), "12.jsonl is of a later step than 11.jsonl"),
+        ([*range(6), *(at + 600 for at in attempts(12, 8, 60)[6:])], "9.jsonl is"),  # which went on from step 6
+        (attempts(12, 12, 60), ""),  # none of the first is left
+        ([7.0] * 12, ""),
+        ([(5 * at) % 12 * 60.0 for at in range(12)], ""),  # copied in any order
+        ([(5 * at) % 12 * 600.0 for at in range(12)], "is of a later step"),  # but for more than an hour
+        (
+            [60.0 * sorted(range(1, 13), key=str).index(at) for at in range(1, 13)],
+            "",
+        ),  # by name: 1, 10, 11
+        ([2.0, 0.0, 1.0], ""),  # few files are copied in a moment
+    ],
+)
+def test_files_that_a_run_has_left_before_it_began_again_are_said(
+    times: Sequence[float], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """However soon it began again, but not those that a copy has written in another order."""
+    for step, time in enumerate(times, start=1):
+        file = lines(tmp_path / f"{step}.jsonl", verl_rows(step, {"a": "01", "b": "01"}))
+        os.utime(file, (10**9, 10**9 + time))
+    read(f"verl:{tmp_path}")
+    warned = capsys.readouterr().err
+    assert said in warned
+    assert ("written before" in warned) == bool(said)
+
+
+def test_evaluations_that_ended_after_later_steps_of_training_are_of_the_same_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for step in range(1, 9):
+        for kind, late in (("train/all", 0), ("eval/math/all", 200)):
+            file = lines(tmp_path / f"rollouts/step_{step}/{kind}/traces.jsonl", [episode(task={"key": "a"})])
+            os.utime(file, (10**9, 10**9 + 60 * step + late))
+    read(f"prime-rl:{tmp_path}?filter=eval")
+    assert "written before" not in capsys.readouterr().err
+    os.utime(tmp_path / "rollouts/step_8/train/all/traces.jsonl", (10**9, 10**9))
+    read(f"prime-rl:{tmp_path}?filter=eval")
+    assert "step_8/train/all/traces.jsonl is of a later step than step_7/train" in capsys.readouterr().err
+
+
 def test_evaluations_that_the_log_contradicts_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Rows of the same training problems stand before each evaluation, so that only its mean tells."""
     for step, right in ((4, 1), (8, 2)):

@@ -15,10 +15,11 @@ from rlready.interchange.lighteval import LIGHTEVAL
 from rlready.interchange.lines import first_object
 from rlready.interchange.lm_eval import LM_EVAL
 from rlready.interchange.prime_rl import PRIME_RL
-from rlready.interchange.rollouts import Format, Request, ToolOptions, say_older
+from rlready.interchange.rollouts import Format, Request, ToolOptions
 from rlready.interchange.skyrl import SKYRL
 from rlready.interchange.trl import TRL
 from rlready.interchange.verl import VERL
+from rlready.interchange.write_times import say_older
 from rlready.models.one_line import one_line
 from rlready.tasks.columns import Batch
 from rlready.tasks.files import ZST

@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
-from rlready.core.progress import note
 from rlready.models.chat import CLOSE, KEYS, OPEN
 from rlready.tasks.columns import Batch
 from rlready.tasks.files import stem_of
@@ -46,7 +45,6 @@ SETTINGS = (  # of sampling
     "filter",  # of lm-eval, where its metric is the verdict
 )
 BRIEF = 60  # characters of a setting, beyond which a digest stands for the rest
-HOUR = 3600.0
 FAILED = "ended in an error"
 SHOWN = 8  # sources in a command
 
@@ -212,20 +210,6 @@ def _brief(value: Any) -> Any:
     if not isinstance(value, str) or len(value) <= BRIEF:
         return value
     return f"{value[:BRIEF]}... (SHA-256 {hashlib.sha256(value.encode('utf-8', 'replace')).hexdigest()[:8]})"
-
-
-def say_older(where: str, files: Sequence[Path]) -> None:
-    """Warn of files, in the order of their steps, of which a later one is older, as an earlier run leaves them."""
-    times = [file.stat().st_mtime for file in files]
-    newest = 0
-    for at, time in enumerate(times):
-        if time < times[newest] - HOUR:
-            note(
-                f"{where}: warning: {files[at].name} is of a later step than {files[newest].name}, but was written "
-                "before it: if it is of an earlier run in the same folder, remove it"
-            )
-            return
-        newest = at if time > times[newest] else newest
 
 
 def refuse_several(place: str, count: int, score: str) -> None:
