@@ -7,7 +7,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Literal
+from unicodedata import normalize
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -148,6 +149,20 @@ def test_tasks_of_prime_rl_are_matched_by_prompt(tmp_path: Path) -> None:
     assert len(solved(source, tmp_path, problems)) == 2
     with pytest.raises(UserError, match="2 of 2 problems have the id of another one"):
         solved(source, tmp_path / "other", [problem | {"id": f"sum-{1 - i}"} for i, problem in enumerate(problems)])
+
+
+@pytest.mark.parametrize(("form", "other"), [("NFC", "NFD"), ("NFD", "NFC")])
+@KINDS
+def test_prompts_are_matched_however_their_accents_are_written(
+    kind: str, form: Literal["NFC", "NFD"], other: Literal["NFC", "NFD"], tmp_path: Path
+) -> None:
+    """As a letter with its accent in one character, or in two."""
+    prompts = [f"Combien de cafés achète Zoë, {i} + 1 ?" for i in range(3)]
+    source = asking(kind, tmp_path, [(f"q{i}", normalize(form, prompt)) for i, prompt in enumerate(prompts)])
+    problems = [
+        {"id": f"p{i}", "prompt": normalize(other, prompt), "answer": str(i + 1)} for i, prompt in enumerate(prompts)
+    ]
+    assert solved(source, tmp_path, problems) == {"p0": 1, "p1": 1, "p2": 1}
 
 
 def test_texts_of_any_length_are_found() -> None:

@@ -287,6 +287,12 @@ def test_limits_and_greedy_decoding_have_one_name_for_all_tools() -> None:
     )
 
 
+@pytest.mark.parametrize("until", [["Q:", "\n"], ["\n", "Q:", "Q:"]])
+def test_texts_that_end_a_response_have_no_order(until: list[str]) -> None:
+    assert drawn_with({"until": until}) == drawn_with({"until": ["\n", "Q:"]})
+    assert drawn_with({"until": "\n"}) == drawn_with({"until": ["\n"]}) != drawn_with({"until": until})
+
+
 def test_a_table_of_several_checkpoints_is_refused(tmp_path: Path) -> None:
     rows = [{"problem_id": "a", "correct": at % 2, "ckpt": f"checkpoint-{at}"} for at in range(4)]
     with pytest.raises(UserError, match=r"samples of different ckpt .* would be counted as samples of one"):

@@ -199,6 +199,8 @@ def drawn_with(settings: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     settings = {LIMIT: next(iter(named.values()), None)} | {k: v for k, v in settings.items() if v is not None}
     if settings.get("do_sample") is False:  # greedy, whatever temperature stands beside it
         settings = {k: v for k, v in settings.items() if k != "do_sample"} | {"temperature": 0}
+    if isinstance(until := settings.get("until"), str | list):  # any of these texts ends a response
+        settings = settings | {"until": sorted({until} if isinstance(until, str) else {*map(str, until)})}
     found = ((name, settings.get(name)) for name in SETTINGS)
     return tuple(
         (n, _brief(", ".join(map(repr, v)) if isinstance(v, list) else v)) for n, v in found if v not in (None, "")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from math import log
 from typing import TYPE_CHECKING, NamedTuple
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +73,11 @@ class Asked(NamedTuple):
     context: str = ""
 
 
+def as_compared(text: str) -> str:
+    """A text with single spaces in place of all white space, and each letter written in one way (NFC)."""
+    return normalize("NFC", " ".join(text.split()))
+
+
 def digest(text: str | None) -> str:
     """A short digest of a text, "" for none."""
     return blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest() if text else ""
@@ -110,7 +116,7 @@ class Stored:
     @property
     def prompts(self) -> dict[str, str]:
         """Digests of what was asked, by problem, with what stood around it."""
-        return {name: digest(f"{' '.join(each.text.split())}\0{each.context}") for name, each in self.asked.items()}
+        return {name: digest(f"{as_compared(each.text)}\0{each.context}") for name, each in self.asked.items()}
 
     @property
     def truths(self) -> dict[str, str]:

@@ -8,7 +8,7 @@ then judge the response.  The prompts show it: samples whose question is the pro
 The question is the last of the named prompts in what was asked, as examples stand in front of it.  Where a template has
 rephrased the question, the last one is an example.  A question is followed by what follows the last prompt in most of
 the texts, such as "Answer:"; where that differs from text to text, as choices do, its prompt must be the last one of
-this text alone.  White space is not compared.  The rules are a choice of this package.
+this text alone.  White space and how a letter is composed are not compared.  The rules are a choice of this package.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataclasses import replace
 from rlready.core.errors import UserError
 from rlready.core.progress import note
 from rlready.core.records import Problem
-from rlready.readiness.offline_samples import Asked, Stored
+from rlready.readiness.offline_samples import Asked, Stored, as_compared
 from rlready.tasks.answers.verify import same_answer
 from rlready.tasks.turns import asked_in
 
@@ -89,7 +89,7 @@ class Prompts:
     """
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        self.own = {problem.id: _bare(problem.prompt) for problem in problems}
+        self.own = {problem.id: as_compared(problem.prompt) for problem in problems}
         self.answers = {problem.id: problem.answer for problem in problems}
         self.ids: dict[str, str] = {}
         answers: dict[str, str] = {}
@@ -140,9 +140,9 @@ class Prompts:
 
 def matched(where: str, stored: Stored, prompts: Prompts) -> Stored:
     """With the ids of the named problems where prompts say which they are; UserError for ids that they contradict."""
-    asked = {name: text for name, each in stored.asked.items() if (text := _bare(each.text))}
+    asked = {name: text for name, each in stored.asked.items() if (text := as_compared(each.text))}
     known = {name: text for name, text in asked.items() if prompts.own.get(name)}
-    others = {name: _bare(asked_in(name)) for name in stored.problem_ids if name not in prompts.own}
+    others = {name: as_compared(asked_in(name)) for name in stored.problem_ids if name not in prompts.own}
     if known and not others and prompts.agree(known):
         return stored
     questions = prompts.questions(others | asked)
@@ -224,7 +224,7 @@ def with_other_prompts(tables: Mapping[str, Stored]) -> dict[str, Stored]:
         unlike = [
             (other, before, mine)
             for (other, before), mine in pairs
-            if _bare(before.text) != _bare(mine.text) or before.context != mine.context
+            if as_compared(before.text) != as_compared(mine.text) or before.context != mine.context
         ]
         doubt = ""
         if unlike:
@@ -246,15 +246,10 @@ def _alike(one: Asked, other: Asked) -> bool:
 
 def _inside(one: str, other: str) -> bool:
     """Whether the shorter of two texts stands in the longer one, as an answer does in its solution."""
-    short, long = sorted((_bare(one), _bare(other)), key=len)
+    short, long = sorted((as_compared(one), as_compared(other)), key=len)
     return any(_apart(long, at, len(short)) for at in _places(short, long)) if short else True
 
 
 def _shown(asked: Asked) -> str:
     truth = f", with the ground truth {asked.truth[:SHOWN]!r}" if asked.truth else ""
-    return f"{_bare(asked.text)[-SHOWN:]!r}{truth} ({asked.place})"
-
-
-def _bare(text: str) -> str:
-    """A text with single spaces in place of all white space."""
-    return " ".join(text.split())
+    return f"{as_compared(asked.text)[-SHOWN:]!r}{truth} ({asked.place})"
