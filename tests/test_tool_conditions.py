@@ -91,6 +91,25 @@ def test_settings_of_sampling_that_a_tool_logs_must_be_the_same(form: str, tmp_p
         ranked(tmp_path / "inspect", short, long)
 
 
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ({"until": ["Q:"]}, True),
+        ({"until": ["Q:"], "temperature": None}, True),
+        ({"until": ["Q:"], "do_sample": True}, False),
+        ({"until": ["Q:"], "temperature": 0.0}, False),
+        (None, False),  # a likelihood, or a version that does not log them
+    ],
+)
+def test_samples_of_lm_eval_whose_temperature_depends_on_its_backend_are_said(
+    stated: Row | None, said: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [["2 + 2?", " 4" if stated is None else stated]]
+    row = {"doc_id": 0, "doc": {}, "resps": [["4"]], "metrics": ["acc"], "acc": 1.0, "arguments": arguments}
+    alone(f"lm-eval:{lines(tmp_path / 'samples.jsonl', [row])}")
+    assert ("states neither do_sample nor temperature" in capsys.readouterr().err) == said
+
+
 def test_settings_of_prime_rl_must_be_the_same(tmp_path: Path) -> None:
     """As the agent was set, or by its first call; a judge without rewards is not the policy."""
     judge = {"rewards": {}, "nodes": [], "calls": []}

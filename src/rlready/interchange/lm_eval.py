@@ -15,7 +15,7 @@ import numpy as np
 
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
-from rlready.core.progress import note
+from rlready.core.progress import note, note_once
 from rlready.interchange.lines import files_named, read_objects
 from rlready.interchange.rollouts import (
     Format,
@@ -80,6 +80,7 @@ def read(request: Request) -> Iterator[Batch]:
             stated = _settings_of(row) | ({"filter": row.get("filter")} if not request.verified else {})
             if stated != before:  # mostly those of the row before
                 before, settings = stated, drawn_with(stated)
+                _say_unstated(request.text, stated)
             empty += several.count("")
             for response in several:
                 about = row["doc_id"], prompt, around, str(row.get("target") or ""), row.get("doc_hash")
@@ -134,6 +135,16 @@ def _settings_of(row: dict[str, Any]) -> dict[str, Any]:
     first = next(iter(requests.values() if isinstance(requests, dict) else requests), None)
     parts = first.values() if isinstance(first, dict) else first if isinstance(first, list) else ()
     return next((part for part in parts if isinstance(part, dict)), {})
+
+
+def _say_unstated(where: str, settings: dict[str, Any]) -> None:
+    """Say once that the temperature is not known, as what it is without these settings depends on the backend."""
+    if settings and all(settings.get(name) is None for name in ("do_sample", "temperature")):
+        note_once(
+            f"{where}: warning: states neither do_sample nor temperature, so that lm-eval decoded greedily with "
+            "transformers or a server, and with vLLM (since 0.4.10) at temperature 1: rank it only beside samples that "
+            "were drawn in the same way"
+        )
 
 
 def responses_of(value: Any) -> list[str | None]:
