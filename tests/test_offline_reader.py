@@ -363,6 +363,26 @@ def test_samples_without_a_number_get_their_place(tmp_path: Path) -> None:
         read(tmp_path, [*rows, {"problem_id": "b", "correct": True, "sample_id": 1}])
 
 
+@pytest.mark.parametrize(
+    ("times", "columns", "said"),
+    [
+        (2, {}, "every response is there 2 times, or a multiple of that"),
+        (3, {"correct": None}, "every response is there 3 times, or a multiple of that"),
+        (1, {}, ""),
+        (2, {"text": "4", "correct": True}, ""),  # all samples of a problem are equal, which the result says
+        (2, {"text": None}, ""),  # not known
+    ],
+)
+def test_rows_that_are_repeated_are_said(
+    times: int, columns: dict[str, Any], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"problem_id": p, "correct": n > 1, "text": f"{p}{n}"} | columns for p in "ab" for n in range(4)]
+    read(tmp_path, rows * times)
+    warned = capsys.readouterr().err
+    assert said in warned
+    assert ("every response" in warned) == bool(said)
+
+
 def test_one_response_is_not_both_right_and_wrong(tmp_path: Path) -> None:
     """Unless samples are numbered, or the problems or thoughts differ."""
     rows: list[dict[str, Any]] = [

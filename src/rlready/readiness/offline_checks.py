@@ -1,4 +1,4 @@
-"""What makes a whole table of samples unusable: samples twice, under two verdicts, or drawn in different ways."""
+"""What makes a whole table of samples unusable, or seems to: samples twice, under two verdicts, or of several ways."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rlready.core.errors import UserError
+from rlready.core.progress import note
 from rlready.readiness.passk import Ints
 from rlready.tasks.columns import read_batches
 from rlready.tasks.table import Origin
@@ -69,6 +70,20 @@ def refuse_judged_twice(origin: Origin, texts: Sequence[tuple[Ints, Ints, Ints]]
             f"{origin.where}: one response is both right and wrong ({origin.lines([before, line])}): "
             "these seem to be several verdicts of each sample; keep one of each, or number the samples in a column "
             "sample_id"
+        )
+
+
+def say_repeated(where: str, response_N: Ints, problems: int) -> None:
+    """Say it if every response, by its digest with its problem, seems to be there several times.
+
+    Where each problem has a single one, all its samples are equal, which is said elsewhere.
+    """
+    responses, times = np.unique(response_N, return_counts=True)
+    often = int(np.gcd.reduce(times)) if len(times) else 1
+    if often > 1 and len(responses) > problems:
+        note(
+            f"{where}: every response is there {often} times, or a multiple of that: if rows are repeated, remove "
+            "them, as each counts as a sample"
         )
 
 

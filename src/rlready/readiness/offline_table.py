@@ -13,7 +13,7 @@ from rlready.core.explain import nearest
 from rlready.interchange.formats import format_of
 from rlready.readiness.conditions import COLUMNS, plain
 from rlready.readiness.offline_cells import texts_of, verdict_of, with_thoughts, with_thoughts_opened
-from rlready.readiness.offline_checks import APART, refuse_judged_twice, refuse_mixed, refuse_twice
+from rlready.readiness.offline_checks import APART, refuse_judged_twice, refuse_mixed, refuse_twice, say_repeated
 from rlready.readiness.offline_samples import Pending, Stored, TableOptions, refuse_unverifiable
 from rlready.readiness.passk import Ints
 from rlready.readiness.sample_stats import FACTS, Draws
@@ -99,6 +99,7 @@ class TableReader:
         refuse_unverifiable(self.origin, bare, self.total)
         if self.options.sample not in self.seen:
             refuse_judged_twice(self.origin, self.texts)
+            say_repeated(self.origin.where, self._responses_seen(), len(ids))
         draws = Draws.joined([draws for draws, _, _ in self.parts], len(ids))
         return Stored(
             path=self.path,
@@ -113,6 +114,11 @@ class TableReader:
             copied=self.comparable and not self.varied and len(number) > len(ids),
             responses=next((column for column in (self.options.text, self.options.tokens) if column in self.seen), ""),
         )
+
+    def _responses_seen(self) -> Ints:
+        """(N,) digests of (problem, text) of all samples that have a text."""
+        bare = [hash((self.problems[s.problem_id], s.text)) for s in self.pending if s.text is not None]
+        return np.concatenate([*(digest for digest, _, _ in self.texts), np.array(bare, dtype=np.int64)])
 
     def _conditions(self) -> dict[str, str]:
         """What the columns say that was the same for all samples; without those that the table has not got."""
