@@ -354,6 +354,16 @@ def test_numbers_of_samples_that_do_not_depend_on_outcomes_are_no_stopping(tmp_p
         assert verify_pending(read(tmp_path, rows), None, [], None) == 0
 
 
+def test_a_lost_sample_is_no_stopping_at_the_first_success(tmp_path: Path) -> None:
+    """Though the problem that lacks it ends in its only success: others went on after one."""
+    draw = Random(0)
+    outcomes = [[False, False, True], *([draw.random() < 0.5 for _ in range(4)] for _ in range(59))]
+    rows = [{"problem_id": str(p), "correct": right} for p, each in enumerate(outcomes) for right in each]
+    verify_pending(read(tmp_path, rows), None, [], None)
+    with pytest.raises(UserError, match="stopped at the first success"):
+        verify_pending(read(tmp_path, rows[:3] + [{"problem_id": "1", "correct": False}] * 4), None, [], None)
+
+
 def test_samples_without_a_number_get_their_place(tmp_path: Path) -> None:
     """Within their problem; a number that is given may be the place of another."""
     rows: list[dict[str, Any]] = [{"problem_id": p, "correct": True} for p in ("a", "b", "a", "b")]

@@ -238,9 +238,11 @@ def _refuse_stopped(stored: Stored) -> None:
 
 
 def _ends_in_only_hit(hit_N: NDArray[np.bool_], drawn_P: Ints) -> bool:
-    """Whether each problem with fewer samples than others ends in its only hit; ``hit_N`` is problem by problem."""
+    """Whether each problem with fewer samples than others ends in its only hit, and none of the others goes on after
+    one; ``hit_N`` is problem by problem."""
     end_P, short = np.cumsum(drawn_P), drawn_P < drawn_P.max()
-    return bool((hit_N[end_P - 1] & (np.add.reduceat(hit_N, end_P - drawn_P, dtype=int) == 1))[short].all())
+    before_P = np.add.reduceat(hit_N, end_P - drawn_P, dtype=int) - hit_N[end_P - 1]  # hits in front of the last sample
+    return not before_P.any() and bool(hit_N[end_P - 1][short].all())
 
 
 def _stopped_at(hit_N: NDArray[np.bool_], drawn_P: Ints) -> bool:
