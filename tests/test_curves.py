@@ -388,6 +388,12 @@ HISTORY = """_step,_runtime,_timestamp,eval/reward,train/loss,train/reward
         ("Step,a - pass@1,b - pass@1\n0,0.1,0.2\n10,0.3,\n", "a - pass@1", "pass@1", [0.1, 0.3]),
         ("run_id,key,value,step\na,eval/acc,0.1,3\na,eval/acc,0.3,6\n", "eval_acc", "eval_acc", [0.1, 0.3]),
         ("run_id,key,value,step\na,eval/acc,0.1,3\na,eval/acc,0.3,6\n", "", "eval_acc", [0.1, 0.3]),
+        ("Step,kl-0.1 lr-1e-5 - eval/acc\n0,0.1\n9,0.3\n", "", "eval_acc", [0.1, 0.3]),
+        (
+            "Step,length_controlled_winrate\n0,0.1\n9,0.3\n",
+            "length_controlled_winrate",
+            *("length_controlled_winrate", [0.1, 0.3]),
+        ),
     ],
 )
 def test_a_table_that_a_tracker_exports_is_a_curve(
@@ -455,6 +461,11 @@ def test_a_run_that_a_tracker_saw_go_on_replaces_what_had_followed(
         ("Step,a - pass@1\n0,0.1\n", "pass@2", "no metric 'pass@2'; known: a - pass@1"),
         ("Step,train/loss\n0,0.1\n", "", "has 'train/loss' by step; name the column"),
         (HISTORY, "train/loss", "of loss of .* less is better: name a metric of which more is"),
+        ("Step,train/kl\n0,0.1\n", "", "has 'train/kl' by step; name the column"),
+        ("Step,train/kl\n0,0.1\n", "train/kl", "of kl of .* less is better"),
+        ("Step,a - train/completions/mean_length\n0,64\n", "", "mean_length' by step; name the column"),
+        ("Step,eval/rewards/accuracy/std\n0,0.4\n", "", "accuracy/std' by step; name the column"),
+        ("step,tag,Value\n1,train/entropy,5\n", "", "has 'train/entropy' by step; name the column"),
         ("step;outcome\n950;39\n1.000;40\n", "", "must be numbers, not '1.000'; write steps without separators"),
         ("step,acc\n1,0.5\n2,nan\n", "", "row 2: acc is nan at the last step; leave the row out if it may be"),
         ("tokens,outcome\n1,0.5\n", "", "no column of steps.* rename it to step, in all curves that are compared"),

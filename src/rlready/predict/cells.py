@@ -10,7 +10,11 @@ NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")  #
 COMMA = re.compile(r"\s*[+-]?[0-9]+,[0-9]+\s*")
 GROUPED = re.compile(r"\s*[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?\s*")  # by thousands, or with a decimal comma
 THOUSANDS = re.compile(r"\s*[0-9]{1,3}(?:\.[0-9]{3})+\s*")
-LESS = re.compile(r"(?<![a-z])(?:loss|nll|perplexity|ppl|error)")  # in the names of numbers of which less is better
+# in the names of numbers of which less is better, and of those that trainers log beside outcomes
+LESS = re.compile(r"(?<![a-z])(?:loss|nll|perplexity|ppl|error|kl(?![a-z]))")
+BESIDE = re.compile(
+    r"(?<![a-z])(?:std|lengths?|tokens|entropy|clip(?:ped)?_(?:ratio|frac)|grad_norm|learning_rate|lr|time)(?![a-z])"
+)
 LARGEST = 1e12  # of outcomes and seconds: squares and sums of them are exact enough
 SMALLEST = 1e-12  # of those that are not 0
 

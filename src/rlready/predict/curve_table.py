@@ -20,7 +20,7 @@ from pathlib import Path
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.core.progress import note
-from rlready.predict.cells import LESS, THOUSANDS, is_number, number_of, shown, step_of
+from rlready.predict.cells import BESIDE, LESS, THOUSANDS, is_number, number_of, shown, step_of
 from rlready.predict.continued import continued
 from rlready.tasks.table import Table, read_table
 
@@ -42,7 +42,8 @@ RANGES = ("__MIN", "__MAX")  # of the values that Weights & Biases shows as one
 def read(path: Path, metric: str, usual: Sequence[str]) -> tuple[str, dict[float, float]]:
     """(the metric's name, its values by step); UserError for a table that has not the one or the other.
 
-    ``usual`` are the metrics of which the first one there counts, unless ``metric`` names one or there is only one.
+    ``usual`` are the metrics of which the first one there counts, unless ``metric`` names one or there is only one that
+    may be an outcome.
     """
     table = read_table(str(path))
     columns = list(dict.fromkeys(name for _, row in table.rows for name in row))
@@ -171,7 +172,8 @@ def _column(table: Table, columns: Mapping[str, str], metric: str, usual: Sequen
             raise UserError(f"{table.where}: no metric {metric!r}; {nearest(metric, [*columns.values()])}")
     else:
         of_usual = ([name for name, called in columns.items() if _as_logged(called) == each] for each in usual)
-        alone = len(columns) == 1 and not LESS.search(min(columns.values()).lower())
+        name = _as_logged(min(columns.values(), default="")).lower()
+        alone = len(columns) == 1 and not (LESS.search(name) or BESIDE.search(name))
         found = list(columns) if alone else next(filter(None, of_usual), [])
     if len(found) == 1:
         if columns[found[0]].lower() == VALUE:
