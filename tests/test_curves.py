@@ -315,6 +315,20 @@ def test_a_step_of_verl_is_a_number(step: str, tmp_path: Path) -> None:
         outcomes(tmp_path, {"curve": "log.jsonl"})
 
 
+def test_a_log_with_an_evaluation_before_training_alone_names_what_was_logged_later(tmp_path: Path) -> None:
+    history = [{"step": 0, "eval_reward": 0.2}, {"step": 5, "reward": 0.3}, {"step": 10, "reward": 0.4}]
+    path = tmp_path / "trainer_state.json"
+    path.write_text(json.dumps({"log_history": history}))
+    with pytest.raises(UserError, match=r"only the evaluation before training, .* of eval_reward; .* metric=reward,"):
+        read_curve(path, "", "here")
+    assert read_curve(path, "reward", "here").outcome("last", "") == 0.4
+    path.write_text(json.dumps({"log_history": [*history, {"step": 10, "eval_reward": 0.5}]}))
+    assert read_curve(path, "", "here").outcome("last", "") == 0.5
+    path.write_text(json.dumps({"log_history": history[:1]}))
+    with pytest.raises(UserError, match="train first"):
+        read_curve(path, "", "here").outcome("last", "")
+
+
 def test_curves_of_other_numbers_are_not_compared(tmp_path: Path) -> None:
     one, other = (verl(tmp_path / name / "log.jsonl", **{name: [0.5]}) for name in ("gsm8k", "math"))
     with pytest.raises(

@@ -226,7 +226,10 @@ def _logged(path: Path, metric: str, usual: Sequence[str]) -> tuple[str, dict[fl
     several = [name for name in names if SEVERAL.fullmatch(name)]
     if not metric and several and not any(name in names for name in usual if name.startswith("eval_")):
         raise UserError(f"{path}: has {', '.join(several)} of several evaluations; name one as the metric")
-    metric = metric or next((name for name in usual if name in names), "")
+    there = [name for name in usual if name in names]
+    if not metric:
+        _refuse_start(path, there, lines)
+    metric = metric or next(iter(there), "")
     if not metric:
         raise UserError(f"{path}: none of {', '.join(usual)} was logged; name another as the metric")
     found: dict[float, float] = {}
@@ -251,3 +254,13 @@ def _logged(path: Path, metric: str, usual: Sequence[str]) -> tuple[str, dict[fl
         note(f"{path}: {metric} was logged again at {steps} with another value: the last counts")
     done, planned = (number_of(state.get(name)) for name in ("global_step", "max_steps"))
     return metric, found, planned if is_number(done) and is_number(planned) and done < planned else None
+
+
+def _refuse_start(path: Path, usual: Sequence[str], lines: Sequence[dict[str, object]]) -> None:
+    """UserError if the first of the usual metrics was logged before training alone, and another one later."""
+    later = [name for name in usual if any(name in line and number_of(line["step"]) for line in lines)]
+    if later and later[0] != usual[0]:
+        raise UserError(
+            f"{path}: has only the evaluation before training, at step 0, of {usual[0]}; take what was logged later "
+            f"with metric={later[0]}, in all curves that are compared"
+        )
