@@ -263,6 +263,24 @@ def test_a_column_that_seems_misnamed_is_said(
     assert (f"column {column!r} is not read; if it is {meant}, rename it" in said) if meant else not said
 
 
+@pytest.mark.parametrize("column", ["response", "Responses", "output", "completion", "generation"])
+def test_a_column_that_seems_to_hold_responses_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], column: str
+) -> None:
+    """But not where another one is read as them."""
+    row = {"problem_id": "a", "correct": True, column: "4"}
+    read(tmp_path, [row])
+    assert f"column {column!r} is not read; if it is text, rename it" in capsys.readouterr().err
+    for name, rows, query in (
+        ("named", [row], f"?text={column}"),
+        ("text", [row | {"text": "4"}], ""),
+        ("lm-eval", [{"doc_id": 0, "correct": True, "resps": [["4"]], column: "4"}], ""),
+    ):
+        (tmp_path / name).mkdir()
+        read(tmp_path / name, rows, query)
+        assert "is not read" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("column", "value", "alike"), [("temperature", 0.5, False), ("temperature", 1, True)])
 def test_tables_beside_a_model_are_of_its_settings(tmp_path: Path, column: str, value: float, alike: bool) -> None:
     found = read(tmp_path, [{"problem_id": "a", "sample_id": i, "correct": i > 0, column: value} for i in range(2)])

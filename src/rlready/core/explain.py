@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -78,13 +79,19 @@ def similar(word: str, known: Collection[str]) -> str:
     return f"did you mean {' and '.join(close)}?" if close else ""
 
 
-def misnamed(names: Collection[str], known: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Names that are not known and seem to be meant for a known one, which is not there, each with the known one."""
+def misnamed(
+    names: Collection[str], known: Collection[str], synonyms: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[tuple[str, str]]:
+    """Names that are not known and seem to be meant for a known one, which is not there, each with the known one.
+
+    ``synonyms`` are unlike names and what they mean.
+    """
     for name in names:
         plain = re.sub(r"[\s-]+", "_", name.strip().lower())
         close = get_close_matches(plain, () if name in known else known, n=1, cutoff=SIMILAR)
-        if close and (plain == close[0] or close[0] not in names):
-            yield name, close[0]
+        meant = synonyms.get(plain) or next(iter(close), "")
+        if meant and name not in known and (plain == meant or meant not in names):
+            yield name, meant
 
 
 def help_of(cls: type[BaseModel]) -> str:

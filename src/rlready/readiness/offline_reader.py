@@ -44,6 +44,8 @@ from rlready.tasks.source import Source, options_from, options_of
 
 OF_PROBLEMS = {"verifier", "threshold", "prompt", "answer", "split", "config", "revision"}  # options of a task
 
+RESPONSES = ("response", "responses", "output", "outputs", "completion", "completions", "generation", "generated_text")
+
 
 def is_table(source: str) -> bool:
     """Whether a checkpoint's name is that of a table of samples."""
@@ -86,15 +88,20 @@ def _read(path: str, given: TableOptions, unread: str) -> TableReader:
     for batch in read_batches(path, sorted({*names, *FACTS} - {unread})):
         if found is None:
             found = TableReader(path, _with_lm_eval_names(given, batch), {unread})
-            _warn_of_misnamed(batch, {*names, *FACTS, *SampleRow.__annotations__})
+            _warn_of_misnamed(batch, {*names, *FACTS, *SampleRow.__annotations__}, found.options.text)
         found.add(batch)
     assert found  # an empty table is refused
     return found
 
 
-def _warn_of_misnamed(batch: Batch, known: set[str]) -> None:
-    """Say which columns seem to be meant for one that is read; a tool's own may be called alike."""
-    for column, meant in misnamed(batch.named, sorted(known)):
+def _warn_of_misnamed(batch: Batch, known: set[str], text: str) -> None:
+    """Say which columns seem to be meant for one that is read; a tool's own may be called alike.
+
+    ``text`` is the column of responses, which other names stand for if it is not there.
+    """
+    synonyms = {} if text in batch.named else dict.fromkeys(RESPONSES, text)
+    known = known if "resps" in batch.named else known - {"resps"}  # which response would be meant for
+    for column, meant in misnamed(batch.named, sorted(known), synonyms):
         warn_once(f"warning: {batch.origin.where}: column {column!r} is not read; if it is {meant}, rename it")
 
 
