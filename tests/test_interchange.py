@@ -335,6 +335,23 @@ def test_a_step_with_twice_as_many_samples_is_said(tmp_path: Path, capsys: pytes
     assert "if two runs" not in capsys.readouterr().err
 
 
+def test_a_group_that_is_cut_at_step_0_is_said_with_its_step(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for step, third in ((0, "0"), (5, "01")):
+        lines(tmp_path / f"{step}.jsonl", verl_rows(step, {"a": "01", "b": "11", "c": third}))
+    read(f"verl:{tmp_path}")
+    assert "1 of 3 problems have fewer samples than the usual 2 (step 0)" in capsys.readouterr().err
+
+
+def test_one_problem_and_one_step_are_in_the_singular(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for step, problem in ((0, "a"), (5, "a"), (7, "b")):
+        lines(tmp_path / "verl" / f"{step}.jsonl", verl_rows(step, {problem: "01"}))
+    result = ranked(tmp_path / "run", f"verl:{tmp_path / 'verl'}")
+    assert "compared on the 1 problem that all have; the other one is left out" in capsys.readouterr().err
+    assert "; on 1 problem it and " in result.headline
+
+
 def test_steps_without_common_problems_are_not_ranked(tmp_path: Path) -> None:
     for step in (1, 2):
         trl(tmp_path, step, [(f"{step}", "x", 1.0), (f"{step}", "y", 0.0)])

@@ -97,6 +97,9 @@ def test_the_first_screen_says_what_it_would_cost_to_know_more(tmp_path: Path) -
         to_know_more(9, weak, "pass@64", "")
         == "To show that pass@64 orders outcomes would take over 100 more SFT recipes."
     )
+    one = next(e for r in range(50, 99) if more_recipes(e := rho(r / 100, -0.1, 9)) == 1)
+    strong = [replace(s, spearman=one) for s in result.families[0].scores]
+    assert "add about 1 SFT recipe, with an RL run: it would show" in to_know_more(9, strong, "pass@64", "")
     result, _ = predicted(tmp_path / "clear", outcomes(tmp_path / "clear", 8, 0.0))
     assert result.families[0].to_know_more == ""
     assert "that has no outcome yet. The command" in result.next_action

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rlready.core.cells import decimal
+from rlready.core.cells import counted, decimal
 from rlready.core.separation import separable
 from rlready.predict.family import Family
 from rlready.predict.predictors import BASELINE, COMBINED, LOSS
@@ -139,8 +139,9 @@ def to_know_more(recipes: int, scores: Sequence[Score], by: str, cost: str) -> s
     if more > MOST_RECIPES:
         return f"To show that {by} orders outcomes would take over {MOST_RECIPES} more SFT recipes."
     likely = "in 4 cases of 5, if the correlation is as measured"
-    said = f"To trust the rank correlation, add about {more} SFT recipes, {each}"
-    return f"{said}: they would show that {by} orders outcomes ({likely})." if more else ""
+    each, they = (each.removeprefix("each "), "it") if more == 1 else (each, "they")
+    said = f"To trust the rank correlation, add about {counted(more, 'SFT recipe')}, {each}"
+    return f"{said}: {they} would show that {by} orders outcomes ({likely})." if more else ""
 
 
 def _unscored(family: Family) -> str:

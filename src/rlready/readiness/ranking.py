@@ -34,6 +34,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rlready.core.cells import counted
 from rlready.core.records import Estimate
 from rlready.core.stats import limited, paired_estimate, simultaneous, standard_error, units_to_decide
 from rlready.readiness.passk import Floats, powers
@@ -174,7 +175,7 @@ class Ranking:
         if len(self.order) == 1:
             return f"{name}: {self.by} is {in_units(self.by, self.values[self.pick])}."
         if tied:
-            n = next(f"{b.n:,} {b.varies}" for b in self.behind if b)
+            n = next(counted(b.n, b.varies.removesuffix("s")) for b in self.behind if b)
             alike = listed(["it", *(tied if len(tied) <= HEADED else [f"{len(tied)} others"])])
             return f"Start RL from {name}; on {n} {alike} are {WORDS['tie']}."
         others = self.labels[self.order[1]] if len(self.order) == 2 else "the others"

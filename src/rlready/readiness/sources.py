@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from rlready.core.cells import counted
 from rlready.core.errors import UserError
 from rlready.core.progress import note
 from rlready.core.records import Problem
@@ -127,7 +128,7 @@ def on_shared_problems(
             note(f"{name}: {lack} of {len(stored.problem_ids)} problems are none of the named ones and are left out")
     most = max(map(len, there))
     if len(shared) < most:
-        note(f"readiness: measured on the {len(shared)} problems that all have, of up to {most}")
+        note(f"readiness: measured on the {counted(len(shared), 'problem')} that all have, of up to {most}")
     kept = [problem for problem in problems if problem.id in shared]
     found = {name: stored.only(shared) for name, stored in found.items()}
     if not problems:

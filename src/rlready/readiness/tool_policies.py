@@ -31,6 +31,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from rlready.core.cells import counted
 from rlready.core.errors import UserError
 from rlready.core.progress import note, note_once
 from rlready.interchange.rollouts import Evaluated
@@ -74,7 +75,7 @@ def divided(where: str, problem_N: Ints, step_N: Ints, *, one: bool, evaluated: 
     steps = np.unique(step_N)
     if one or len(steps) == 1:
         policies = [Policy(np.arange(len(step_N)), int(steps[0]), int(steps[-1]))]
-        return [_whole_groups(where, policy, problem_N) for policy in policies]
+        return [_whole_groups(where, policy, problem_N, stepped=bool(steps[-1])) for policy in policies]
     if evaluated.ended and steps[-1] > evaluated.until:
         note(
             f"{where}: warning: by its log the run ended at step {evaluated.until}, but there are samples of step "
@@ -98,7 +99,7 @@ def divided(where: str, problem_N: Ints, step_N: Ints, *, one: bool, evaluated: 
         )
     kept = np.isin(problem_N, shared)
     policies = [replace(policy, rows=policy.rows[kept[policy.rows]]) for policy in policies]
-    policies = [_whole_groups(where, policy, problem_N) for policy in policies]
+    policies = [_whole_groups(where, policy, problem_N, stepped=True) for policy in policies]
     shared = _shared(policies, problem_N)
     _say(where, policies, steps, len(shared), evaluated=known)
     _say_partial(where, policies, by_step(step_N), shared, problem_N)
@@ -246,8 +247,11 @@ def by_step(step_N: Ints) -> Iterator[tuple[int, Ints]]:
     yield from zip(steps.tolist(), np.split(order, begin[1:]), strict=True)
 
 
-def _whole_groups(where: str, policy: Policy, problem_N: Ints) -> Policy:
-    """Without the problems that have fewer samples than most have, if those are fewer than half of all."""
+def _whole_groups(where: str, policy: Policy, problem_N: Ints, *, stepped: bool) -> Policy:
+    """Without the problems that have fewer samples than most have, if those are fewer than half of all.
+
+    ``stepped``: whether the samples are of steps, not all of step 0 because the tool knows none.
+    """
     mine = problem_N[policy.rows]
     drawn_P = np.bincount(mine)
     sizes, problems = np.unique(drawn_P[drawn_P > 0], return_counts=True)
@@ -260,7 +264,7 @@ def _whole_groups(where: str, policy: Policy, problem_N: Ints) -> Policy:
     cut = (drawn_P > 0) & (drawn_P < usual)
     if not cut.any() or 2 * cut.sum() >= problems.sum():
         return policy
-    span = f" ({policy.span})" if policy.last else ""
+    span = f" ({policy.span})" if stepped else ""
     note(
         f"{where}: {int(cut.sum())} of {int(problems.sum())} problems have fewer samples than the usual {usual}{span} "
         "and are left out"
@@ -274,10 +278,11 @@ def _say(where: str, policies: Sequence[Policy], steps: Ints, shared: int, *, ev
     listed = ", ".join(spans[:SHOWN]) + (", ..." if len(spans) > SHOWN else "")
     passes = any(policy.first < policy.last for policy in policies)
     left = sum(not any(policy.first <= step <= policy.last for policy in policies) for step in steps.tolist())
-    notes = ["the samples of a pass are of the policies of all its steps"] * passes
-    notes += [f"the other {left} are left out"] * bool(left)
+    notes = [f"compared on the {counted(shared, 'problem')} that all have"]
+    notes += ["the samples of a pass are of the policies of all its steps"] * passes
+    notes += [f"the other {left} are left out" if left > 1 else "the other one is left out"] * bool(left)
     what = "evaluations of" if evaluated else "passes over" if passes else "with"
     note(
         f"{where}: of its {len(steps)} steps, {len(policies)} {what} the same problems stand for as many checkpoints "
-        f"(steps {listed}), compared on the {shared} problems that all have{''.join(f'; {each}' for each in notes)}"
+        f"(steps {listed}), {'; '.join(notes)}"
     )
