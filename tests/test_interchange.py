@@ -16,6 +16,7 @@ import re
 import shutil
 import zipfile
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -779,6 +780,14 @@ def test_a_reader_names_the_right_one(tmp_path: Path) -> None:
         read("trl:")
     with pytest.raises(UserError, match="unknown key 'scor'; did you mean score"):
         read(f"trl:{DATA}/trl/text?scor=x")
+
+
+@pytest.mark.parametrize("folder", ["run?3", "run?n=3", "run"])
+@pytest.mark.parametrize("kind", ["verl:", ""])
+def test_a_path_with_a_mark_of_options_is_to_be_renamed(kind: str, folder: str, tmp_path: Path) -> None:
+    path = lines(tmp_path / folder / "1.jsonl", [{"problem_id": "a", "correct": True} | verl_rows(1, {"a": "1"})[0]])
+    with pytest.raises(UserError, match="rename it without one") if "?" in folder else nullcontext():
+        read(f"{kind}{path}")
 
 
 def test_a_budget_that_cannot_be_known_is_refused_with_its_reason() -> None:

@@ -56,8 +56,15 @@ def parse_tool_source(source: str) -> tuple[Format, Request]:
     kind, path = _kind(source), os.path.expanduser(head.partition(":")[2])
     if not path:
         raise UserError(f"{source}: name what to read, {kind}:PATH")
+    refuse_mark(source, source.partition(":")[2])
     options = options_from(Source(source, kind, path, options_of(source, query)), ToolOptions())
     return FORMATS[kind], Request(head, Path(path), options, query)
+
+
+def refuse_mark(source: str, path: str) -> None:
+    """UserError for a source whose ``path`` is there with the ? that would begin its options."""
+    if "?" in path and os.path.exists(os.path.expanduser(path)):
+        raise UserError(f"{source}: a ? begins options, so that this path cannot be named; rename it without one")
 
 
 def open_tool(format: Format, request: Request) -> Iterator[Batch]:

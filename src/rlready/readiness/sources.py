@@ -12,7 +12,7 @@ from rlready.core.cells import counted
 from rlready.core.errors import UserError
 from rlready.core.progress import note
 from rlready.core.records import Problem
-from rlready.interchange.formats import is_tool_source, parse_tool_source, recognise
+from rlready.interchange.formats import is_tool_source, parse_tool_source, recognise, refuse_mark
 from rlready.models.hub import refuse_twice
 from rlready.readiness.offline_reader import is_table, parse_table_source, read_samples
 from rlready.readiness.offline_samples import Stored
@@ -83,6 +83,8 @@ def _with_copies(tables: Mapping[str, Stored]) -> dict[str, Stored]:
 def _refuse_samples(source: str) -> None:
     """UserError for a path that holds no model but samples."""
     path = Path(source)
+    if path.is_file():
+        refuse_mark(source, source)
     known = recognise(path) if path.exists() and not (path / CONFIG).exists() else None
     if known:
         raise UserError(f"{source}: no checkpoint, but samples of {known.tool}; read them with {known.kind}:{source}")
