@@ -916,6 +916,30 @@ def test_numbered_folders_are_in_order_and_of_one_run() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("names", "short"),
+    [
+        (
+            [f"lm/{ckpt}/samples_gsm8k_2026-08-0{day}T10-00-00.123456.jsonl" for day, ckpt in ((1, "a"), (2, "b"))],
+            ["a", "b"],
+        ),
+        (["out/sft-3/2026-08-01T10-00-00+00-00_gsm8k_AbC1.eval"], ["sft-3"]),
+        (["le/m1/2026-08-01T10-00-00.0/details_math|0_2026-08-01T10-00-00.0.parquet", "le/m2"], ["m1", "m2"]),
+        (
+            ["lm/a/samples_x_2026-08-01T10-00-00.1.jsonl.gz", "lm/a/samples_y_2026-08-01T10-00-00.1.jsonl.gz"],
+            ["samples_x_2026-08-01T10-00-00.1.jsonl.gz", "samples_y_2026-08-01T10-00-00.1.jsonl.gz"],
+        ),
+        (["lm/checkpoint-40/samples_x_2026-08-01T10-00-00.1.json", "lm/b"], ["checkpoint-40", "b"]),
+        (["a/samples_x_2026-08-01T10-00-00.1.jsonl", "b/a/table.jsonl"], ["a", "table.jsonl"]),
+        (["samples_x_2026-08-01T10-00-00.1.jsonl"], ["samples_x_2026-08-01T10-00-00.1.jsonl"]),
+        (["a/samples_gsm8k.jsonl"], ["samples_gsm8k.jsonl"]),
+    ],
+)
+def test_a_file_that_an_evaluation_has_named_is_called_by_its_folder(names: list[str], short: list[str]) -> None:
+    """As its own name says a task and a date, but no checkpoint; unless another one has the same folder."""
+    assert list(labels(names).values()) == short
+
+
 @pytest.mark.parametrize(("original", "context"), [(40, 40), (None, 128), (256, 128)])
 @pytest.mark.parametrize("kind", ["longrope", "su", "linear"])
 def test_the_context_of_longrope_ends_where_its_factors_change(

@@ -10,12 +10,16 @@ folder has one.
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 
 from rlready.runs.checkpoint_names import PARENT, Numbered, numbered, run_of_final
 
 NAMED = 4  # checkpoints listed in a sentence
+# lm-eval's samples_TASK_DATE.jsonl, lighteval's DATE/details_TASK_DATE.parquet and Inspect's DATE_TASK_ID.eval
+DATED = re.compile(r"(?:(?:samples|details)_.+_)?\d{4}-\d\d-\d\dT\d\d[-:]\d\d.*")
 
 
 def step_of(name: str) -> int | None:
@@ -90,8 +94,15 @@ def order_warnings(names: Iterable[str]) -> list[str]:
 
 
 def labels(names: Iterable[str]) -> dict[str, str]:
-    """Short names: as many last parts of the paths as make them differ, without a folder called "checkpoints"."""
-    paths = {name: [p for p in _numbered_folder(name).split("/") if p != PARENT] or [name] for name in names}
+    """Short names: as many last parts of the paths as make them differ, without a folder called "checkpoints".
+
+    A name that an evaluation gave to its file, which says a task and a date, is left out where the folder differs.
+    """
+    names = list(names)
+    folders = {name: _numbered_folder(_folder_of_dated(name)) for name in names}
+    times = Counter(folders.values())
+    folders = {name: each if times[each] == 1 else _numbered_folder(name) for name, each in folders.items()}
+    paths = {name: [p for p in each.split("/") if p != PARENT] or [name] for name, each in folders.items()}
     for size in range(1, 1 + max(map(len, paths.values()), default=0)):
         short = {name: "/".join(parts[-size:]) for name, parts in paths.items()}
         if len(set(short.values())) == len(short):
@@ -111,6 +122,14 @@ def staged_labels(stages: Mapping[str, str]) -> dict[str, str]:
         mine = labels(name for name, its in stages.items() if its == stage)
         short |= {name: f"{stage} {label}".lstrip() for name, label in mine.items()}
     return {name: short[name] for name in stages}
+
+
+def _folder_of_dated(name: str) -> str:
+    """The folder of a file or folder that is named by an evaluation and its date; any other name as it is."""
+    path = PurePath(name)
+    while DATED.fullmatch(path.name) and path.parent.name:
+        path = path.parent
+    return str(path) if path != PurePath(name) else name
 
 
 def _numbered_folder(name: str) -> str:
