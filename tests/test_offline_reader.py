@@ -372,6 +372,55 @@ def test_numbers_of_samples_that_do_not_depend_on_outcomes_are_no_stopping(tmp_p
         assert verify_pending(read(tmp_path, rows), None, [], None) == 0
 
 
+def _tables(folder: Path, *ids: Sequence[object]) -> tuple[str, ...]:
+    """A table for each list of ids, with four samples of each problem, of which half are right."""
+    for number, mine in enumerate(ids):
+        (folder / str(number)).mkdir(parents=True)
+        table(folder / str(number), [{"problem_id": i, "correct": n < 2} for i in mine for n in range(4)])
+    return tuple(str(folder / f"{number}/samples.jsonl") for number in range(len(ids)))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "said"),
+    [
+        (["a", "b", "c"], ["c", "d", "a"], "measured on the 2 problems that all have, of up to 3"),
+        ([*range(7), *range(8, 12)], range(12), "measured on the 11 problems that all have, of up to 12"),
+        (["b", "a"], ["a", "b"], ""),
+    ],
+)
+def test_tables_are_ranked_on_the_problems_that_all_have(
+    one: Sequence[object], other: Sequence[object], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In either order, with a line that counts them."""
+    for order in (1, -1):
+        sources = _tables(tmp_path / str(order), one, other)[::order]
+        result = readiness(ReadinessConfig(checkpoints=sources, samples=4), tmp_path / f"run{order}")
+        warned = capsys.readouterr().err
+        assert {*result.problems} == {str(i) for i in one} & {str(i) for i in other}
+        assert said in warned
+        assert ("measured on" in warned) == bool(said)
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        ([range(5), range(3)], r"3 of 3 and 5 problems in common: .*'0' in .*, and '3' is in .* alone; ids that count"),
+        ([range(5), range(1, 6)], r"4 of 5 and 5 problems in common: .* keep the same ones in each, as with n="),
+        ([["0.0", "1.0"], ["0", "1"]], r"0 of 2 and 2 problems .*'0\.0' in .*, and '0' is in .*with problem=COLUMN"),
+        ([["a"], ["a"], ["a", "b"], ["c"]], r"1 of 1 and 2 problems in common: .*'a' in .*, and 'b' is in .* alone"),
+    ],
+)
+def test_tables_of_problems_that_may_be_others_are_not_ranked(
+    ids: Sequence[Sequence[object]], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=message):
+        readiness(ReadinessConfig(checkpoints=_tables(tmp_path, *ids), samples=4), tmp_path / "run")
+    if message.endswith("count"):
+        first, other = _tables(tmp_path / "again", *ids)
+        result = readiness(ReadinessConfig(checkpoints=(f"{first}?n=3", other), samples=4), tmp_path / "same")
+        assert result.problems == ["0", "1", "2"]
+
+
 def test_a_lost_sample_is_no_stopping_at_the_first_success(tmp_path: Path) -> None:
     """Though the problem that lacks it ends in its only success: others went on after one."""
     draw = Random(0)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 from rlready.core.cells import counted
@@ -95,14 +96,15 @@ def _refuse_samples(source: str) -> None:
 def on_shared_problems(
     names: Mapping[str, str], tables: Mapping[str, Stored], problems: Sequence[Problem]
 ) -> tuple[dict[str, Stored], list[Problem]]:
-    """Tables and problems, reduced to the problems that all of them have, if any samples are of another tool.
+    """Tables and problems, reduced to the problems that all of them have, if any samples are of another tool or no
+    problems are named.
 
-    Such samples have the problems that happened to be drawn, which get the ids of the named problems
+    Samples of a tool have the problems that happened to be drawn, which get the ids of the named problems
     (`problem_match.py`).  UserError if none is shared.
     """
     tools = [name for name in tables if is_tool_source(names[name])]
     if not tools:
-        return dict(tables), list(problems)
+        return dict(tables) if problems or not tables else _on_shared_ids(tables), list(problems)
     prompts = Prompts(problems)
     found = {
         name: matched(names[name].partition("?")[0], stored, prompts) if name in tools else stored
@@ -128,11 +130,45 @@ def on_shared_problems(
     for name, stored in found.items() if problems else ():
         if lack := len({*stored.problem_ids} - named):
             note(f"{name}: {lack} of {len(stored.problem_ids)} problems are none of the named ones and are left out")
-    most = max(map(len, there))
-    if len(shared) < most:
-        note(f"readiness: measured on the {counted(len(shared), 'problem')} that all have, of up to {most}")
+    _say_shared(len(shared), max(map(len, there)))
     kept = [problem for problem in problems if problem.id in shared]
     found = {name: stored.only(shared) for name, stored in found.items()}
     if not problems:
         refuse_unlike_questions(found)
     return with_other_prompts(found), kept
+
+
+def _on_shared_ids(tables: Mapping[str, Stored]) -> dict[str, Stored]:
+    """Tables alone, reduced to the problems that all of them have.
+
+    UserError for tables without such, and where all ids may just count the rows of files, which other ones also have.
+    """
+    there = {name: {*stored.problem_ids} for name, stored in tables.items()}
+    every, shared = set.union(*there.values()), set.intersection(*there.values())
+    if len(shared) == len(every):
+        return dict(tables)
+    if not shared or all(map(_counts, there.values())):
+        first, other = next((a, b) for a, b in pairwise(there) if there[a] != there[b])
+        few, many = sorted((first, other), key=lambda name: len(there[name]))
+        alone = next(name for name in tables[many].problem_ids if name not in there[few])
+        fix = "name columns that hold the same ids with problem=COLUMN behind each table"
+        if shared:
+            fix = "ids that count rows may be of other problems: keep the same ones in each, as with n= the first"
+        raise UserError(
+            f"{few} and {many} have {len(there[few] & there[many])} of {len(there[few])} and {len(there[many])} "
+            f"problems in common: the first is {tables[few].problem_ids[0][:80]!r} in {few}, and {alone[:80]!r} is in "
+            f"{many} alone; {fix}"
+        )
+    _say_shared(len(shared), max(map(len, there.values())))
+    return {name: stored.only(shared) for name, stored in tables.items()}
+
+
+def _counts(ids: Collection[str]) -> bool:
+    """Whether ids are whole numbers without a gap."""
+    numbers = [int(name) for name in ids if name.isdecimal()]
+    return len(numbers) == len(ids) == max(numbers) - min(numbers) + 1
+
+
+def _say_shared(shared: int, most: int) -> None:
+    if shared < most:
+        note(f"readiness: measured on the {counted(shared, 'problem')} that all have, of up to {most}")

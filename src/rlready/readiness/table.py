@@ -86,5 +86,5 @@ def _other_problems(config: ReadinessConfig, stored: Stored, ids: Sequence[str],
     more = f"; {bare} is not verified yet: name its problems with problems=" if bare and not given else ""
     return UserError(
         f"{stored.path}: checkpoints are compared on the same {len(ids)} problems, but this table {what} "
-        f"(first: {min(missing or strange)}){more}"
+        f"(first: {min(missing or strange)}); keep the same ones in all, such as the first with n={more}"
     )
