@@ -77,9 +77,10 @@ def read(request: Request) -> Iterator[Batch]:
             if chosen and str(row.get("filter")) != chosen:
                 continue
             prompt, around = _prompt_of(row)
-            stated = _settings_of(row) | ({"filter": row.get("filter")} if not request.verified else {})
-            if stated != before:  # mostly those of the row before
-                before, settings = stated, drawn_with(stated)
+            stated, judged = _settings_of(row), {} if request.verified else {"filter": row.get("filter")}
+            if stated | judged != before:  # mostly those of the row before
+                before = stated | judged
+                settings = drawn_with(before)
                 _say_unstated(request.text, stated)
             empty += several.count("")
             for response in several:
