@@ -32,6 +32,7 @@ from rlready.interchange.rollouts import UNSCORED, Request, context, verdicts
 from rlready.interchange.trl import evaluated_steps
 from rlready.readiness.conditions import JUDGED, VERIFIED, plain
 from rlready.readiness.offline_cells import with_thoughts_opened
+from rlready.readiness.offline_checks import say_repeated
 from rlready.readiness.offline_samples import Asked, Pending, Stored, TableOptions, digest
 from rlready.readiness.passk import Ints
 from rlready.readiness.sample_stats import FACTS, Draws
@@ -247,13 +248,7 @@ class _Collector:
         """Say it if every response seems to be there several times, or two steps seem to be copies of each other."""
         where = self.request.text
         _, group = np.unique(problem * PRIME + step, return_inverse=True)
-        responses, times = np.unique(group * PRIME + digest, return_counts=True)
-        often = int(np.gcd.reduce(times))
-        if often > 1 and len(responses) > group.max() + 1:
-            note(
-                f"{where}: every response is there {often} times, or a multiple of that: if rows are repeated, remove "
-                "them, as each counts as a sample"
-            )
+        say_repeated(where, group * PRIME + digest, int(group.max()) + 1)
         steps: dict[bytes, int] = {}
         for each, rows in by_step(step):
             mine = np.sort(problem[rows] * PRIME + digest[rows]).tobytes()
