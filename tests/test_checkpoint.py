@@ -884,6 +884,11 @@ def test_the_numbers_of_every_trainer(name: str, run: str | None, number: int | 
     assert (found and found.run, found and found.number) == (run, number)
 
 
+def test_two_tables_in_one_numbered_folder_have_names_of_their_own() -> None:
+    names = ["base/model", "r/checkpoint-40/greedy.csv", "r/checkpoint-40/t1.csv"]
+    assert list(labels(names).values()) == ["model", "greedy.csv", "t1.csv"]
+
+
 def test_numbered_folders_are_in_order_and_of_one_run() -> None:
     given = ["r/step_10", "r/step_100", "other", "r/step_9"]
     assert in_training_order(given) == ["r/step_9", "r/step_10", "other", "r/step_100"]

@@ -241,6 +241,12 @@ def test_a_step_without_a_number_is_left_out_and_said(tmp_path: Path, capsys: py
     assert "reward is no finite number at 1 of its steps, which are left out" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("metric", ["acc_at_4096_tokens", "pass@1/time_limit"])
+def test_an_accuracy_at_a_length_or_time_is_an_outcome(metric: str, tmp_path: Path) -> None:
+    (tmp_path / "curve.csv").write_text(f"step,{metric}\n1,0.1\n2,0.3\n")
+    assert outcomes(tmp_path, {"curve": "curve.csv"})[0][0] == 0.3
+
+
 def test_a_chart_of_several_runs_has_the_curve_of_each(tmp_path: Path) -> None:
     (tmp_path / "chart.csv").write_text("Step,a - eval/reward,b - eval/reward\n1,0.1,0.2\n2,0.3,0.6\n")
     rows = [{"curve": "chart.csv", "metric": f"{run} - eval/reward"} for run in "ab"]

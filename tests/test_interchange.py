@@ -405,6 +405,20 @@ def test_evaluations_without_a_log_are_a_warning(tmp_path: Path, capsys: pytest.
     assert said in capsys.readouterr().err
 
 
+def test_a_cut_validation_and_unshuffled_epochs_are_no_unlogged_evaluations(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for step in (0, 10, 20, 30):
+        lines(
+            tmp_path / "val" / f"{step}.jsonl", verl_rows(step, dict.fromkeys("abcdefgh"[: 8 - 2 * (step == 30)], "01"))
+        )
+    read(f"verl:{tmp_path / 'val'}")
+    for step in range(7):
+        lines(tmp_path / "rl" / f"{step}.jsonl", verl_rows(step, dict.fromkeys(("ab", "cd", "ef")[step % 3], "01")))
+    read(f"verl:{tmp_path / 'rl'}")
+    assert "no log tells" not in capsys.readouterr().err
+
+
 def test_problems_of_verl_are_inputs_and_a_session_has_one_response(tmp_path: Path) -> None:
     """Its groups are named anew in every step; of a session with two outputs the last one counts."""
     rows = verl_rows(1, {"a": "01", "b": "11"})
@@ -979,7 +993,7 @@ def test_a_session_of_verl_is_one_response_wherever_its_rows_are(
         for row in verl_rows(1, {"p": "0"})
     ]
     rows = rows if apart else sorted(rows, key=lambda row: row["uid"])
-    path = lines(tmp_path / "1.jsonl", rows)
+    path = lines(tmp_path / "1.jsonl", [row | {"more": {"uid": "x", "kind": "uid"}} for row in rows])
     assert counts(alone(f"verl:{path}")) == {"p": "11"}
     lines(path, [*rows, rows[-1] | {"uid": "g_9_0", "input": "q"}])
     with pytest.raises(UserError, match=r"1\.jsonl:7: another input than the first of its group, 'g'"):

@@ -80,7 +80,7 @@ def read(request: Request) -> Iterator[Batch]:
 def _sessions(file: Path) -> tuple[dict[str, str], dict[str, int]]:
     """The problem of each group and the last output of each session; nothing unless a session has several outputs."""
     with open_plain(file) as content:
-        if not any((m := UID.search(line, line.rfind(b'"uid"'))) and int(m[1]) for line in content):
+        if not any(int(m[1]) for line in content for m in UID.finditer(line)):
             return {}, {}
     first: dict[str, tuple[int, str]] = {}
     last: dict[str, int] = {}

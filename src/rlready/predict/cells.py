@@ -15,6 +15,7 @@ LESS = re.compile(r"(?<![a-z])(?:loss|nll|perplexity|ppl|error|kl(?![a-z]))")
 BESIDE = re.compile(
     r"(?<![a-z])(?:std|lengths?|tokens|entropy|clip(?:ped)?_(?:ratio|frac)|grad_norm|learning_rate|lr|time)(?![a-z])"
 )
+OUTCOMES = re.compile(r"(?:acc|pass@|correct|match|score|reward)(?!.*(?:std|lengths?|entropy)$)")  # also at a time
 LARGEST = 1e12  # of outcomes and seconds: squares and sums of them are exact enough
 SMALLEST = 1e-12  # of those that are not 0
 

@@ -20,9 +20,10 @@ APART = 10  # times 1: smaller outcomes beside 1 may be counts
 
 @dataclass(frozen=True)
 class Changed:
-    """A name under which runs have read different content: its SHA-256, by run folder."""
+    """A name under which runs have read different content, of a model or of data: its SHA-256, by run folder."""
 
     id: str
+    model: bool
     digests: dict[Path, str]
 
 
@@ -34,7 +35,7 @@ def changed_content(folders: Iterable[Path]) -> list[Changed]:
         models = [(("", str(record.located(folder, each.path).resolve())), each) for each in record.models if each.path]
         for key, each in [*models, *(((record.verb, each.role, each.id), each) for each in record.data)]:
             if each.sha256:
-                found.setdefault(key, Changed(each.id, {})).digests[folder] = each.sha256
+                found.setdefault(key, Changed(each.id, not key[0], {})).digests[folder] = each.sha256
     return [each for each in found.values() if len({*each.digests.values()}) > 1]
 
 

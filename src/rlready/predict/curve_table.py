@@ -20,7 +20,7 @@ from pathlib import Path
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.core.progress import note
-from rlready.predict.cells import BESIDE, LESS, THOUSANDS, is_number, number_of, shown, step_of
+from rlready.predict.cells import BESIDE, LESS, OUTCOMES, THOUSANDS, is_number, number_of, shown, step_of
 from rlready.predict.continued import continued
 from rlready.tasks.table import Table, read_table
 
@@ -173,7 +173,7 @@ def _column(table: Table, columns: Mapping[str, str], metric: str, usual: Sequen
     else:
         of_usual = ([name for name, called in columns.items() if _as_logged(called) == each] for each in usual)
         name = _as_logged(min(columns.values(), default="")).lower()
-        alone = len(columns) == 1 and not (LESS.search(name) or BESIDE.search(name))
+        alone = len(columns) == 1 and not (LESS.search(name) or (BESIDE.search(name) and not OUTCOMES.search(name)))
         found = list(columns) if alone else next(filter(None, of_usual), [])
     if len(found) == 1:
         if columns[found[0]].lower() == VALUE:

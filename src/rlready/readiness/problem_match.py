@@ -153,7 +153,8 @@ def matched(where: str, stored: Stored, prompts: Prompts) -> Stored:
             f"{where}: the prompts of {len(trusted)} of {len(stored.problem_ids)} problems are not in what was asked "
             f"(first {stored.asked[trusted[0]].place}), so that their ids are trusted"
         )
-        stored = replace(stored, otherwise=_other_answers(stored, trusted, prompts))
+        doubts = [stored.otherwise, _other_answers(stored, trusted, prompts)]
+        stored = replace(stored, otherwise="; ".join(filter(None, doubts)))
     names = {name: prompts.ids[questions[name]] for name in others if name in questions}
     if unknown := sum(not found for found in names.values()):
         note(

@@ -68,15 +68,17 @@ def read_sources(checkpoints: Sequence[str], *, problems_named: bool) -> tuple[d
 
 def _with_copies(tables: Mapping[str, Stored]) -> dict[str, Stored]:
     """The tables, with a doubt of those whose responses are those of an earlier one, as a copy's are."""
-    sizes = Counter(os.path.getsize(stored.path) for stored in tables.values() if os.path.isfile(stored.path))
-    first: dict[object, str] = {}
+    files = {stored.path for stored in tables.values() if os.path.isfile(stored.path)}
+    sizes = Counter(map(os.path.getsize, files))
+    first: dict[object, tuple[str, str]] = {}
     found = {}
     for name, stored in tables.items():
         key: object = stored.texts
-        if not key and os.path.isfile(stored.path) and sizes[os.path.getsize(stored.path)] > 1:
+        if not key and stored.path in files and sizes[os.path.getsize(stored.path)] > 1:
             key = content_digest(Path(stored.path)), replace(stored.options, name="", model="")
-        other = first.setdefault(key, name) if key else name
-        doubt = f"its responses are those of {other}: if one is a copy, leave it out" if other != name else ""
+        other, path = first.setdefault(key, (name, stored.path)) if key else (name, "")
+        same = other != name and (stored.texts or path != stored.path)  # one file may hold several checkpoints
+        doubt = f"its responses are those of {other}: if one is a copy, leave it out" if same else ""
         found[name] = replace(stored, otherwise=doubt)
     return found
 
@@ -166,7 +168,7 @@ def _on_shared_ids(tables: Mapping[str, Stored]) -> dict[str, Stored]:
 def _counts(ids: Collection[str]) -> bool:
     """Whether ids are whole numbers without a gap."""
     numbers = [int(name) for name in ids if name.isdecimal()]
-    return len(numbers) == len(ids) == max(numbers) - min(numbers) + 1
+    return bool(ids) and len(numbers) == len(ids) == max(numbers) - min(numbers) + 1
 
 
 def _say_shared(shared: int, most: int) -> None:

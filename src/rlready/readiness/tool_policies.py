@@ -38,7 +38,7 @@ from rlready.interchange.rollouts import Evaluated
 from rlready.readiness.passk import Ints
 
 COPIES = 1 / 3  # share of problems that come back within a pass, at most, and of a pass that is looked at ahead
-AHEAD = 4  # problems, at least
+AHEAD, MOST_AHEAD = 4, 512  # problems, at least and at most
 TIMES = 3  # that problems come back together, at least, as those of evaluations
 LEAST = 0.5  # share of the problems of the fullest pass that a pass needs
 CLOSE = 0.01  # difference of mean rewards that rounding may make
@@ -89,7 +89,8 @@ def divided(where: str, problem_N: Ints, step_N: Ints, *, one: bool, evaluated: 
     if not known:
         ways = [(policies, shared), _passes(problem_N, step_N)]
         policies, shared = max(ways, key=lambda way: len(way[1]))  # the steps, if as many
-        _say_unlogged(where, problem_N, step_N)
+        if any(policy.first < policy.last for policy in policies):
+            _say_unlogged(where, problem_N, step_N)
     if len(policies) < 2 or not len(shared):
         low, high = steps[0], steps[-1]
         raise UserError(
@@ -145,8 +146,9 @@ def _say_unlogged(where: str, problem_N: Ints, step_N: Ints) -> None:
     together = Counter(steps for steps in steps_of.values() if len(steps) >= TIMES)
     usual = float(np.median(np.unique(pairs[1], return_counts=True)[1]))
     for steps, count in together.most_common(1):
-        others = [len(each) for each in steps_of.values() if each != steps]
-        if count >= usual / 2 and others and len(steps) > max(others):
+        others = [each for each in steps_of.values() if each != steps]
+        beside = {step for each in others for step in each if step in steps}  # with problems that are not among them
+        if count >= usual / 2 and len(beside) > 1 and len(steps) > max(map(len, others)):
             listed = ", ".join(map(str, steps[:SHOWN])) + (", ..." if len(steps) > SHOWN else "")
             note(
                 f"{where}: warning: the same {count} problems are in the steps {listed}, as of evaluations, but no log "
@@ -221,21 +223,23 @@ def _starts(problems: Sequence[Ints]) -> list[int]:
 
     From a step with problems of the same pass on, more than `COPIES` of those of the next steps must be of it.
     """
-    starts, seen, at = [0], set[int](), 0
+    starts, at = [0], 0
+    seen_P = np.zeros(1 + max((int(each.max()) for each in problems if len(each)), default=0), dtype=bool)
+    seen = 0
     while at < len(problems):
         ahead, size, best = 0.0, 0, (0.0, at)
-        if not seen.isdisjoint(problems[at].tolist()):
+        if seen_P[problems[at]].any():
             end = at
-            while end < len(problems) and size < max(AHEAD, len(seen) * COPIES):
+            while end < len(problems) and size < min(max(AHEAD, seen * COPIES), MOST_AHEAD):
                 size, end = size + len(problems[end]), end + 1
             for step in range(end - 1, at - 1, -1):
-                back = sum(each in seen for each in problems[step].tolist())
-                ahead += back - COPIES * len(problems[step])
+                ahead += float(seen_P[problems[step]].sum()) - COPIES * len(problems[step])
                 best = max(best, (ahead, step))
         if ahead > 0:
-            at, seen = best[1], set()
+            at, seen, seen_P = best[1], 0, np.zeros_like(seen_P)
             starts.append(at)
-        seen.update(problems[at].tolist())
+        seen += int((~seen_P[problems[at]]).sum())
+        seen_P[problems[at]] = True
         at += 1
     return starts
 

@@ -276,6 +276,7 @@ class _Collector:
                 Pending(at, int(line[row]), ids[problem[at]], self.texts[row], None)
                 for at, row in enumerate(rows.tolist())
             ]
+        of_problem = np.fromiter(map(hash, ids), dtype=np.int64, count=len(ids))
         first = digest[rows][np.unique(problem, return_index=True)[1]]
         return Stored(
             path=str(_common(files, self.request.path)),
@@ -290,7 +291,7 @@ class _Collector:
             copied=bool((digest[rows] == first[problem]).all()) and len(rows) > len(ids),
             responses="",
             asked={names[code]: self.asked[code] for code in there.tolist() if code in self.asked},
-            texts=int(digest[rows].sum()) if (digest[rows] != hash(None)).any() else 0,
+            texts=int((of_problem[problem] * PRIME ^ digest[rows]).sum()) if (digest[rows] != hash(None)).any() else 0,
         )
 
 

@@ -32,7 +32,7 @@ from rlready.report.folder import RunFolder, read_folder
 from rlready.runs.checkpoint_order import labels, listed
 from rlready.runs.record import RunRecord
 
-CONTENT = "content of "  # begins the name of what differs without a setting
+CONTENT, WEIGHTS = "content of ", "model "  # begin the name of what differs without a setting
 SHOWN = 8  # digits of a SHA-256
 ALONE = "tables of samples, whose problems only problems= identifies"  # a condition
 
@@ -98,9 +98,7 @@ def compared(folders: Sequence[Path]) -> tuple[ComparisonResult, list[Compared]]
     names = labels(str(folder) for folder in folders)
     runs = [Compared(names[str(folder)], read_folder(folder), RunRecord.load(folder)) for folder in folders]
     changed = changed_content(folders)
-    settings = differing(runs) | {
-        f"{CONTENT}{each.id}": [each.digests.get(folder, "")[:SHOWN] or None for folder in folders] for each in changed
-    }
+    settings = differing(runs) | _contents(changed, folders)
     groups = measured_alike(runs)
     scores = scored(groups)
     result = ComparisonResult(
@@ -179,11 +177,19 @@ def _copies(runs: Sequence[Compared]) -> Iterator[str]:
             yield f"{run.name} is a copy of {other}: leave one of them out."
 
 
+def _contents(changed: Sequence[Changed], folders: Sequence[Path]) -> dict[str, list[JsonValue]]:
+    """The beginning of each digest by run, as of a setting; data and code apart from models."""
+    return {
+        f"{WEIGHTS if each.model else CONTENT}{each.id}": [each.digests.get(at, "")[:SHOWN] or None for at in folders]
+        for each in changed
+    }
+
+
 def _changed(changed: Sequence[Changed], names: Mapping[str, str]) -> Iterator[str]:
     """That runs have read different content under one name."""
     for each in changed:
         runs = listed([names[str(folder)] for folder in each.digests])
-        yield f"{each.id} was changed between {runs}, which have read different content under this name."
+        yield f"{each.id} had different content when {runs} read it."
 
 
 def _not_alike(groups: Sequence[Sequence[Accuracies]]) -> Iterator[str]:

@@ -20,7 +20,7 @@ NUMBERED = re.compile(
     r"(?:[-_](?:hf|merged|evals|tokens\d+[a-z]?))?",
     re.IGNORECASE,
 )
-SAMPLES = re.compile(r"\.(?:jsonl?|parquet|[ct]sv|eval)(?:\.gz)?$")  # ends the name of a file of samples
+SAMPLES = re.compile(r"\.(?:jsonl?|parquet|[ct]sv|eval)(?:\.gz|\.zst)?$")  # ends the name of a file of samples
 FINAL = re.compile(r"(?:final|last)(?:[-_]\w+)?|\w+[-_](?:final|last)|merged", re.IGNORECASE)
 # where a trainer puts weights in a numbered folder
 INSIDE = {"actor", "policy", "weights", "huggingface", "hf", "merged", "model", "hf_model", "merged_hf_model"}

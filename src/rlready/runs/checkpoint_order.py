@@ -101,7 +101,7 @@ def labels(names: Iterable[str]) -> dict[str, str]:
     names = list(names)
     folders = {name: _numbered_folder(_folder_of_dated(name)) for name in names}
     times = Counter(folders.values())
-    folders = {name: each if times[each] == 1 else _numbered_folder(name) for name, each in folders.items()}
+    folders = {name: each if times[each] == 1 else name.rstrip("/") for name, each in folders.items()}
     paths = {name: [p for p in each.split("/") if p != PARENT] or [name] for name, each in folders.items()}
     for size in range(1, 1 + max(map(len, paths.values()), default=0)):
         short = {name: "/".join(parts[-size:]) for name, parts in paths.items()}

@@ -9,7 +9,7 @@ import errno
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rlready.core.errors import UserError
@@ -22,6 +22,7 @@ from rlready.runs.files import LEFTOVER, os_errors_named
 from rlready.runs.record import CONFIG, DONE, OVERWRITTEN, RECORD, RUNNING, RunRecord
 
 RUNS = Path("runs")
+TRIES = 100  # to reserve a folder, while other commands come and go
 MOST = 20_000  # folders in which runs are looked for
 MODEL = ("config.json", "adapter_config.json")  # one of these stands beside the weights
 CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # or a byte that is not UTF-8
@@ -96,8 +97,12 @@ def new_folder(verb: str, parent: Path = RUNS) -> Path:
 @contextmanager
 def reserved_folder(verb: str) -> Iterator[Path]:
     """A new folder that no other command gets, though the run may only begin seconds later."""
-    while not _is_reserved(folder := new_folder(verb)):
-        pass
+    for _ in range(TRIES):
+        with os_errors_named(RUNS), suppress(FileNotFoundError, FileExistsError):  # as others remove their folders
+            if _is_reserved(folder := new_folder(verb)):
+                break
+    else:
+        raise UserError(f"{RUNS}: no new folder can be made there; name one with --out")
     try:
         yield folder
     finally:
@@ -107,9 +112,8 @@ def reserved_folder(verb: str) -> Iterator[Path]:
 def _is_reserved(folder: Path) -> bool:
     """Reserve a new folder; False if another process was faster."""
     try:
-        with os_errors_named(folder):
-            refuse_foreign_files(folder)
-            lock.reserve(folder)
+        refuse_foreign_files(folder)
+        lock.reserve(folder)
     except lock.InUse:
         return False
     if not nothing_done(folder):

@@ -141,22 +141,40 @@ class HeldFolder:
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = lock_folder(folder)
 
+    def is_there(self) -> bool:
+        """Whether the locked file is that of the folder, which another process may have removed."""
+        return _is_at(self._lock, self._file)
+
     def release(self) -> None:
         unlock(self._lock)
 
     def leave_as_found(self) -> None:
         """Release the folder, and remove it if it was made."""
+        if self._made:
+            with suppress(OSError):
+                self._file.unlink()  # while it is locked, so that no other process has locked it
         self.release()
         if self._made:
             with suppress(OSError):
-                self._file.unlink()
                 for each in self._made:
                     each.rmdir()
 
 
 def reserve(folder: Path) -> None:
-    """Hold a folder until a run takes it over, see `held`, or it is given back."""
-    RESERVED[folder] = HeldFolder(folder)
+    """Hold a folder until a run takes it over, see `held`, or it is given back.
+
+    InUse if another process holds it, or has just given it back.
+    """
+    try:
+        reserved = HeldFolder(folder)
+    except UserError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise InUse(str(error)) from error
+        raise
+    if not reserved.is_there():
+        reserved.release()
+        raise InUse(f"{folder} was given back by another process")
+    RESERVED[folder] = reserved
 
 
 def give_back(folder: Path) -> None:

@@ -15,10 +15,11 @@ from rlready.tasks.answers.quantity import quantity
 CONJUNCTION = re.compile(r"(?<=[\s\d)}\]])(?:and|or)(?=[\s({\[\\A-Z\d-])|\\cup(?![a-z])|;|\\text\s*(?=and|or)")
 RELATION = re.compile(r"<=|>=|!=|<|>|:?=|\\in(?![a-z])|\\approx(?![a-z])")
 MATRIX = re.compile(r"\\begin\{([pb]?matrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\{\1\}", re.DOTALL)
-SYSTEM = re.compile(r"(?:\\\{\s*)?\\begin\{cases\}(.*)\\end\{cases\}", re.DOTALL)  # of statements, or of a case each
+SYSTEM = re.compile(r"(?:\\\{\s*)?\\begin\{cases\}(.*)\\end\{cases\}", re.DOTALL)  # of equations, or of a case each
+EQUATION = re.compile(r"[^=<>&,;]*[^=<>&,;:!]=(?:(?!\\(?:text|quad|[lg]eq?\b|ne))[^=<>&,;])+")  # without a condition
 ARRAY = re.compile(r"[\[(]\s*(\\begin\{array\}.*\\end\{array\})\s*[\])]", re.DOTALL)
 SUBSCRIPT = re.compile(r"_\s*(?:\{([^{}]*)\}|(\w))")
-INVERSE = re.compile(r"(?<=[A-Za-z])\s*\^\s*(?:\{\s*-\s*1\s*\}|-1)(?=\s*\()")  # of a function
+INVERSE = re.compile(r"(?<![A-Za-z\\])([f-hF-H])\s*\^\s*(?:\{\s*-\s*1\s*\}|-1)(?=\s*\()")  # of a function
 NAMED = re.compile(r"[A-Za-z]|\\(?:alpha|beta|gamma|delta|theta|lambda|mu|phi|omega|epsilon|rho|sigma|tau)")
 NO_NAME = re.compile(r"[\d+\-*/^!%.;]|\\(?:pi|infty|sqrt|pm|mp|cdot|times|emptyset|begin)(?![a-z])|\s(?:and|or)\s")
 COMMAND = re.compile(r"\\[A-Za-z]+")
@@ -75,8 +76,9 @@ def structure(text: str, depth: int = 0) -> Node:
     text = unwrapped(text)
     if REALS.fullmatch(text):
         text = "(-\\infty,\\infty)"
-    if (system := SYSTEM.fullmatch(text)) and "&" not in system[1]:
-        text = ",".join(row.strip(" ,;.") for row in system[1].split("\\\\"))
+    if system := SYSTEM.fullmatch(text):
+        rows = [row.strip(" ,;.") for row in system[1].split("\\\\")]
+        text = ",".join(rows) if all(map(EQUATION.fullmatch, rows)) else text
     if depth > NESTED or quantity(text, False):
         return Value(text)
     parts = _members(text)
@@ -238,7 +240,7 @@ def is_name(text: str) -> bool:
     """Whether ``text`` names something: a variable, f(x), AB, (p,q), but no number and no expression."""
     if enclosed(text):
         return all(is_name(part) for part in split_top(text[1:-1], ",;"))
-    bare = re.sub(r"\([^()]*\)", "", SUBSCRIPT.sub("", INVERSE.sub("", text)))
+    bare = re.sub(r"\([^()]*\)", "", SUBSCRIPT.sub("", INVERSE.sub(r"\1", text)))
     return bool(NAMED.search(bare)) and not NO_NAME.search(bare) and len(text) < 60
 
 

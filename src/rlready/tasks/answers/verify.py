@@ -23,7 +23,7 @@ from functools import lru_cache
 
 from rlready.tasks.answers import extract
 from rlready.tasks.answers.extract import final_answer, marked, tidy
-from rlready.tasks.answers.formula import formula, in_radians, is_no_formula
+from rlready.tasks.answers.formula import CALL, formula, in_radians, is_no_formula
 from rlready.tasks.answers.literal import moment, same_code
 from rlready.tasks.answers.mathpool import POOL, Question, in_parallel
 from rlready.tasks.answers.notation import plain, split_top
@@ -61,6 +61,7 @@ YES_NO = re.compile(
 )
 MODULUS = re.compile(r"\\p?mod(?![a-z])(.*)")  # the parser of formulas drops it
 TOTAL = re.compile(r"[a-z](?: ?\+ ?[a-z])+ ?= ?(?=[\d-])")  # "m+n = 70" where 70 is asked for
+CALLED = re.compile(rf"{CALL}\s*[({{\d]")  # a function of a number
 ABOUT = re.compile(r"\\approx(?![a-z])")
 COMMAND = re.compile(r"\\(?:begin|end)\{[a-z]*\}|\\[a-zA-Z]+")
 WORDY = re.compile(r"[A-Za-z]{4}|[A-Za-z]{2,}[' ]+[A-Za-z]{2,}")
@@ -174,7 +175,8 @@ def _compare(target: str, answer: str, asked: list[Question] | None) -> bool:
 def _exact(text: str) -> str:
     """A formula without the decimal that it is said to be about."""
     exact, *about = ABOUT.split(text)
-    return exact.strip() if len(about) == 1 and quantity(about[0].strip()) and not is_name(exact) else text
+    named = is_name(exact) and not CALLED.match(exact.strip())
+    return exact.strip() if len(about) == 1 and quantity(about[0].strip()) and not named else text
 
 
 def _as_words(one: str, other: str) -> bool | None:
