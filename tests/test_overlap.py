@@ -12,6 +12,7 @@ import pytest
 from rlready.core.config import RLConfig, SFTConfig
 from rlready.export.settings import _located
 from rlready.report.overlap_section import overlap_section
+from rlready.runs.files import write_json
 from rlready.runs.record import Overlap, RunRecord
 from rlready.runs.run import Run
 from rlready.tasks import open_task
@@ -103,6 +104,17 @@ def test_no_code_is_loaded_to_compare(tmp_path: Path, files: tuple[str, str], mo
     (tmp_path / "judge.py").write_text("def right(problem, answer):\n    return True\n")
     monkeypatch.syspath_prepend(tmp_path)
     model = trained(tmp_path / "sft", f"{rows}?verifier=judge:right")
+    (found,) = measured(tmp_path / "a", data_set(test), model).overlaps
+    assert (found.exact, found.near) == (1, None)
+
+
+def test_a_record_whose_source_is_none_ends_nothing(tmp_path: Path, files: tuple[str, str]) -> None:
+    """As of a run of a version that wrote a value with & as it was."""
+    rows, test = files
+    model = trained(tmp_path / "sft", rows)
+    record = RunRecord.load(tmp_path / "sft")
+    record.data[0] = record.data[0].model_copy(update={"id": f"rows:{rows}?prompt=Q&A"})
+    write_json(tmp_path / "sft" / "record.json", record)
     (found,) = measured(tmp_path / "a", data_set(test), model).overlaps
     assert (found.exact, found.near) == (1, None)
 
