@@ -166,8 +166,8 @@ def units_to_decide(difference: Estimate, comparisons: int) -> int | None:
 
     With 80 % power and a two-sided α of 0.05 for all ``comparisons`` together, if the true difference is the measured
     one: N = (t_{1-α/2m} + z_{0.8})² σ²/d² (Miller, arXiv 2411.00640, section 5, with t for z), where σ is the standard
-    deviation of the paired differences per unit, √n times their standard error.  None if the difference is 0, so that
-    no number of units decides.
+    deviation of the paired differences per unit, √n times the standard error that the interval implies.  None if the
+    difference is 0, so that no number of units decides.
     """
     if difference.value <= 0:
         return None
