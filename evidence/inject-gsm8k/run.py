@@ -82,7 +82,7 @@ class Reading(BaseModel):
 
 
 def main(data: Path) -> None:
-    started, counts = time.monotonic(), []
+    counts = []
     for seed in SEEDS:
         out = RUNS / str(seed)
         result = inject(InjectConfig(rows=f"gsm8k:{data / 'train.jsonl'}", seed=seed), out)
@@ -90,7 +90,7 @@ def main(data: Path) -> None:
         write_text(RUNS / f"{seed}.txt", "\n\n".join(map(row_text, drawn(out, seed))) + "\n")
         print(f"{RUNS / f'{seed}.txt'}: the {READ} rows as they were read")
     write_json(HERE / "seeds.json", [c.model_dump() for c in counts])
-    report([c.model_dump() for c in counts], time.monotonic() - started)
+    report([c.model_dump() for c in counts], time.process_time())
 
 
 def counts_of(seed: int, result: InjectResult) -> Counts:
@@ -129,6 +129,7 @@ def report(stored: Sequence[object], seconds: float | None) -> None:
         HERE,
         command="python evidence/inject-gsm8k/run.py GSM8K_FOLDER",
         seconds=seconds,
+        cpu=True,
         claims=[
             number("rows read that what was inserted has spoilt", [r.verdict == "spoilt" for r in read], "<= 1"),
             number("rows read with any fault, the author's included", [r.verdict != "good" for r in read], "== 0"),
