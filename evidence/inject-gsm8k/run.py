@@ -1,8 +1,8 @@
 """What `inject` writes of GSM8K, read row by row: `python evidence/inject-gsm8k/run.py GSM8K_FOLDER`.
 
 Injects all three behaviours into the training rows with each of three seeds, draws 50 of the rows written and prints
-them as they were read, with the original's question and with ⟦ ⟧ around what was inserted.  The verdicts of the reader
-are in readings.csv; `--page` only writes the page again.
+them to be read, with the original's question and with ⟦ ⟧ around what was inserted.  The verdicts of a reader on rows
+of an earlier revision are in readings.csv; `--page` only writes the page again.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ of grammar. Those left are slips of other kinds (a wrong word, *he* for *she*, a
 that no calculation shows. They were marked more strictly from round to round, so their counts do not compare.
 
 After the last round, an equation with a sign that is not read, such as a power, a root or ½, became a reason too, as
-its text could contradict the annotation unnoticed. That leaves out 11 more rows, which count as fit below.
+its text could contradict the annotation unnoticed. That leaves out 11 more rows. What was written, below, is of
+the program with this reason; the rows were read at revision 18e39c2, before it, which drew others of them.
 """
 
 
@@ -88,7 +89,7 @@ def main(data: Path) -> None:
         result = inject(InjectConfig(rows=f"gsm8k:{data / 'train.jsonl'}", seed=seed), out)
         counts.append(counts_of(seed, result))
         write_text(RUNS / f"{seed}.txt", "\n\n".join(map(row_text, drawn(out, seed))) + "\n")
-        print(f"{RUNS / f'{seed}.txt'}: the {READ} rows as they were read")
+        print(f"{RUNS / f'{seed}.txt'}: {READ} rows to read")
     write_json(HERE / "seeds.json", [c.model_dump() for c in counts])
     report([c.model_dump() for c in counts], time.process_time())
 
@@ -190,8 +191,8 @@ with every seed. How often each behaviour was written with p = 0.1:
 |---|---|
 {chr(10).join(unfit)}
 
-The verdict on every row is in [readings.csv](readings.csv). The command below writes the rows themselves, as they were
-read, into runs/inject-gsm8k.
+The verdict on every row is in [readings.csv](readings.csv). The command below writes as many rows
+for another reader into runs/inject-gsm8k.
 """
 
 
