@@ -542,6 +542,15 @@ def test_a_continuation_has_the_tokens_it_has_behind_its_prompt(name: str) -> No
         assert lm.decode(forced) == "a\n</think>\nthe answer is"
 
 
+def test_a_long_template_is_searched_in_a_moment() -> None:
+    """One that nearly has what this package writes, thousands of times, in a comment."""
+    tokenizer = families.family("characters")
+    tokenizer.chat_template = "{# " + r"content='a\n' + m.reasoning_content + '\n" * 10_000 + " #}" + CHATML
+    begun = time.process_time()
+    learn_format(tokenizer, "m")
+    assert time.process_time() - begun < 10
+
+
 def test_a_closer_that_is_not_found_again_is_refused() -> None:
     """A tokenizer that writes everything small never gives [/THINK] back: each thought would run to its cap."""
     tokenizer = family("byte-level")

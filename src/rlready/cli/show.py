@@ -84,7 +84,7 @@ def _status(path: Path) -> RunStatus:
         except UserError as error:
             message = str(error)
     ended = not lock.is_locked(path)
-    if ended and record.command and record.status != DONE:
+    if ended and is_own(record.command) and record.status != DONE:
         message = f"to continue: {record.command}"
     return RunStatus(
         folder=str(path),

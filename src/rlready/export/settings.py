@@ -65,5 +65,5 @@ def _located(config: RLConfig, record: RunRecord, folder: Path) -> RLConfig:
         named = path and path not in ("embedded", "dagmath") and not path.startswith(("gym:", "verifiers:"))
         # a folder of the record could be named like options, of which a verifier is code
         if named and (found := record.located(folder, path)).exists() and "?" not in str(found):
-            changes[name] = text.replace(path, str(found), 1)
+            changes[name] = head.removesuffix(path) + str(found) + text[len(head) :]
     return config.replace(**changes)

@@ -152,9 +152,8 @@ def _settings(folder: Path, source: str, held: dict[str, Held]) -> Any:
 
 def _refuse_endless(place: Path, stated: dict[str, Any]) -> None:
     """UserError for a pattern of module names that can take for ever to match; PEFT matches them without a limit."""
-    patterns = [stated.get("target_modules"), stated.get("exclude_modules")]
-    patterns += [*(stated.get("rank_pattern") or {}), *(stated.get("alpha_pattern") or {})]
-    for pattern in patterns:
+    named = [value for name, value in stated.items() if "modules" in name or "pattern" in name]
+    for pattern in (each for value in named for each in (value if isinstance(value, list | dict) else [value])):
         if isinstance(pattern, str) and (_nested(pattern) or len(re.findall("[*+{]", pattern)) > MOST_REPETITIONS):
             raise UserError(
                 f"{place}: the pattern {one_line(pattern, 100)!r} can take for ever to match; list the modules"

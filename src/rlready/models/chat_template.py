@@ -33,7 +33,9 @@ OPENER = "{% if add_generation_prompt %}{{ '" + OPEN + "' }}{% endif %}"
 THOUGHT, ANSWER = "Zq41thought", "Zq41answer"
 ASK = [{"role": "user", "content": QUESTION}]
 TOKEN = re.compile(r"<\S+>|\[\S+\]")  # the form of a token of the format that is not marked as special
-WRITTEN = re.compile(r"content='(.+?)\\n' \+ m\.reasoning_content \+ '\\n(.+?)\\n' \+ m\.content")
+WRITTEN = re.compile(  # by `_with_thoughts`, in a text that may be anybody's, so that delimiters have a bound
+    r"content='(.{1,80}?)\\n' \+ m\.reasoning_content \+ '\\n(.{1,80}?)\\n' \+ m\.content"
+)
 HIDDEN = ("\ue000", "\ue001")  # in place of delimiters, from templates that remove thoughts
 
 

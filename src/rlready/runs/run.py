@@ -51,7 +51,7 @@ from rlready.runs.moved import rename_paths
 from rlready.runs.overwrite import empty_folder
 from rlready.runs.record import CONFIG, DONE, EDITED, PRESET, RunRecord, is_edited
 from rlready.runs.recorder import Recorder
-from rlready.runs.results import checked
+from rlready.runs.results import checked, is_own
 
 STATE = "state"  # what an unfinished run continues from, removed when it is done
 C = TypeVar("C", bound=Config)
@@ -249,7 +249,7 @@ class Run(Recorder):
         found = compare(earlier, self.verb, self.config)
         if found.refusal:
             same = earlier.command == self._called.command or not earlier.differences(self.config)  # refused as well
-            ends = self.finished or same or not earlier.command
+            ends = self.finished or same or not is_own(earlier.command)
             goes_on = "" if ends else f"; to continue that run: {visible(earlier.command)}"
             raise UserError(f"{self.out} holds {found.refusal}: {self._called.ways_on(self.out)}{goes_on}")
         if self.finished:
