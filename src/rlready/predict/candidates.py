@@ -11,7 +11,7 @@ Shapes: P = problems.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -170,42 +170,40 @@ def read_candidates(folders: Sequence[Path]) -> Candidates:
         chance_level=first.chance_level,
         doubts=[
             *dict.fromkeys(part.doubt for run in runs for part in run.parts if part.doubt),
-            *_other_prompts(runs),
-            *_other_answers(runs),
+            *_other_problems(runs),
         ],
     )
 
 
-def _other_prompts(runs: Sequence[Measured]) -> Iterator[str]:
-    """A warning for each checkpoint that was asked in another way than one of an earlier run."""
-    first: dict[str, tuple[str, Measured, str]] = {}
-    for run in runs:
-        for part in run.parts:
-            pairs = [(first.setdefault(name, (part.name, run, mine)), mine) for name, mine in part.prompts.items()]
-            unlike = [other for (other, where, theirs), mine in pairs if where is not run and theirs != mine]
-            if unlike:
-                yield (
-                    f"{part.name}: the prompts of {len(unlike)} of {len(part.problems)} problems are not those of "
-                    f"{unlike[0]}: a difference may be one of prompts, as of their examples or template"
-                )
-
-
-def _other_answers(runs: Sequence[Measured]) -> Iterator[str]:
-    """A warning for each checkpoint of whose problems some have another answer than those of an earlier run.
+def _other_problems(runs: Sequence[Measured]) -> Iterator[str]:
+    """A warning for each checkpoint that was asked in another way than one of an earlier run, and for each of whose
+    problems some have another answer.
 
     Two tools may write one answer in two ways.  Problems that are named are known to be the same.
     """
+    unnamed = [run for run in runs if not run.config.problems]
+    for part, count, other in _unlike(runs, lambda part: part.prompts):
+        yield (
+            f"{part.name}: the prompts of {count} of {len(part.problems)} problems are not those of {other}: a "
+            "difference may be one of prompts, as of their examples or template"
+        )
+    for part, count, other in _unlike(unnamed, lambda part: part.truths):
+        yield (
+            f"{part.name}: the ground truths of {count} of {len(part.truths)} problems are not those of {other}: "
+            "unless they are written in another way, these are other problems under the same ids; name them with "
+            "problems= in each run of readiness"
+        )
+
+
+def _unlike(runs: Sequence[Measured], digests: Callable[[Part], Mapping[str, str]]) -> Iterator[tuple[Part, int, str]]:
+    """Parts with how many digests of problems are not those of an earlier run, and the first part that has others."""
     first: dict[str, tuple[str, Measured, str]] = {}
-    for run in (run for run in runs if not run.config.problems):
+    for run in runs:
         for part in run.parts:
-            pairs = [(first.setdefault(name, (part.name, run, mine)), mine) for name, mine in part.truths.items()]
+            pairs = [(first.setdefault(name, (part.name, run, mine)), mine) for name, mine in digests(part).items()]
             unlike = [other for (other, where, theirs), mine in pairs if where is not run and theirs != mine]
             if unlike:
-                yield (
-                    f"{part.name}: the ground truths of {len(unlike)} of {len(pairs)} problems are not those of "
-                    f"{unlike[0]}: unless they are written in another way, these are other problems under the same "
-                    "ids; name them with problems= in each run of readiness"
-                )
+                yield part, len(unlike), unlike[0]
 
 
 def _refuse_unlike(runs: Sequence[Measured]) -> None:
