@@ -90,7 +90,7 @@ def main() -> None:
             with plan.stage(f"seed {seed}, {name}"):
                 results[name].append(run(variant, seed, RUNS / f"seed-{seed}" / re.sub(r"\W+", "-", name)))
     write_json(HERE / STORED, results)
-    report(results, sum(r["seconds"] for found in results.values() for r in found))
+    report(results, sum(r["cpu_seconds"] for found in results.values() for r in found))
 
 
 def source(ops: int, split: str, n: int, seed: int) -> str:
@@ -150,7 +150,7 @@ def run(variant: Variant, seed: int, out: Path) -> dict[str, Any]:
     checked = (f"{where}-{how}" for where, how in product(OPS, (*models, "greedy")))
     stages = ("inject", "sft", "before", "rl", *checked)
     records = [read_json(out / stage / "record.json") for stage in stages]
-    return found | {"seconds": sum(record["seconds"] for record in records)}
+    return found | {"cpu_seconds": sum(record["cpu_seconds"] for record in records)}
 
 
 def measured(model: str, problems: str, seed: int, out: Path, *, influence: bool = False) -> dict[str, float | None]:
@@ -240,7 +240,7 @@ def report(results: Results, seconds: float | None) -> None:
     for where, key in product(OPS, COMPARED):
         write_text(HERE / chart_file(where, key), chart(results, where, key))
     command = "python evidence/inject/run.py"
-    write_claims(HERE, command=command, seconds=seconds, claims=claims_of(results), words=page(results))
+    write_claims(HERE, command=command, seconds=seconds, cpu=True, claims=claims_of(results), words=page(results))
 
 
 def chart_file(where: str, key: str) -> str:
