@@ -195,6 +195,8 @@ def verdicts(batch: Batch, options: ToolOptions) -> NDArray[np.int8]:
 
 def drawn_with(settings: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     """The names and values of a tool's settings of sampling that decide how samples turn out, each under one name."""
+    if not settings:  # as in most rows of prime-rl
+        return ()
     named = {name: settings[name] for name in LIMITS if settings.get(name) not in (None, "")}
     settings = {LIMIT: next(iter(named.values()), None)} | {k: v for k, v in settings.items() if v is not None}
     if settings.get("do_sample") is False:  # greedy, whatever temperature stands beside it
