@@ -99,6 +99,8 @@ CHOSEN = re.compile(  # a letter on a line of its own, and no other such line, n
     re.MULTILINE,
 )
 LETTER = re.compile(r"\(?[A-Z]\)?")
+YES_NO = re.compile(r"(?:yes|no|true|false)\b", re.IGNORECASE)
+VALUE = re.compile(r"[\d\\$]")
 WHOLE_UNIT = re.compile(r"\d\s*(?:hours?|hrs?|h|minutes?|mins?|feet|foot|ft|pounds?|lbs?|dollars?)\s*$", re.IGNORECASE)
 PART_UNIT = re.compile(r"\s*(?:minutes?|mins?|seconds?|secs?|s|inch(?:es)?|in|ounces?|oz|cents?)\b", re.IGNORECASE)
 HEADINGS = 100  # that are read
@@ -183,7 +185,7 @@ def _marked(text: str) -> str | None:
         return _unboxed(number)
     if (inner := _boxed(text)) is not None:
         said = _final_words(text[text.rindex("box") :])
-        return said if said and re.search(r"[\d\\$]", said) else inner
+        return said if said and VALUE.search(said) else inner
     if (said := _after_phrase(text)) is not None or "####" not in text:
         return said
     return lines[0] if lines else ""  # cut off before the number
@@ -217,7 +219,8 @@ def _after_phrase(text: str) -> str | None:
         or text[: phrases[-1].start()].rstrip()[-5:].lower() == "final"
     )
     more = len(after.strip(" *_:\n\t").partition("\n")[0]) > len(answer) + 3
-    if more and not final and not quantity(plain(answer)) and not LETTER.fullmatch(answer.strip(" *")):
+    short = LETTER.fullmatch(answer.strip(" *")) or YES_NO.fullmatch(answer.strip(" *"))
+    if more and not final and not quantity(plain(answer)) and not short:
         return None  # "Answer: First, 2 + 3 = 5. So ...": the reasoning begins
     return answer
 
@@ -236,7 +239,8 @@ def _sentence(text: str) -> str:
         return text[:LONGEST].split("\\]" if line.strip() == "\\[" else "\n$$")[0]
     line = SENTENCE.split(line, maxsplit=1)[0]
     line = CLAUSE.split(line, maxsplit=1)[0]
-    return COPULA.split(line)[-1] if len(line) < LONGEST else line
+    last = COPULA.split(line)[-1] if len(line) < LONGEST else line
+    return line if YES_NO.match(line) and not VALUE.search(last) else last  # "Yes, 91 is composite"
 
 
 def _boxed(text: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from rlready.tasks.answers.quantity import quantity
 from rlready.tasks.answers.structure import Group, Named, Node, Relation, Value
@@ -51,6 +52,7 @@ def _same_groups(one: Group, other: Group, equal: Equal) -> bool:
         listed = other if one.joined == "cup" else one
         if not any(isinstance(item, Named) for item in listed.items):
             return False
+    one, other = _roots(one, other), _roots(other, one)
     names = [{name for item in group.items if (name := _called(item))} for group in (one, other)]
     ordered = any(g.opening in "([|" for g in (one, other)) or (min(map(len, names)) == 0 and max(map(len, names)) > 1)
     if ordered or max(len(one.items), len(other.items)) > MOST:
@@ -64,6 +66,17 @@ def _same_groups(one: Group, other: Group, equal: Equal) -> bool:
     return all(any(same(a, b, equal) for b in other.items) for a in one.items) and all(
         any(same(a, b, equal) for a in one.items) for b in other.items
     )
+
+
+def _roots(one: Group, other: Group) -> Group:
+    """``one`` with x_1, x_2 called x if all values of ``other`` are."""
+    names = {item.name if isinstance(item, Named) else "" for item in other.items}
+    roots = [item for item in one.items if isinstance(item, Named) and item.name.partition("_")[2].isdecimal()]
+    if len(names) != 1 or "" in names or len(roots) != len(one.items) or len({item.name for item in roots}) == 1:
+        return one
+    if {item.name.partition("_")[0] for item in roots} != names:
+        return one
+    return replace(one, items=tuple(replace(item, name=item.name.partition("_")[0]) for item in roots))
 
 
 def _is_interval(group: Group, listed: Group) -> bool:

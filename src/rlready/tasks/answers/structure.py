@@ -24,6 +24,9 @@ NAMED = re.compile(r"[A-Za-z]|\\(?:alpha|beta|gamma|delta|theta|lambda|mu|phi|om
 NO_NAME = re.compile(r"[\d+\-*/^!%.;]|\\(?:pi|infty|sqrt|pm|mp|cdot|times|emptyset|begin)(?![a-z])|\s(?:and|or)\s")
 COMMAND = re.compile(r"\\[A-Za-z]+")
 REALS = re.compile(r"\\mathbb\s*\{?\s*R\s*\}?|(?:all |the )?real numbers|all reals", re.IGNORECASE)
+SUCH_THAT = re.compile(  # {x : x > 2}
+    r"\\\{\s*([a-zA-Z])(?:\s*\\in\s*\\mathbb\s*\{?\s*R\s*\}?)?\s*(?:\\mid(?![a-z])|\||:)([^{}|]+)\\\}"
+)
 WITHOUT = re.compile(r"\\mathbb\s*\{?\s*R\s*\}?\s*\\(?:setminus|backslash)\s*\\\{(.+)\\\}")
 INFINITE = re.compile(r"-\s*\\infty\s*,\+?\s*\\infty\s*")
 FLIP = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
@@ -79,6 +82,8 @@ def structure(text: str, depth: int = 0) -> Node:
     if system := SYSTEM.fullmatch(text):
         rows = [row.strip(" ,;.") for row in system[1].split("\\\\")]
         text = ",".join(rows) if all(map(EQUATION.fullmatch, rows)) else text
+    if (such := SUCH_THAT.fullmatch(text)) and re.search(rf"(?<![a-zA-Z\\]){such[1]}(?![a-zA-Z])", such[2]):
+        text = such[2].strip()
     if depth > NESTED or quantity(text, False):
         return Value(text)
     parts = _members(text)

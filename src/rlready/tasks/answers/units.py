@@ -88,7 +88,9 @@ def unit_of(text: str, attached: bool = False) -> frozenset[str] | None:
         if exponent and (token[0] == "^" or lower.endswith("ed")):
             if not names:
                 return None
-            names[-1] += "^" + exponent
+            below = exponent[0] == "-"  # s^{-1}
+            power_of = exponent.lstrip("-")
+            names[-1] = ("per " if below else "") + names[-1] + (f"^{power_of}" if power_of != "1" else "")
         elif exponent:
             power = POWERS[lower]
         elif lower in ("/", "per"):

@@ -27,7 +27,16 @@ from rlready.tasks.answers.formula import CALL, formula, in_radians, is_no_formu
 from rlready.tasks.answers.literal import moment, same_code
 from rlready.tasks.answers.mathpool import POOL, Question, in_parallel
 from rlready.tasks.answers.notation import plain, split_top
-from rlready.tasks.answers.quantity import INTEGER, LONGEST, exact_number, quantity, rounding, same_quantity
+from rlready.tasks.answers.quantity import (
+    INTEGER,
+    LONGEST,
+    Quantity,
+    endless,
+    exact_number,
+    quantity,
+    rounding,
+    same_quantity,
+)
 from rlready.tasks.answers.row import same_row
 from rlready.tasks.answers.same_structure import same
 from rlready.tasks.answers.structure import REALS, SUBSCRIPT, is_name, structure
@@ -161,7 +170,7 @@ def _compare(target: str, answer: str, asked: list[Question] | None) -> bool:
         other = other[total.end() :]
     if (verdict := _as_words(one, other)) is not None:
         return verdict
-    one, other = one if right else _exact(one), other if left else _exact(other)
+    one, other = _exact(one, right), _exact(other, left)
     begun, undecided = len(asked or ()), POOL.undecided
 
     def equal(kind: str, a: str, b: str) -> bool:
@@ -172,11 +181,14 @@ def _compare(target: str, answer: str, asked: list[Question] | None) -> bool:
     return same(structure(one), structure(other), equal)
 
 
-def _exact(text: str) -> str:
-    """A formula without the decimal that it is said to be about."""
+def _exact(text: str, asked: Quantity | None) -> str:
+    """A formula without the decimal that it is said to be about; if a number is ``asked`` for, only that fraction."""
     exact, *about = ABOUT.split(text)
-    named = is_name(exact) and not CALLED.match(exact.strip())
-    return exact.strip() if len(about) == 1 and quantity(about[0].strip()) and not named else text
+    exact = exact.strip()
+    if len(about) != 1 or not quantity(about[0].strip()) or (is_name(exact) and not CALLED.match(exact)):
+        return text
+    number = quantity(exact) if asked else None
+    return exact if not asked or (number and endless(number.value) and same_quantity(asked, number)) else text
 
 
 def _as_words(one: str, other: str) -> bool | None:
