@@ -294,6 +294,11 @@ GROWN = "{% set ns = namespace(x=['a']) %}{% for i in range(40) %}{% set ns.x = 
     "template",
     [
         "{{ 7 ** (7 ** 9) }}",
+        "{% set a = ('f' * 16000000)|int(base=16) %}{{ a % (('e' * 8000000)|int(base=16)) }}",
+        "{{ ('ab ' * 80000)|wordwrap(1, wrapstring='x' * 80000) }}",
+        "{{ ('http://a.b ' * 20000)|urlize(rel='x' * 20000) }}",
+        "{{ ([[0]] * 100000)|sum(start=[])|length }}",
+        "{{ strftime_now('%2000000000Y') }}",
         "{{ 'a' * 8000000000 }}",
         "{{ [1] * 8000000000 }}",
         "{{ 'a'|center(8000000000) }}",
@@ -328,6 +333,7 @@ def test_a_bounded_template_writes_what_jinja_writes() -> None:
     operations = (
         "{{ [1, 'b'] + [(2, 3)] }}{{ 1 ~ 'x' ~ none }}{{ '%03d|%s' % (7, 'y') }}{{ '{0:>5}'.format('z') }}{{ 3 ** 4 }}"
         "{% for a, b in {'k': [1.5, {}]}.items() %}{{ a * 3 }}{{ b|tojson(indent=1) }}{% endfor %}{{ 7 % 4 }}"
+        "{{ 7 // 2 }}{{ 7 / 2 }}"
         "{{ messages|map(attribute='role')|join(',') }}{{ range(3)|list }}{{ '%s' % 1700000000 }}{{ 'a b'|indent(2) }}"
     )
     tokenizer = family("byte-level")
@@ -335,7 +341,7 @@ def test_a_bounded_template_writes_what_jinja_writes() -> None:
     assert (
         learn_format(tokenizer, "it")
         .prompt("Hi", think=False)
-        .startswith("[1, 'b', (2, 3)]1xNone007|y    z81kkk[\n 1.5,\n {}\n]3user[0, 1, 2]1700000000a b")
+        .startswith("[1, 'b', (2, 3)]1xNone007|y    z81kkk[\n 1.5,\n {}\n]333.5user[0, 1, 2]1700000000a b")
     )
 
 

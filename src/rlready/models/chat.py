@@ -262,7 +262,7 @@ class ChatFormat:
 
     def render(self, turns: Sequence[Message], *, generate: bool) -> str:
         """The text of turns; TemplateError if the template raises or makes too much, UserError if it never ends."""
-        from rlready.models.template_bounds import bound_templates
+        from rlready.models.template_bounds import DATE, bound_templates, bounded
 
         if self.parts:
             turns = [
@@ -272,7 +272,7 @@ class ChatFormat:
                 for turn in turns
             ]
         template = template_of(self.tokenizer) or (None if self.tokenizer.chat_template else BARE)
-        now: dict[str, Any] = {"strftime_now": TODAY.strftime} if template and "strftime_now" in template else {}
+        now: dict[str, Any] = {DATE: bounded(DATE, TODAY.strftime)} if template and DATE in template else {}
         try:
             with time_limit(RENDER_SECONDS), bound_templates():
                 return str(

@@ -28,7 +28,12 @@ TOTAL = 1 << 28  # characters of all values that one render makes
 PARAMETER = 1 << 16  # the largest whole number that a filter or a method takes, such as a width
 BITS = 1 << 14  # of a whole number
 FORMATS = {"format", "format_map"}
-REPEATING = {"expandtabs", "indent", "join", "replace", "tojson", "translate", *FORMATS}  # results as long as a product
+REPEATING = {  # results as long as a product
+    *("expandtabs", "indent", "join", "replace", "tojson", "translate", "urlize", "wordwrap"),
+    *FORMATS,
+}
+DATE = "strftime_now"
+DATES = re.compile(r"(?!.*%[^a-zA-Z%]*\d{3}).{,1000}", re.DOTALL)  # formats of a date without large widths
 WIDE = re.compile(r"%[-+ #0]*(\*|\d*\.\*|\d*\.?\d{3})|\{[^{}]*(\d{3}|\{)")  # a width or precision above 99, or unknown
 
 Value: TypeAlias = Any  # of a template
@@ -38,14 +43,14 @@ _left: ContextVar[list[int]] = ContextVar("_left")
 class BoundedEnvironment(ImmutableSandboxedEnvironment):
     """The environment of Transformers; a template that makes too much raises SecurityError."""
 
-    intercepted_binops = frozenset({"+", "*", "**", "%"})
+    intercepted_binops = frozenset({"+", "*", "**", "%", "/", "//"})
 
     @staticmethod
     def concat(parts: Iterator[str]) -> str:  # type: ignore[override]  # any iterable of texts
         return "".join(_counted(part) for part in parts)
 
     def from_string(self, source: Value, *args: Value, **kwargs: Value) -> Value:
-        self.filters = {name: _bounded(name, each) for name, each in self.filters.items()} | {"counted": _counted}
+        self.filters = {name: bounded(name, each) for name, each in self.filters.items()} | {"counted": _counted}
         return super().from_string(source, *args, **kwargs)
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
@@ -87,16 +92,16 @@ def _filtered(node: nodes.Node, name: str) -> nodes.Node:
     return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
 
 
-def _bounded(name: str, apply: Callable[..., Value]) -> Callable[..., Value]:
-    """A filter whose parameters and result are bounded."""
+def bounded(name: str, apply: Callable[..., Value]) -> Callable[..., Value]:
+    """A filter or a function of templates whose parameters and result are bounded."""
 
     @wraps(apply)  # with the mark that says whether it takes the context or the environment first
-    def bounded(*args: Value, **kwargs: Value) -> Value:
+    def looked_at(*args: Value, **kwargs: Value) -> Value:
         args = tuple(map(_listed, args))
         _check_call(name, (*args[hasattr(apply, "jinja_pass_arg") :], *kwargs.values()))
         return _counted(apply(*args, **kwargs))
 
-    return bounded
+    return looked_at
 
 
 def _listed(value: Value) -> Value:
@@ -108,7 +113,7 @@ def _check_operation(operator: str, left: Value, right: Value) -> None:
     """SecurityError for a result that is too large."""
     if isinstance(left, int) and isinstance(right, int):
         bits = left.bit_length() * right if operator == "**" else left.bit_length() + right.bit_length()
-        if bits > BITS and operator in ("*", "**"):
+        if bits > BITS and operator != "+":
             raise _refusal("a number of so many digits")
     elif operator == "*":
         times = next((each for each in (left, right) if isinstance(each, int)), 1)
@@ -125,8 +130,10 @@ def _check_call(name: str, values: tuple[Value, ...]) -> None:
     numbers = [each for each in given if isinstance(each, int) and abs(each) > PARAMETER]
     if numbers and name not in {"default", *FORMATS}:
         raise _refusal(f"the number {str(numbers[0])[:40]} for {name}")
-    if name in FORMATS and WIDE.search(str(subject)):
+    if (name in FORMATS and WIDE.search(str(subject))) or (name == DATE and not DATES.fullmatch(str(subject))):
         raise _refusal("a format with so large a width")
+    if name == "sum" and any(isinstance(each, list | tuple) for each in given):
+        raise _refusal("one list of several, by copying it again for each")
     if name in REPEATING:
         sizes = [each if isinstance(each, int) and name not in FORMATS else _size(each) for each in given]
         _charge(_size(subject) * max([1, *sizes]), spend=False)
@@ -134,6 +141,8 @@ def _check_call(name: str, values: tuple[Value, ...]) -> None:
 
 def _counted(made: Value) -> Value:
     """The value, whose size is taken from what the render may still make."""
+    if isinstance(made, int) and made.bit_length() > BITS:
+        raise _refusal("a number of so many digits")
     if not isinstance(made, range):
         _charge(_size(made), spend=True)
     return made
