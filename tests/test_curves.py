@@ -213,6 +213,7 @@ def test_logs_of_prime_rl_without_an_outcome(lines: list[Any], message: str, tmp
         ([{"curve": "start.csv"}], r"start\.csv has only the evaluation before training"),
         ([{"curve": "sft"}], "none of eval_reward, reward was logged; name another as the metric"),
         ([{"curve": "two"}], "has eval_a_reward, eval_b_reward of several evaluations; name one as the metric"),
+        ([{"curve": "sum"}], "reward is the sum of the rewards rewards/acc/mean, rewards/length/mean; name"),
         ([{"curve": "broken"}], "not a trainer_state.json with a log_history"),
         ([{"curve": "deep"}], "not a trainer_state.json with a log_history"),
         ([{"curve": "nan"}], "reward at step 30, the last, is 'nan', no finite number; name another metric"),
@@ -223,6 +224,9 @@ def test_curves_without_an_outcome(rows: list[dict[str, Any]], message: str, tmp
     state(tmp_path / "grpo", reward=[0.1, 0.6])
     state(tmp_path / "sft", loss=[1.0])
     state(tmp_path / "two", reward=[0.9], eval_a_reward=[0.1], eval_b_reward=[0.2])
+    each = {f"rewards/{name}/mean": [0.5] for name in ("acc", "length")}
+    state(tmp_path / "sum", reward=[1.0], **each)
+    assert outcomes(tmp_path, {"curve": "sum", "metric": "reward"})[0][0] == 1.0
     (tmp_path / "bad.csv").write_text("step,outcome\n1,x\n")
     (tmp_path / "twice.csv").write_text("step,outcome\n1,1\n1,2\n")
     (tmp_path / "start.csv").write_text("step,outcome\n0,0.5\n")
@@ -481,6 +485,11 @@ def test_a_run_that_a_tracker_saw_go_on_replaces_what_had_followed(
         ("Step,a - pass@1\n0,0.1\n", "pass@2", "no metric 'pass@2'; known: a - pass@1"),
         ("Step,train/loss\n0,0.1\n", "", "has 'train/loss' by step; name the column"),
         (HISTORY, "train/loss", "of loss of .* less is better: name a metric of which more is"),
+        (
+            "Step,eval/reward,eval/rewards/acc/mean,eval/rewards/length/mean\n1,1,0.5,0.5\n",
+            "",
+            "eval_reward is the sum of the rewards eval_rewards/acc/mean, eval_rewards/length/mean; name",
+        ),
         ("Step,train/kl\n0,0.1\n", "", "has 'train/kl' by step; name the column"),
         ("Step,train/kl\n0,0.1\n", "train/kl", "of kl of .* less is better"),
         ("Step,a - train/completions/mean_length\n0,64\n", "", "mean_length' by step; name the column"),

@@ -58,11 +58,23 @@ def read(path: Path, metric: str, usual: Sequence[str]) -> tuple[str, dict[float
     _refuse_several(table, columns, names)
     called = {name: _called(table, name) for name in names}
     column = OUTCOME if own else _column(table, called, metric, usual)
+    if not own and not metric:
+        refuse_sum(table.where, _as_logged(called[column]), list(map(_as_logged, called.values())))
     rows = [(line, row) for line, row in table.rows if own or _is_there(row.get(column))]
     if not own and len(names) == 1:
         _refuse_no_number_at_the_end(table, column, steps[0])
     step = next((name for name in steps if all(is_number(step_of(row.get(name))) for _, row in rows)), steps[0])
     return (OUTCOME, _outcomes(table, step)) if own else (_as_logged(called[column]), _tracked(table, step, column))
+
+
+def refuse_sum(where: str, metric: str, names: Sequence[str]) -> None:
+    """UserError if ``metric`` is the sum of several rewards of ``names``, of which one may be of length."""
+    each = [name for name in names if name.startswith(f"{metric}s/") and name.endswith("/mean")]
+    if len(each) > 1:
+        raise UserError(
+            f"{where}: {metric} is the sum of the rewards {', '.join(each)}; name the one that is the outcome as the "
+            f"metric, or {metric} for their sum"
+        )
 
 
 def _outcomes(table: Table, step: str) -> dict[float, float]:

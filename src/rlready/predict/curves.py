@@ -227,8 +227,9 @@ def _logged(path: Path, metric: str, usual: Sequence[str]) -> tuple[str, dict[fl
     if not metric and several and not any(name in names for name in usual if name.startswith("eval_")):
         raise UserError(f"{path}: has {', '.join(several)} of several evaluations; name one as the metric")
     there = [name for name in usual if name in names]
-    if not metric:
+    if not metric and there:
         _refuse_start(path, there, lines)
+        curve_table.refuse_sum(str(path), there[0], names)
     metric = metric or next(iter(there), "")
     if not metric:
         raise UserError(f"{path}: none of {', '.join(usual)} was logged; name another as the metric")

@@ -88,7 +88,8 @@ def _refuse_misnamed(columns: Sequence[str], place: str) -> None:
 def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outcome:
     place = table.place(line)
     if "outcome" not in row and not row.get("curve"):
-        raise UserError(f"{place}: no column 'outcome', nor 'curve'; {nearest('outcome', row)}")
+        known = nearest("outcome", row)
+        raise UserError(f"{place}: no column 'outcome', nor 'curve'; {known}; rename that of what RL reached")
     curve: Curve | None = None
     value, choice = number_of(row.get("outcome")), CHOICES[0]
     if row.get("curve"):

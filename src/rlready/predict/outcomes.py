@@ -153,7 +153,7 @@ def _refuse_unlike_curves(outcomes: Sequence[Outcome]) -> None:
         if one != other:
             raise UserError(
                 f"{outcome.where}: the outcome is {other or 'a number'}, but in {first[outcome.family].where} it is "
-                f"{one or 'a number'}; take the same of all, or give them two families"
+                f"{one or 'a number'}; take the same of all, name a table's column alike, or give them two families"
             )
 
 
