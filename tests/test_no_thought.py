@@ -18,7 +18,7 @@ from rlready.cli.main import main
 from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig
 from rlready.core.errors import UserError
 from rlready.core.records import Group, Problem, Sample
-from rlready.core.truncation import warn_truncated
+from rlready.core.truncation import many_truncated
 from rlready.credit.reward import RewardFn
 from rlready.engine import precheck
 from rlready.engine.rollout import rewarded, sample_row, warn_run_ons
@@ -118,15 +118,12 @@ def test_length_rewards_count_the_response_where_there_is_no_thought() -> None:
     assert (stats.thinking_tokens, stats.response_tokens) == (0, 5)
 
 
-def test_many_truncated_responses_are_warned_of(capfd: pytest.CaptureFixture[str]) -> None:
-    warn_truncated("rl", {"rollouts": 0.2}, RLConfig())
-    assert not capfd.readouterr().err
-    warn_truncated("readiness", {"a": 0.54, "b": 0.1}, ReadinessConfig())
-    said = capfd.readouterr().err
+def test_many_truncated_responses_are_warned_of() -> None:
+    assert not many_truncated({"rollouts": 0.2}, RLConfig())
+    said = many_truncated({"a": 0.54, "b": 0.1}, ReadinessConfig())
     assert "(a 54%)" in said
-    assert said.rstrip().endswith("; with a larger max_answer_tokens more may be correct")
-    warn_truncated("rl", {"rollouts": 0.21}, RLConfig(thinking_budget=8))
-    assert "a larger thinking_budget or max_answer_tokens" in capfd.readouterr().err
+    assert said.endswith("; with a larger max_answer_tokens more may be correct")
+    assert "a larger thinking_budget or max_answer_tokens" in many_truncated({"_": 0.21}, RLConfig(thinking_budget=8))
 
 
 def test_a_sample_that_runs_on_counts_once_and_the_warning_says_what_to_type(capfd: pytest.CaptureFixture[str]) -> None:

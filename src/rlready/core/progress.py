@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar
 from functools import cache
 from typing import TYPE_CHECKING, Self, TextIO, TypeVar
 
@@ -88,6 +89,7 @@ class Screen:
 
 
 SCREEN = Screen()
+on_warning: ContextVar[Callable[[str], None]] = ContextVar("on_warning", default=lambda _: None)
 
 
 @contextmanager
@@ -130,8 +132,9 @@ def note_once(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """Print a line that ``--quiet`` does not suppress."""
+    """Print a line that ``--quiet`` does not suppress; the run that is going on records it."""
     SCREEN.print(in_one_line(text), warning=True)
+    on_warning.get()(text)
 
 
 @cache

@@ -15,7 +15,7 @@ import numpy as np
 
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
-from rlready.core.progress import note, note_once
+from rlready.core.progress import note, warn_once
 from rlready.interchange.lines import files_named, read_objects
 from rlready.interchange.rollouts import (
     Format,
@@ -141,7 +141,7 @@ def _settings_of(row: dict[str, Any]) -> dict[str, Any]:
 def _say_unstated(where: str, settings: dict[str, Any]) -> None:
     """Say once that the temperature is not known, as what it is without these settings depends on the backend."""
     if settings and all(settings.get(name) is None for name in ("do_sample", "temperature")):
-        note_once(
+        warn_once(
             f"{where}: warning: states neither do_sample nor temperature, so that lm-eval decoded greedily with "
             "transformers or a server, and with vLLM (since 0.4.10) at temperature 1: rank it only beside samples that "
             "were drawn in the same way"

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from rlready.core.progress import note
+from rlready.core.progress import warn
 
 HOUR = 3600.0  # seconds, which a copy seldom takes
 MOMENT = 30.0  # those of a few files, among which chance may leave a single place
@@ -29,7 +29,7 @@ def say_older(where: str, files: Sequence[Path]) -> None:
             if time < times[newest] - least:
                 inside = os.path.commonpath(series)
                 later, before = (series[each].relative_to(inside) for each in (at, newest))
-                note(
+                warn(
                     f"{where}: warning: {later} is of a later step than {before}, but was written before it: if it is "
                     "of an earlier run in the same folder, remove it"
                 )

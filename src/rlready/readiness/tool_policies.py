@@ -33,7 +33,7 @@ import numpy as np
 
 from rlready.core.cells import counted
 from rlready.core.errors import UserError
-from rlready.core.progress import note, note_once
+from rlready.core.progress import note, warn, warn_once
 from rlready.interchange.rollouts import Evaluated
 from rlready.readiness.passk import Ints
 
@@ -77,7 +77,7 @@ def divided(where: str, problem_N: Ints, step_N: Ints, *, one: bool, evaluated: 
         policies = [Policy(np.arange(len(step_N)), int(steps[0]), int(steps[-1]))]
         return [_whole_groups(where, policy, problem_N, stepped=bool(steps[-1])) for policy in policies]
     if evaluated.ended and steps[-1] > evaluated.until:
-        note(
+        warn(
             f"{where}: warning: by its log the run ended at step {evaluated.until}, but there are samples of step "
             f"{steps[-1]}: if they are of an earlier run in the same folder, remove them"
         )
@@ -105,7 +105,7 @@ def divided(where: str, problem_N: Ints, step_N: Ints, *, one: bool, evaluated: 
     _say(where, policies, steps, len(shared), evaluated=known)
     _say_partial(where, policies, by_step(step_N), shared, problem_N)
     if known and trained_on:
-        note(
+        warn(
             f"{where}: warning: the problems of its evaluations are trained on, too, so that samples of training steps "
             "may be counted among those of evaluations"
         )
@@ -136,7 +136,7 @@ def _say_partial(
         mine = np.unique(problem_N[rows])
         apart = not any(policy.first <= step <= policy.last for policy in policies)
         if apart and len(mine) < len(shared) and np.isin(mine, shared).all():
-            note(f"{where}: warning: step {step} has {len(mine)} of the {len(shared)} problems, and is left out")
+            warn(f"{where}: warning: step {step} has {len(mine)} of the {len(shared)} problems, and is left out")
 
 
 def _say_unlogged(where: str, problem_N: Ints, step_N: Ints) -> None:
@@ -150,7 +150,7 @@ def _say_unlogged(where: str, problem_N: Ints, step_N: Ints) -> None:
         beside = {step for each in others for step in each if step in steps}  # with problems that are not among them
         if count >= usual / 2 and len(beside) > 1 and len(steps) > max(map(len, others)):
             listed = ", ".join(map(str, steps[:SHOWN])) + (", ..." if len(steps) > SHOWN else "")
-            note(
+            warn(
                 f"{where}: warning: the same {count} problems are in the steps {listed}, as of evaluations, but no log "
                 "tells which rows are theirs: with the trainer's log beside them (TRL's trainer_state.json) they are "
                 "the checkpoints"
@@ -169,7 +169,7 @@ def _say_unequal(where: str, policies: Sequence[Policy], problem_N: Ints) -> Non
     most, least = (pick(range(len(each)), key=each.__getitem__) for pick in (max, min))
     if each[most] >= 2 * each[least]:
         (m, few) = (f"step {policies[at].last} with {each[at]:g} samples of a problem" for at in (most, least))
-        note(
+        warn(
             f"{where}: warning: {m}, {few}: if two runs have written there, their policies are mixed; name one of them"
         )
 
@@ -177,7 +177,7 @@ def _say_unequal(where: str, policies: Sequence[Policy], problem_N: Ints) -> Non
 def say_unlike_log(where: str, step: int, mean: float, logged: float) -> None:
     """Warn of an evaluation whose samples have another mean reward than the trainer's log has of it."""
     if abs(mean - logged) > CLOSE:
-        note(
+        warn(
             f"{where}: warning: the samples of step {step} have a mean reward of {mean:.3g}, but by its log the "
             f"evaluation had {logged:.3g}: rows of training may be among them, or rows of a large evaluation missing"
         )
@@ -261,7 +261,7 @@ def _whole_groups(where: str, policy: Policy, problem_N: Ints, *, stepped: bool)
     sizes, problems = np.unique(drawn_P[drawn_P > 0], return_counts=True)
     usual = int(sizes[np.argmax(problems)])
     if (more := drawn_P >= 2 * usual).any():
-        note_once(
+        warn_once(
             f"{where}: warning: {int(more.sum())} of {int(problems.sum())} problems have {2 * usual} samples or more "
             f"where most have {usual}: problems that ask the same are read as one, unless data sets differ in it"
         )

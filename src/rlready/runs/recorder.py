@@ -116,7 +116,12 @@ class Recorder:
     def warn(self, text: str) -> None:
         """Warn of something about the run's inputs or its outcome, and record it."""
         warn(f"{self.verb}: warning: {text}")
-        if text not in self.record.warnings:
+        self._note_warning(text)
+
+    def _note_warning(self, text: str) -> None:
+        """Record a warning, without the name of the verb before it."""
+        text = text.removeprefix(f"{self.verb}: ").removeprefix("warning: ")
+        if not self.finished and text not in self.record.warnings:
             self.record.warnings.append(text)
             self._save()
 

@@ -11,7 +11,7 @@ it has found there, and neither write nor hash anything.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from dataclasses import replace
@@ -32,7 +32,7 @@ from rlready.core.distributed import (
 from rlready.core.errors import UserError
 from rlready.core.import_path import OnLoad, on_load
 from rlready.core.options import to_toml
-from rlready.core.progress import note, warn
+from rlready.core.progress import note, on_warning, warn
 from rlready.core.result import RESULT, Result
 from rlready.core.settings import Config
 from rlready.core.stopping import expect_stop, stop_requested
@@ -83,6 +83,7 @@ class Run(Recorder):
             self._follow()
         self._outer: Token[Run | None] = _running.set(self)
         self._observer: Token[OnLoad] = on_load.set(self._note_code)
+        self._listener: Token[Callable[[str], None]] = on_warning.set(self._note_warning)
         return self
 
     def _open(self) -> None:
@@ -110,6 +111,7 @@ class Run(Recorder):
     def __exit__(self, kind: object, error: BaseException | None, at: object) -> None:
         _running.reset(self._outer)
         on_load.reset(self._observer)
+        on_warning.reset(self._listener)
         known = error
         if isinstance(error, Exception) and stop_requested():  # a library has made an error of the interrupt
             known = KeyboardInterrupt()

@@ -23,7 +23,7 @@ from rlready.core.distributed import across_processes, from_rank0, local_device
 from rlready.core.progress import Progress, note, warn
 from rlready.core.records import Problem
 from rlready.core.sampling_progress import say_most
-from rlready.core.truncation import warn_truncated
+from rlready.core.truncation import many_truncated
 from rlready.credit.algorithms import algorithm_named
 from rlready.credit.reference import ReferencePair, load_pair
 from rlready.engine.factory import note_engine
@@ -106,7 +106,9 @@ def rl(config: RLConfig, out: Path) -> RLResult:
                     if state.evaluations and not trainer.updating:
                         checkpointer.save_stopped(state, state.step)
                     raise
-        warn_truncated("rl", {"rollouts": state.groups.at_limit / max(1, state.groups.responses)}, config)
+        at_limit = {"rollouts": state.groups.at_limit / max(1, state.groups.responses)}
+        if warning := many_truncated(at_limit, config):
+            run.warn(warning)
         result = with_change(from_rank0(lambda: _result(out, config, state, trainer, run)), before, run)
         run.write_result(result)
         return result
