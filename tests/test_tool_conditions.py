@@ -58,7 +58,8 @@ def test_settings_of_sampling_that_a_tool_logs_must_be_the_same(form: str, tmp_p
             path.write_text(json.dumps(log | {"samples": [sample]}))
             return f"inspect:{path}"
         with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("header.json", json.dumps(log))
+            crashed = name == "short"  # before Inspect wrote the header
+            archive.writestr("_journal/start.json" if crashed else "header.json", json.dumps(log))
             archive.writestr("samples/1_epoch_1.json", json.dumps(sample))
         return f"inspect:{path}"
 
@@ -83,8 +84,15 @@ def test_settings_of_sampling_that_a_tool_logs_must_be_the_same(form: str, tmp_p
         of_inspect(f"plan{at}", {}, {}, [step, {"solver": "generate", "params": {"cache": bool(at)}}])
         for at, step in enumerate(steps)
     )
-    with pytest.raises(UserError, match="hold samples of different solvers, prompt_template"):
-        ranked(tmp_path / "solvers", plain, templated)
+    bare = of_inspect("bare", {}, {}, [{"solver": "generate", "params": {}}])
+    for at, other in enumerate((templated, bare)):
+        with pytest.raises(UserError, match="hold samples of different solvers, prompt_template"):
+            ranked(tmp_path / f"solvers{at}", plain, other)
+    unsaid = of_lm_eval("unsaid")
+    doubts = ranked(tmp_path / "unsaid", warm, unsaid).notes
+    assert any("it does not say which temperature (1 in " in doubt for doubt in doubts)
+    both = ranked(tmp_path / "both-unsaid", unsaid, of_lm_eval("too"))
+    assert not any("does not say" in note for note in both.notes)
     short = of_inspect("short", {"temperature": 0.6, "max_tokens": 512}, {"max_tokens": 16, "temperature": None})
     long = of_inspect("long", {"temperature": 0.6, "max_tokens": 512}, {})
     with pytest.raises(UserError, match="hold samples of different max_tokens, 16 and 512,"):
@@ -158,6 +166,8 @@ def test_other_conversations_around_one_question_are_a_doubt(kind: str, tmp_path
         else:
             doc = {"id": "1", "query": "2 + 2?", "choices": ["4"], "gold_index": 0}
             response = {"text": ["4"], "input": f"{system}2 + 2?"}
+            if name.startswith("both"):  # a chat of one turn
+                response["input"] = [{"role": "user", "content": response["input"]}]
             pq.write_table(pa.Table.from_pylist([{"doc": doc, "model_response": response, "metric": {"em": 1}}]), path)
         return f"{kind}:{path}"
 

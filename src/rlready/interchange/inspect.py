@@ -109,7 +109,7 @@ def _settings(header: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
     names = [(str(step.get("solver")).rpartition("/")[2], step.get("params")) for step in steps]
     solvers = [f"{name}({params or ''})" for name, params in names if name in SOLVERS]
     settings = config_of(header, name="model_generate_config") | config_of(header, of="plan")
-    return drawn_with(settings | {"solvers": ", ".join(solvers)})
+    return drawn_with(settings | {"solvers": ", ".join(solvers) or ("none" if names else None)})
 
 
 def _scores(sample: dict[str, Any]) -> dict[str, Any]:

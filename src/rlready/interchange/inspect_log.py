@@ -21,14 +21,14 @@ from typing import IO, Any, cast
 from pydantic_core import from_json
 
 from rlready.core.errors import UserError
-from rlready.core.progress import note
+from rlready.core.progress import warn
 from rlready.interchange.lines import LogReader
 from rlready.tasks.files import LEAST, TIMES
 
 ENDINGS = (".eval", ".json")
 BEGINNING = ("version", "status", "eval")  # the first members of a log
 ATTACHED = "attachment://"
-HEADER = "header.json"  # of an archive
+HEADER, BEGUN = "header.json", "_journal/start.json"  # of an archive; a crash leaves the second alone
 ARCHIVE = b"PK\x03\x04"  # with which one begins
 LARGEST = 1 << 28  # bytes of one sample
 NEEDED = {"id", "epoch", "target", "output", "scores"}
@@ -71,14 +71,14 @@ def samples(file: Path, header: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _say_unfinished(file: Path, status: object) -> None:
     """Say that an evaluation has not ended well, so that samples may be missing."""
     if status != "success":
-        note(f"{file}: this evaluation ended with the status {status!r}, so that samples may be missing")
+        warn(f"{file}: warning: this evaluation ended with the status {status!r}, so that samples may be missing")
 
 
 def _from_archive(file: Path, header: dict[str, Any]) -> Iterator[Any]:
     try:
         with file.open("rb") as content, zipfile.ZipFile(content) as archive:
-            headed = HEADER in archive.namelist()  # a crash leaves none
-            header |= json.loads(_entry(content, archive.getinfo(HEADER))) if headed else {}
+            said = next((name for name in (HEADER, BEGUN) if name in archive.namelist()), "")
+            header |= json.loads(_entry(content, archive.getinfo(said))) if said else {}
             _say_unfinished(file, header.get("status", "unfinished"))
             whole = bool(header.get("invalidated") or config_of(header).get("score_on_error"))
             left = max(LEAST, TIMES * file.stat().st_size)

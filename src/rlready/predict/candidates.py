@@ -23,7 +23,7 @@ from rlready.core.result import RESULT, Record, TaskRecord, first_error
 from rlready.models.heldout_loss import HeldOut
 from rlready.predict.run_cost import Effort
 from rlready.readiness.adaptive_sampling import Counts
-from rlready.readiness.conditions import UNLIMITED, difference
+from rlready.readiness.conditions import UNLIMITED, difference, unstated
 from rlready.readiness.next_step import UNKNOWN_MODEL, rl_command
 from rlready.readiness.part import Part
 from rlready.readiness.result import ReadinessResult
@@ -171,6 +171,7 @@ def read_candidates(folders: Sequence[Path]) -> Candidates:
         doubts=[
             *dict.fromkeys(part.doubt for run in runs for part in run.parts if part.doubt),
             *_other_problems(runs),
+            *(f"{at}: {what}" for at, what in unstated({str(r.folder): r.result.conditions for r in runs}).items()),
         ],
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -37,10 +37,10 @@ def plain(value: str | int | float | None) -> str:
 def drawn_alike(config: ReadinessConfig, models: Sequence[str], tables: Mapping[str, Stored]) -> dict[str, str]:
     """The conditions of all samples by column; UserError for two checkpoints that state different ones.
 
-    What a table does not state is not known, and not refused.
+    What a table does not state is not known, and not refused: see `unstated`.
     """
     _refuse_same_samples(tables)
-    found = {key: (model, plain(getattr(config, key))) for model in models[:1] for key in OF_MODELS}
+    found = {key: (model, value) for model in models[:1] for key, value in _of_models(config).items()}
     if models and any(JUDGED in table.conditions for table in tables.values()):
         found[JUDGED] = models[0], VERIFIED
     for name, table in tables.items():
@@ -52,6 +52,36 @@ def drawn_alike(config: ReadinessConfig, models: Sequence[str], tables: Mapping[
                     f"each other; {_fix(column)}"
                 )
     return {column: value for column, (_, value) in found.items()}
+
+
+def unstated(stated: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """What each of several does not say of its samples, though others do; ``stated`` are their conditions by name."""
+    first: dict[str, str] = {}
+    for name, own in stated.items():
+        for column in own:
+            first.setdefault(column, name)
+    said = {column: f"{column} ({stated[name][column]} in {name})" for column, name in first.items()}
+    found = {name: [said[column] for column in first if column not in {*own, JUDGED}] for name, own in stated.items()}
+    return {
+        name: f"it does not say which {', '.join(missing)} its samples have: they may not be drawn alike"
+        for name, missing in found.items()
+        if missing
+    }
+
+
+def with_doubts(config: ReadinessConfig, names: Iterable[str], tables: Mapping[str, Stored]) -> dict[str, Stored]:
+    """The tables, each with a doubt of what it does not say of its samples and other checkpoints of ``names`` do."""
+    models = _of_models(config)
+    doubts = unstated({name: tables[name].conditions if name in tables else models for name in names})
+    return {
+        name: replace(table, otherwise="; ".join(filter(None, [table.otherwise, doubts.get(name, "")])))
+        for name, table in tables.items()
+    }
+
+
+def _of_models(config: ReadinessConfig) -> dict[str, str]:
+    """The conditions of the samples that this package draws."""
+    return {key: plain(getattr(config, key)) for key in OF_MODELS}
 
 
 def difference(column: str, one: str, other: str) -> str:

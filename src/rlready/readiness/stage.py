@@ -19,11 +19,11 @@ from rlready.core.progress import note
 from rlready.core.records import Problem, Row
 from rlready.core.result import TaskRecord, with_warning
 from rlready.core.sampling_progress import SamplingProgress, say_most
-from rlready.core.truncation import warn_truncated
+from rlready.core.truncation import many_truncated
 from rlready.interchange.formats import is_tool_source
 from rlready.models.preset import is_open, resolve
 from rlready.readiness.comparison import compare
-from rlready.readiness.conditions import drawn_alike
+from rlready.readiness.conditions import drawn_alike, with_doubts
 from rlready.readiness.next_step import SHARED, explained, rl_command
 from rlready.readiness.offline_samples import Stored
 from rlready.readiness.part import Part
@@ -66,7 +66,7 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
         task, problems = (task, problems) if task else _problems(config)
         tables, problems = on_shared_problems(names, tables, problems)
         config = _decide_samples(config, tables, run)
-        alike = drawn_alike(config, drawn_from, tables)
+        alike, tables = drawn_alike(config, drawn_from, tables), with_doubts(config, names, tables)
         ids = _ids_of(config, [p.id for p in problems] if task else next(iter(tables.values())).problem_ids)
         models = [*filter(None, (tables[n].options.model if n in tables else source for n, source in names.items()))]
         trained = _note_problems(run, task, problems, models)
@@ -167,7 +167,8 @@ def _ranked(
     action = explained(compared.next_action, command)
     result = compared.model_copy(update={"next_action": action, "next_command": command})
     truncated = {each.name: each.truncated.value for each in result.checkpoints if each.truncated}
-    warn_truncated("readiness", truncated, config)
+    if warning := many_truncated(truncated, config):
+        run.warn(warning)
     return result
 
 
