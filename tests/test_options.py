@@ -1,6 +1,7 @@
 """Configurations: round trip, origins, and one clear line for everything that does not fit."""
 
 import re
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 from rlready.core import config
 from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig, SFTConfig
 from rlready.core.errors import UserError
-from rlready.core.options import fill_config, to_toml
+from rlready.core.options import fill_config, read_toml, to_toml
 from rlready.core.settings import Config, InnerShares, Share, Texts, TokenCounts, WaitCounts, option
 
 
@@ -227,6 +228,18 @@ def test_a_file_that_does_not_fit_is_one_line(tmp_path: Path, text: str, says: s
 def test_a_number_of_thousands_of_digits_is_not_printed(tmp_path: Path, number: str, says: str) -> None:
     with pytest.raises(UserError, match=says):
         fill_config(config.SFTConfig, read(tmp_path, f"seed = {number}"), {})
+
+
+@pytest.mark.parametrize(
+    "text", ["# " + ("a" * 79 + ".") * 99 + "\n", "# " + "a" * 5_000 + "\n", "x = [" + "0.5," * 500 + "]\n"]
+)
+def test_a_large_file_is_read_in_time_and_its_numbers_are_no_deep_key(tmp_path: Path, text: str) -> None:
+    """A search for deep keys took 42 s for half a megabyte of comments."""
+    file = tmp_path / "large.toml"
+    file.write_text(text if text.startswith("x") else text * (1_000_000 // len(text)))
+    begun = time.process_time()
+    read_toml(file)
+    assert time.process_time() - begun < 2
 
 
 def test_a_setting_that_a_file_gives_twice_is_refused(tmp_path: Path) -> None:

@@ -629,3 +629,18 @@ def test_an_option_that_is_empty_is_refused(key: str, tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_text('{"prompt": "1+1", "answer": "2"}\n')
     with pytest.raises(UserError, match=f"{key}= is empty; leave it out"):
         open_task(f"{tmp_path / 'p.jsonl'}?{key}=")
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_table_of_many_columns_is_read_in_time(ending: str, tmp_path: Path) -> None:
+    """The time must not grow with the square of their number."""
+    names = [f"c{i}" for i in range(20_000 if ending == "csv" else 3_000)]
+    file = tmp_path / f"wide.{ending}"
+    if ending == "csv":
+        file.write_text(",".join(names) + "\n" + ",".join("1" for _ in names) + "\n")
+    else:
+        pq.write_table(pa.table({name: [1] for name in names}), file)
+    begun = time.process_time()
+    ((_, row),) = read_table(str(file)).rows
+    assert time.process_time() - begun < 3
+    assert len(row) == len(names)

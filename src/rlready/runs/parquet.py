@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +63,8 @@ class BoundedParquet:
 
     def _size(self, names: Sequence[str]) -> int:
         """How many rows to read at a time; UserError if the columns are too large for the file."""
-        wanted = [c for c in self.chunks() if any(f"{c.path_in_schema}.".startswith(f"{name}.") for name in names)]
+        chosen = {*names}
+        wanted = [c for c in self.chunks() if any(above in chosen for above in _above(c.path_in_schema))]
         size: int = sum(max(8 * c.num_values, c.total_uncompressed_size) for c in wanted)
         self._refuse_too_large(self._limit - size)
         for chunk in wanted:
@@ -130,6 +131,11 @@ def first_line(error: Exception) -> str:
     """The first line of a library's error message, at most 200 printable characters of it."""
     line = (str(error).splitlines() or [type(error).__name__])[0][:200]
     return "".join(c for c in line if c.isprintable())
+
+
+def _above(path: str) -> Iterator[str]:
+    """The names under which a column may be asked for: its path, and those of the fields that hold it."""
+    return accumulate(path.split("."), "{}.{}".format)
 
 
 def _leaves(kind: pa.DataType, repeated: bool = False) -> Iterator[tuple[pa.DataType, bool]]:

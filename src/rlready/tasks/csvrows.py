@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def read_csv(file: Path) -> Iterator[tuple[int, object]]:
             header = next(rows, [])
             row_names = len(header) > 1 and not header[0]
             names = header[row_names:]
-            twice = next((name for name in names if not name or names.count(name) > 1), None)
+            twice = next((name for name, times in Counter(names).items() if not name or times > 1), None)
             if twice is not None:
                 raise UserError(
                     f"{file}: its header names {twice!r} twice" if twice else f"{file}: a column has no name"
