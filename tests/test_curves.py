@@ -12,6 +12,7 @@ import pytest
 from measured import checkpoint, write_readiness
 from rlready.core.config import PredictConfig
 from rlready.core.errors import UserError
+from rlready.predict.comparable import copied_curves
 from rlready.predict.curves import Curve, asymptote, read_curve
 from rlready.predict.outcomes import find_runs
 from rlready.predict.stage import predict
@@ -359,6 +360,15 @@ def test_curves_of_other_numbers_are_not_compared(tmp_path: Path) -> None:
     judged = prime_rl(tmp_path / "b" / "metrics.jsonl", (2, 1, {"a/metrics/correct/mean": 0.5}))
     with pytest.raises(UserError, match=r"it is last eval/sums/effective/a/avg;"):
         outcomes(tmp_path, {"curve": run}, {"curve": judged})
+
+
+def test_a_curve_that_was_copied_is_a_doubt(tmp_path: Path) -> None:
+    for name, reward in (("a", 0.5), ("b", 0.5), ("c", 0.6)):
+        state(tmp_path / name, reward=[reward])
+    table = tmp_path / "outcomes.jsonl"
+    table.write_text("".join(json.dumps({"checkpoint": name, "curve": name}) + "\n" for name in "abc"))
+    (doubt,) = copied_curves(find_runs([str(table)]).outcomes)
+    assert doubt.startswith(f"b ({table}:2) has the learning curve of a ({table}:1), to the byte")
 
 
 def test_runs_that_have_stopped_before_their_end_are_said(tmp_path: Path) -> None:

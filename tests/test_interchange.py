@@ -477,6 +477,9 @@ def test_episodes_of_prime_rl(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no rollouts of eval; there are those of train"):
         read(f"prime-rl:{inside}?filter=eval")
     assert len(alone(f"prime-rl:{inside}").draws.problem) == 8
+    for step in (1, 2):  # the folder with the steps, under another name
+        shutil.copytree(DATA / "prime-rl" / "rollouts" / "step_1", tmp_path / "copied" / f"step_{step}")
+    assert len(read(f"prime-rl:{tmp_path / 'copied'}")) == 2
     for run in ("one", "two"):
         shutil.copytree(DATA / "prime-rl", tmp_path / "outputs" / run)
     with pytest.raises(
@@ -780,6 +783,10 @@ def test_a_reader_names_the_right_one(tmp_path: Path) -> None:
     for kind in ("trl", "verl", "prime-rl", "inspect"):
         with pytest.raises(UserError, match=f"no checkpoint, but samples of .*; read them with {kind}:{paths[kind]}"):
             read(str(paths[kind]))
+    for rank in range(2):
+        lines(tmp_path / "ranks" / f"rank{rank}.jsonl", [{"problem_id": "a", "sample_id": rank, "correct": True}])
+    with pytest.raises(UserError, match=r"no checkpoint, but 2 tables, such as rank0\.jsonl: name one table"):
+        read(str(tmp_path / "ranks"))
     for kind, tool in (("skyrl", "SkyRL"), ("lighteval", "lighteval")):
         with pytest.raises(UserError, match=f"these are samples of {tool}; read them with {kind}:"):
             read(str(paths[kind]))

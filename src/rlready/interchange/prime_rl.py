@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from rlready.core.errors import UserError
-from rlready.core.progress import note
+from rlready.core.progress import warn
 from rlready.interchange.lines import files_named, read_objects
 from rlready.interchange.rollouts import (
     FAILED,
@@ -69,7 +69,7 @@ def read(request: Request) -> Iterator[Batch]:
         kept = file.parent.name if "train" in _below(file) else ""  # of an evaluation only errors are left out
         rollouts = (("rollouts", kept),) if kept else ()
         if kept == EFFECTIVE:
-            note(f"{file}: warning: has only the groups that were learned from, which makes pass@k and signal too high")
+            warn(f"{file}: warning: has only the groups that were learned from, which makes pass@k and signal too high")
         for lines, rows in read_objects(file):
             place = partial("{}:{}".format, file)
             traces = [_trace(row, line, place) for line, row in zip(lines, rows, strict=True)]
@@ -96,8 +96,10 @@ def read(request: Request) -> Iterator[Batch]:
 
 
 def _run_of(file: Path) -> Path:
-    """The folder of the run that wrote a file: that with rollouts, or the file's own, of an evaluation by verifiers."""
-    return next((folder.parent for folder in file.parents if folder.name == "rollouts"), file.parent)
+    """The folder of the run that wrote a file: that with rollouts or steps, or the file's own, of an evaluation by
+    verifiers."""
+    steps = next((folder.parent for folder in file.parents if folder.name.startswith("step_")), file.parent)
+    return next((folder.parent for folder in file.parents if folder.name == "rollouts"), steps)
 
 
 def _below(file: Path) -> tuple[str, ...]:

@@ -263,9 +263,11 @@ def asked(prompt: Any) -> str | None:
 
 def context(prompt: Any, question: str | None) -> str | None:
     """The conversation of a prompt if it is more than its question: a system turn, or examples; else None."""
+    if isinstance(prompt, list) and len(prompt) == 1:
+        prompt = asked(prompt)
     if isinstance(prompt, str):
         return prompt if prompt != question else None
-    turns = [turn for turn in prompt if isinstance(turn, dict)] if isinstance(prompt, list) and len(prompt) > 1 else []
+    turns = [turn for turn in prompt if isinstance(turn, dict)] if isinstance(prompt, list) else []
     return "\n".join(f"{turn.get('role')}: {_content(turn.get('content'))}" for turn in turns) if turns else None
 
 

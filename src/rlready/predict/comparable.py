@@ -12,6 +12,7 @@ from rlready.evaluate.result import EvaluateResult
 from rlready.predict.meaning import UNSAID
 from rlready.predict.outcome import Outcome
 from rlready.predict.outcome_table import OWN, TAKEN
+from rlready.runs.provenance import content_digest
 from rlready.runs.record import RunRecord
 
 UNEQUAL = 1.25  # ratio of numbers of values whose best ones are compared
@@ -133,6 +134,19 @@ def mixed_meanings(outcomes: Iterable[Outcome]) -> Iterator[str]:
             yield (
                 f"the outcomes{f' of {family}' if family else ''} are different things ({'; '.join(meanings)}), which "
                 "are compared as if they were one: measure all alike, or give each a family"
+            )
+
+
+def copied_curves(outcomes: Iterable[Outcome]) -> Iterator[str]:
+    """A warning for each checkpoint whose learning curve is that of another one, in a copy."""
+    first: dict[tuple[str, ...], Outcome] = {}
+    for outcome in outcomes:
+        digests = tuple(content_digest(file) for file in outcome.curve_files)
+        before = first.setdefault((outcome.family, outcome.curve_metric, *digests), outcome) if digests else outcome
+        if before.checkpoint != outcome.checkpoint:
+            yield (
+                f"{outcome.checkpoint} ({outcome.where}) has the learning curve of {before.checkpoint} "
+                f"({before.where}), to the byte: if it was copied by mistake, put there that of its own run"
             )
 
 

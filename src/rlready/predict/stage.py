@@ -29,7 +29,7 @@ from rlready.predict.advice import (
     untried,
 )
 from rlready.predict.candidates import Candidate, Candidates, read_candidates, trained_on
-from rlready.predict.comparable import doubtful_predictors, mixed_meanings, mixed_units, unequal_ends
+from rlready.predict.comparable import copied_curves, doubtful_predictors, mixed_meanings, mixed_units, unequal_ends
 from rlready.predict.entries import checkpoint_predictions, family_result, predictor_ranking
 from rlready.predict.family import Family, families
 from rlready.predict.fit import predict_new_recipe
@@ -66,7 +66,8 @@ def predict(config: PredictConfig, out: Path) -> PredictResult:
         outcomes = match_outcomes(found.outcomes, measured.names)
         result = _result(config, measured, outcomes)
         units = mixed_units((outcome.family, outcome.value) for outcome in found.outcomes)
-        ends, predictors = unequal_ends(found.outcomes), doubtful_predictors(outcomes)
+        ends = chain(unequal_ends(found.outcomes), copied_curves(found.outcomes))
+        predictors = doubtful_predictors(outcomes)
         for doubt in chain(units, mixed_meanings(found.outcomes), ends, predictors, measured.doubts):
             run.warn(doubt)
             result = with_warning(result, doubt)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rlready.core.cells import counted
 from rlready.core.errors import UserError
-from rlready.core.progress import note
+from rlready.core.progress import note, warn
 from rlready.core.records import Problem
 from rlready.interchange.formats import is_tool_source, parse_tool_source, recognise, refuse_mark
 from rlready.models.hub import refuse_twice
@@ -62,7 +62,7 @@ def read_sources(checkpoints: Sequence[str], *, problems_named: bool) -> tuple[d
                 tables[name] = replace(stored, seen=Seen.at(Path(stored.path)))
     refuse_twice(name for name in names if name not in tables)
     for doubt in order_warnings(names):
-        note(f"readiness: {doubt}")
+        warn(f"readiness: warning: {doubt}")
     return names, _with_copies(tables)
 
 
@@ -91,6 +91,12 @@ def _refuse_samples(source: str) -> None:
     known = recognise(path) if path.exists() and not (path / CONFIG).exists() else None
     if known:
         raise UserError(f"{source}: no checkpoint, but samples of {known.tool}; read them with {known.kind}:{source}")
+    tables = [file.name for file in path.iterdir() if is_table(file.name)] if path.is_dir() else []
+    if tables and not (path / CONFIG).exists():
+        raise UserError(
+            f"{source}: no checkpoint, but {len(tables)} tables, such as {min(tables)}: name one table of samples for "
+            "each checkpoint, into which those of several processes are joined, as by cat"
+        )
     if path.is_file():
         raise UserError(f"{source}: a file, not a checkpoint folder; tables of samples end in {', '.join(TABLES)}")
 

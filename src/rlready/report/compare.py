@@ -67,11 +67,12 @@ def _scores(result: ComparisonResult) -> Section:
     bodies: dict[int, list[Scored]] = {}
     for each in result.scores:
         bodies.setdefault(each.group, []).append(each)
-    parts = [table("Accuracy on the same problems", [*bodies.values()], columns)]
+    title = "Accuracy on the same problems" if len(bodies) == 1 else "Accuracy"
+    parts = [table(title, [*bodies.values()], columns)]
     if result.notes:
         said = "The runs did not measure alike; a line separates those that are not compared with each other."
         parts.append(bullets([said], "warning"))
-    return Section("Accuracy on the same problems", parts, ["simultaneous"])
+    return Section(title, parts, ["simultaneous"])
 
 
 def _settings(runs: Sequence[str], settings: dict[str, list[JsonValue]]) -> Section:
