@@ -360,3 +360,18 @@ def test_short_answers_that_are_as_frequent_are_no_copy(tmp_path: Path) -> None:
     bare = [row for step in (1, 2) for row in verl_rows(step, {"a": "01", "b": "11"})]
     path = lines(tmp_path / "all.jsonl", [{key: row[key] for key in row if key != "output"} for row in bare])
     assert not any("its responses" in note for note in ranked(tmp_path / "bare", f"verl:{path}").notes)
+
+
+def test_copies_of_problems_are_a_doubt_which_predict_repeats(tmp_path: Path) -> None:
+    """They count as independent, so that a difference looks more certain than it is."""
+    problems = lines(tmp_path / "problems.jsonl", [{"id": name, "prompt": "2 + 2?", "answer": "4"} for name in "abcd"])
+    tables = []
+    for model, wrong in (("one", 1), ("other", 2)):
+        rows = [{"problem_id": p, "sample_id": i, "text": "4" if i >= wrong else "5"} for p in "abcd" for i in range(4)]
+        tables.append(str(lines(tmp_path / f"{model}.jsonl", rows)))
+    result = ranked(tmp_path / "run", *tables, problems=str(problems))
+    said = "problems: 3 of 4 repeat the text of an earlier one under another id, yet count as independent"
+    assert any(said in note for note in result.notes)
+    outcomes = lines(tmp_path / "rl.jsonl", [{"checkpoint": name, "outcome": n} for n, name in enumerate(tables)])
+    predicted = predict(PredictConfig(runs=(str(tmp_path / "run"), str(outcomes))), tmp_path / "predicted")
+    assert any(said in note for note in predicted.notes)

@@ -13,6 +13,7 @@ from rlready.core.errors import UserError
 from rlready.core.regular import read_whole
 
 RESULT = "result.json"
+WARNING = "Warning: "  # begins a note that warns
 R = TypeVar("R", bound="Result")
 
 
@@ -101,7 +102,12 @@ class Result(Record):
 
 def with_warning(result: R, text: str) -> R:
     """The result with one more note, which warns; as it is without a text."""
-    return result.model_copy(update={"notes": [*result.notes, f"Warning: {text}."]}) if text else result
+    return result.model_copy(update={"notes": [*result.notes, f"{WARNING}{text}."]}) if text else result
+
+
+def warnings_of(result: Result) -> list[str]:
+    """The texts that `with_warning` has added to a result."""
+    return [note.removeprefix(WARNING).removesuffix(".") for note in result.notes if note.startswith(WARNING)]
 
 
 def first_error(error: ValidationError) -> str:

@@ -60,7 +60,7 @@ def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
         run.note_data(
             id=task.source, path=task.path, seen=task.seen, licence=task.licence, size=len(problems), role="test"
         )
-        warn_of_repeats(run, "problems", problems)
+        repeats = warn_of_repeats(run, "problems", problems)
         trained = warn_of_trained(run, "problems", DataSet(task.source, task, problems), config.models)
         if contrast:
             run.note_model(id=config.reference, path=local_folder(config.reference), role="decoded away from")
@@ -99,7 +99,7 @@ def evaluate(config: EvaluateConfig, out: Path) -> EvaluateResult:
                 append_line(out / EXAMPLES, example)
         result = with_warning(
             summary(config, settings, task, problems, measured),
-            "; ".join(filter(None, [trained, *_doubts(run, measured)])),
+            "; ".join(filter(None, [repeats, trained, *_doubts(run, measured)])),
         )
         run.write_result(result)
         return result

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
-from rlready.core.result import RESULT, Record, TaskRecord, first_error
+from rlready.core.result import RESULT, Record, TaskRecord, first_error, warnings_of
 from rlready.models.heldout_loss import HeldOut
 from rlready.predict.run_cost import Effort
 from rlready.readiness.adaptive_sampling import Counts
@@ -169,7 +169,7 @@ def read_candidates(folders: Sequence[Path]) -> Candidates:
         task=first.task,
         chance_level=first.chance_level,
         doubts=[
-            *dict.fromkeys(part.doubt for run in runs for part in run.parts if part.doubt),
+            *dict.fromkeys(text for run in runs for text in warnings_of(run.result)),
             *_other_problems(runs),
             *(f"{at}: {what}" for at, what in unstated({str(r.folder): r.result.conditions for r in runs}).items()),
         ],

@@ -178,14 +178,15 @@ def _problems(config: ReadinessConfig) -> tuple[Task | None, list[Problem]]:
 
 
 def _note_problems(run: Run, task: Task | None, problems: Sequence[Problem], models: Sequence[str]) -> str:
-    """Enter the problems in the run's record; returns a warning of those that models were trained on, or ""."""
+    """Enter the problems in the run's record; returns a warning of copies and of those that models were trained on."""
     if task is None:
         return ""
     run.note_data(
         id=task.source, path=task.path, seen=task.seen, licence=task.licence, size=len(problems), role="readiness"
     )
-    warn_of_repeats(run, "problems", problems)
-    return warn_of_trained(run, "problems", DataSet(task.source, task, problems), models)
+    repeats = warn_of_repeats(run, "problems", problems)
+    trained = warn_of_trained(run, "problems", DataSet(task.source, task, problems), models)
+    return "; ".join(filter(None, [repeats, trained]))
 
 
 def _decide_samples(config: ReadinessConfig, tables: Mapping[str, Stored], run: Run) -> ReadinessConfig:

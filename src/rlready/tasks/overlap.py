@@ -22,21 +22,26 @@ def prompt_of(item: Problem | Row) -> str:
     return " ".join(f"{item.system} {item.prompt}".split())
 
 
-def warn_of_repeats(run: Run, setting: str, items: Sequence[Problem | Row]) -> None:
-    """Warn of items that repeat an earlier one: the prompt of a problem; prompt, thought and response of a row."""
+def warn_of_repeats(run: Run, setting: str, items: Sequence[Problem | Row]) -> str:
+    """Warn of items that repeat an earlier one: the prompt of a problem; prompt, thought and response of a row.
+
+    Returns what copies of problems do to intervals over them, or "".
+    """
     texts = {
         (prompt_of(item), item.thinking, item.response) if isinstance(item, Row) else prompt_of(item) for item in items
     }
     again = len(items) - len(texts)
     if not again:
-        return
-    run.warn(f"{setting}: {again} of {len(items)} repeat the text of an earlier one under another id")
+        return ""
+    repeats = f"{setting}: {again} of {len(items)} repeat the text of an earlier one under another id"
+    run.warn(repeats)
     answers: dict[str, set[str]] = {}
     for item in items:
         if isinstance(item, Problem) and item.answer:
             answers.setdefault(prompt_of(item), set()).add(item.answer)
     if several := [prompt for prompt, found in answers.items() if len(found) > 1]:
         run.warn(f"{setting}: {len(several)} prompts have several answers, first {several[0][:SHOWN]!r}")
+    return f"{repeats}, yet count as independent, so that intervals are too narrow: leave copies out"
 
 
 def shared_ids(training: Sequence[Problem | Row], held: Sequence[Problem | Row]) -> int:
