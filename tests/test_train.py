@@ -456,7 +456,7 @@ def test_problems_that_a_model_was_trained_on_are_said(
     Path("rows.jsonl").unlink()
     rl(rl_config(tuned.checkpoints[-1].path, problems).replace(problems=f"{problems}?n=5"), Path("rl"))
     first = "3 of 7 {} have a prompt that the sft run tuned was trained on"
-    assert first.format("validation problems") in RunRecord.load(Path("rl")).warnings[-1]
+    assert any(first.format("validation problems") in text for text in RunRecord.load(Path("rl")).warnings)
     trained = str(sorted(Path("rl/checkpoints").iterdir())[-1])
     source: dict[str, Any] = {"problems": str(problems), "samples": 1}
     settings: dict[str, Any] = {**source, "max_answer_tokens": 3, "max_response_tokens": 12, "thinking_budgets": (4,)}

@@ -120,6 +120,16 @@ def only_warnings(on: bool = True) -> Iterator[None]:
         SCREEN.quiet = before
 
 
+@contextmanager
+def unrecorded() -> Iterator[None]:
+    """Warnings meanwhile are of this attempt, as of a full disk, not of the run, which does not record them."""
+    token = on_warning.set(lambda _: None)
+    try:
+        yield
+    finally:
+        on_warning.reset(token)
+
+
 def note(text: str) -> None:
     """Print a line for a person without breaking the bar."""
     SCREEN.print(in_one_line(text))

@@ -32,7 +32,7 @@ from rlready.core.distributed import (
 from rlready.core.errors import UserError
 from rlready.core.import_path import OnLoad, on_load
 from rlready.core.options import to_toml
-from rlready.core.progress import note, on_warning, warn
+from rlready.core.progress import note, on_warning, unrecorded, warn
 from rlready.core.result import RESULT, Result
 from rlready.core.settings import Config
 from rlready.core.stopping import expect_stop, stop_requested
@@ -222,10 +222,11 @@ class Run(Recorder):
         """
         if rank():
             return
-        try:
-            function("report")(self.out)
-        except Exception as error:  # any: a page is not worth a run
-            warn(f"{self.verb}: warning: the page of the run so far was not drawn: {type(error).__name__}: {error}")
+        with unrecorded():
+            try:
+                function("report")(self.out)
+            except Exception as error:  # any: a page is not worth a run
+                warn(f"{self.verb}: warning: the page of the run so far was not drawn: {type(error).__name__}: {error}")
 
     def resolve(self, config: C, preset: Mapping[str, object]) -> C:
         """``config`` with its open settings taken from ``preset``, which is recorded as their origin.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rlready.core.distributed import rank
 from rlready.core.errors import UserError
-from rlready.core.progress import warn
+from rlready.core.progress import unrecorded, warn
 from rlready.core.records import SampleRow
 from rlready.runs.files import merge_tables, remove, write_table
 
@@ -48,7 +48,8 @@ class SampleFiles:
         try:
             merge_tables([file for _, file in parts], self._path(first, last), last)
         except UserError as error:  # training is worth more than a table of samples
-            warn(f"rl: warning: {error}; samples of the steps {first} to {last} stay in a file each")
+            with unrecorded():
+                warn(f"rl: warning: {error}; samples of the steps {first} to {last} stay in a file each")
             return
         for span, file in parts:
             if span != (first, last):
