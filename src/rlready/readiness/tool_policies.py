@@ -42,6 +42,8 @@ AHEAD, MOST_AHEAD = 4, 512  # problems, at least and at most
 TIMES = 3  # that problems come back together, at least, as those of evaluations
 LEAST = 0.5  # share of the problems of the fullest pass that a pass needs
 CLOSE = 0.01  # difference of mean rewards that rounding may make
+FEW = 0.05  # share of problems that may be left out because they lack any sample
+NEARLY = 0.75  # share of the usual number of samples with which a problem stays where more than those lack some
 SHOWN = 8  # passes that are listed in a note
 
 
@@ -254,6 +256,7 @@ def by_step(step_N: Ints) -> Iterator[tuple[int, Ints]]:
 def _whole_groups(where: str, policy: Policy, problem_N: Ints, *, stepped: bool) -> Policy:
     """Without the problems that have fewer samples than most have, if those are fewer than half of all.
 
+    If they are more than `FEW`, those that have nearly as many stay, and the fewest samples decide the k of pass@k.
     ``stepped``: whether the samples are of steps, not all of step 0 because the tool knows none.
     """
     mine = problem_N[policy.rows]
@@ -266,6 +269,8 @@ def _whole_groups(where: str, policy: Policy, problem_N: Ints, *, stepped: bool)
             f"where most have {usual}: problems that ask the same are read as one, unless data sets differ in it"
         )
     cut = (drawn_P > 0) & (drawn_P < usual)
+    if cut.sum() > FEW * problems.sum():
+        cut &= drawn_P < NEARLY * usual
     if not cut.any() or 2 * cut.sum() >= problems.sum():
         return policy
     span = f" ({policy.span})" if stepped else ""
