@@ -541,3 +541,5 @@ def test_problems_in_the_place_of_a_checkpoint_are_refused() -> None:
         UserError, match=r"is read as samples; if it holds problems, write problems=p.jsonl[?]answer=a$"
     ):
         parse_table_source("p.jsonl?answer=a")
+    with pytest.raises(UserError, match=r"a table has no threshold=; add a column of true and false, and name it as"):
+        parse_table_source("p.csv?correct=score&threshold=0.5")

@@ -243,7 +243,7 @@ def test_refused_tables(drawn: tuple[ReadinessResult, Path], tmp_path: Path) -> 
             r"\?setting=64\+1 behind the table keeps the rows of one setting",
         ),
         (samples(*both * 4), "?problem=problem", "no column 'problem'; did you mean problem_id"),
-        (samples(("a", 0.5)), "", "x.jsonl:1: correct must be true or false, 1 or 0, not '0.5'"),
+        (samples(("a", 0.5)), "", "x.jsonl:1: correct must be true or false, 1 or 0, not '0.5'; write a column"),
         (samples((None, True)), "", "problem_id must be text or a whole number"),
         (samples(*both * 4, wave="x"), "", "wave must be a whole number"),
         (samples(*both * 4), "?thinking_budget=64", "no row has thinking_budget = 64"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -74,5 +75,6 @@ def verdict_of(value: Any) -> int:
     known = "correct must be true or false, 1 or 0"
     if isinstance(value, float) and math.isnan(value):
         raise Refused(f"{known}, not NaN, which was not scored; make it null to have the text verified")
-    fix = "; write a column that says from which score on a sample is right" if isinstance(value, int | float) else ""
+    score = re.fullmatch(r"-?[\d.]+", str(value))
+    fix = "; write a column that says from which score on a sample is right" if score else ""
     raise Refused(f"{known}, not {str(value)[:40]!r}{fix}")

@@ -56,6 +56,8 @@ def parse_table_source(source: str) -> tuple[str, TableOptions]:
     """Path and options; UserError for an unknown option, such as one that problems have."""
     path, _, query = source.partition("?")
     given = options_of(source, query)
+    if "threshold" in given and "correct" in given:
+        raise UserError(f"{source}: a table has no threshold=; add a column of true and false, and name it as correct=")
     if OF_PROBLEMS & given.keys():
         raise UserError(f"{source}: is read as samples; if it holds problems, write problems={source}")
     return path, options_from(Source(source, "samples", path, given), TableOptions())
