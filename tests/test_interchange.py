@@ -794,8 +794,14 @@ def test_a_reader_names_the_right_one(tmp_path: Path) -> None:
             read(str(paths[kind]))
     for rank in range(2):
         lines(tmp_path / "ranks" / f"rank{rank}.jsonl", [{"problem_id": "a", "sample_id": rank, "correct": True}])
-    with pytest.raises(UserError, match=r"no checkpoint, but 2 tables, such as rank0\.jsonl: name one table"):
+    with pytest.raises(UserError, match=r"no checkpoint, but 2 tables, such as rank0\.jsonl: join those"):
         read(str(tmp_path / "ranks"))
+    for file in ("adapter_config.json", "trainer_state.json", "record.json"):  # of an adapter, a trainer and a run
+        folder = tmp_path / Path(file).stem
+        folder.mkdir()
+        for name in (file, "tokenizer.json", *(["log.jsonl"] if file == "record.json" else [])):
+            (folder / name).write_text("{}")
+        assert read_sources([str(folder)], problems_named=True)[1] == {}
     for kind, tool in (("skyrl", "SkyRL"), ("lighteval", "lighteval")):
         with pytest.raises(UserError, match=f"these are samples of {tool}; read them with {kind}:"):
             read(str(paths[kind]))

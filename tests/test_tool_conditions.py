@@ -16,6 +16,7 @@ import pytest
 from rlready.core.config import PredictConfig
 from rlready.core.errors import UserError
 from rlready.predict.stage import predict
+from rlready.runs.record import RunRecord
 from test_interchange import Row, alone, counts, lines, ranked, read, trl, verl_rows
 from test_problem_match import asking
 from test_tool_problems import episode
@@ -90,9 +91,9 @@ def test_settings_of_sampling_that_a_tool_logs_must_be_the_same(form: str, tmp_p
             ranked(tmp_path / f"solvers{at}", plain, other)
     unsaid = of_lm_eval("unsaid")
     doubts = ranked(tmp_path / "unsaid", warm, unsaid).notes
-    assert any("it does not say which temperature (1 in " in doubt for doubt in doubts)
+    assert any("it does not say temperature (1 in " in doubt for doubt in doubts)
     both = ranked(tmp_path / "both-unsaid", unsaid, of_lm_eval("too"))
-    assert not any("does not say" in note for note in both.notes)
+    assert not any("does not say temp" in note for note in both.notes)
     short = of_inspect("short", {"temperature": 0.6, "max_tokens": 512}, {"max_tokens": 16, "temperature": None})
     long = of_inspect("long", {"temperature": 0.6, "max_tokens": 512}, {})
     with pytest.raises(UserError, match="hold samples of different max_tokens, 16 and 512,"):
@@ -375,3 +376,14 @@ def test_copies_of_problems_are_a_doubt_which_predict_repeats(tmp_path: Path) ->
     outcomes = lines(tmp_path / "rl.jsonl", [{"checkpoint": name, "outcome": n} for n, name in enumerate(tables)])
     predicted = predict(PredictConfig(runs=(str(tmp_path / "run"), str(outcomes))), tmp_path / "predicted")
     assert any(said in note for note in predicted.notes)
+
+
+def test_every_run_records_what_its_readers_warn_of(tmp_path: Path) -> None:
+    """Also the second run of a process, in which the line is not printed again."""
+    row = {"doc_id": 0, "doc": {}, "resps": [["4"]], "metrics": ["acc"], "acc": 1.0}
+    row |= {"arguments": [["2 + 2?", {"until": ["Q:"]}]]}
+    source = f"lm-eval:{lines(tmp_path / 'samples_a_2026.jsonl', [row])}"
+    for name in ("first", "second"):
+        ranked(tmp_path / name, source)
+        (said,) = RunRecord.load(tmp_path / name).warnings
+        assert said.endswith("rank it only beside samples that were drawn in the same way")

@@ -25,9 +25,9 @@ C = TypeVar("C", bound=Config)
 
 COMMAND_LINE = "command line"
 DEFAULT = "default"  # the origin of a setting that was not given
-DEEP = re.compile(
-    r"(?<![^\s=,\[\]])(?:[^\s.=,\[\]]++\.){100}"
-)  # a key, of which tomllib keeps every part of every length in memory
+DEEP = re.compile(  # a key, of which tomllib keeps every part of every length in memory
+    r"""(?<![^\s=,\[\]{])(?:(?:"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+'|[\w-]++)[ \t]*+\.[ \t]*+){100}"""
+)
 TomlValue: TypeAlias = "str | int | float | bool | list[TomlValue] | dict[str, TomlValue]"
 TomlTable = dict[str, TomlValue]
 

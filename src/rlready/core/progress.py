@@ -89,6 +89,7 @@ class Screen:
 
 
 SCREEN = Screen()
+_warned: set[str] = set()
 on_warning: ContextVar[Callable[[str], None]] = ContextVar("on_warning", default=lambda _: None)
 
 
@@ -122,7 +123,7 @@ def only_warnings(on: bool = True) -> Iterator[None]:
 
 @contextmanager
 def unrecorded() -> Iterator[None]:
-    """Warnings meanwhile are of this attempt, as of a full disk, not of the run, which does not record them."""
+    """Do not record the warnings of the block, which are of this attempt (a full disk), not of the run."""
     token = on_warning.set(lambda _: None)
     try:
         yield
@@ -142,15 +143,18 @@ def note_once(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """Print a line that ``--quiet`` does not suppress; the run that is going on records it."""
+    """Print a line that ``--quiet`` does not suppress; the run in which this thread was started records it."""
     SCREEN.print(in_one_line(text), warning=True)
     on_warning.get()(text)
 
 
-@cache
 def warn_once(text: str) -> None:
-    """`warn`, but a second time in this process is silent."""
-    warn(text)
+    """`warn`, but a second time in this process is silent; every run records it."""
+    if text in _warned:
+        on_warning.get()(text)
+    else:
+        _warned.add(text)
+        warn(text)
 
 
 @cache

@@ -10,6 +10,7 @@ folder for each.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import compress
@@ -40,6 +41,7 @@ TRACES = "traces"
 LIMITS = ("max_turns", "max_input_tokens", "max_output_tokens", "max_total_tokens", "compaction_failed")  # verifiers'
 EFFECTIVE = "effective"
 PURPOSES = ("train", "eval")
+STEP, DEPTH = re.compile(r"step_\d+"), 4  # the folder of a step, and how far above a file it is looked for
 
 
 def files_of(path: Path) -> list[Path]:
@@ -96,9 +98,8 @@ def read(request: Request) -> Iterator[Batch]:
 
 
 def _run_of(file: Path) -> Path:
-    """The folder of the run that wrote a file: that with rollouts or steps, or the file's own, of an evaluation by
-    verifiers."""
-    steps = next((folder.parent for folder in file.parents if folder.name.startswith("step_")), file.parent)
+    """The folder of a file's run: the one above rollouts or step_N; for an evaluation by verifiers, the file's own."""
+    steps = next((folder.parent for folder in file.parents[:DEPTH] if STEP.fullmatch(folder.name)), file.parent)
     return next((folder.parent for folder in file.parents if folder.name == "rollouts"), steps)
 
 
@@ -110,7 +111,7 @@ def _below(file: Path) -> tuple[str, ...]:
 
 def _step(file: Path) -> int:
     """The step in the names of the folders of a file; 0 for none."""
-    return next((step_of(folder) or 0 for folder in file.parents if folder.name.startswith("step_")), 0)
+    return next((step_of(folder) or 0 for folder in file.parents[:DEPTH] if STEP.fullmatch(folder.name)), 0)
 
 
 def _problem(episode: dict[str, Any], line: int, place: Callable[[int], str]) -> str:

@@ -32,8 +32,9 @@ REPEATING = {  # results as long as a product
     *("expandtabs", "indent", "join", "replace", "tojson", "translate", "urlize", "wordwrap"),
     *FORMATS,
 }
+LINEAR = {"urlize", "wordwrap", *FORMATS}  # of them, those to which a number is no factor
 DATE = "strftime_now"
-DATES = re.compile(r"(?!.*%[^a-zA-Z%]*\d{3}).{,1000}", re.DOTALL)  # formats of a date without large widths
+DATES = re.compile(r"(?:[^%]|%%|%(?![^a-zA-Z%]*\d{3})[^%]){,1000}", re.DOTALL)  # formats of a date without large widths
 WIDE = re.compile(r"%[-+ #0]*(\*|\d*\.\*|\d*\.?\d{3})|\{[^{}]*(\d{3}|\{)")  # a width or precision above 99, or unknown
 
 Value: TypeAlias = Any  # of a template
@@ -132,10 +133,10 @@ def _check_call(name: str, values: tuple[Value, ...]) -> None:
         raise _refusal(f"the number {str(numbers[0])[:40]} for {name}")
     if (name in FORMATS and WIDE.search(str(subject))) or (name == DATE and not DATES.fullmatch(str(subject))):
         raise _refusal("a format with so large a width")
-    if name == "sum" and any(isinstance(each, list | tuple) for each in given):
-        raise _refusal("one list of several, by copying it again for each")
+    if name == "sum" and any(isinstance(each, list | tuple) for each in given):  # copied again for each of them
+        _charge(_size(subject) * len(subject), spend=False)
     if name in REPEATING:
-        sizes = [each if isinstance(each, int) and name not in FORMATS else _size(each) for each in given]
+        sizes = [each if isinstance(each, int) and name not in LINEAR else _size(each) for each in given]
         _charge(_size(subject) * max([1, *sizes]), spend=False)
 
 

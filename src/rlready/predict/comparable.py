@@ -146,7 +146,7 @@ def copied_curves(outcomes: Iterable[Outcome]) -> Iterator[str]:
         if before.checkpoint != outcome.checkpoint:
             yield (
                 f"{outcome.checkpoint} ({outcome.where}) has the learning curve of {before.checkpoint} "
-                f"({before.where}), to the byte: if it was copied by mistake, put there that of its own run"
+                f"({before.where}), to the byte: if it was copied by mistake, name that of its own run"
             )
 
 

@@ -69,11 +69,11 @@ def read(path: Path, metric: str, usual: Sequence[str]) -> tuple[str, dict[float
 
 def refuse_sum(where: str, metric: str, names: Sequence[str]) -> None:
     """UserError if ``metric`` is the sum of several rewards of ``names``, of which one may be of length."""
-    each = [name for name in names if name.startswith(f"{metric}s/") and name.endswith("/mean")]
+    each = list(dict.fromkeys(n for n in names if n.startswith(f"{metric}s/") and not n.endswith("/std")))
     if len(each) > 1:
         raise UserError(
-            f"{where}: {metric} is the sum of the rewards {', '.join(each)}; name the one that is the outcome as the "
-            f"metric, or {metric} for their sum"
+            f"{where}: {metric} is the sum of the rewards {', '.join(each)}; name one of them as the metric, or "
+            f"{metric} to take the sum"
         )
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rlready.core.cells import counted
 from rlready.core.config import ReadinessConfig
 from rlready.core.errors import UserError
 
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
 # counts the waits that a sample used
 LENGTHS = ("thinking_budget", "max_answer_tokens", "max_tokens", "max_new_tokens")
 COLUMNS = (*LENGTHS, "temperature", "top_p", "top_k", "min_p", "end_think_bias", "setting", "filter")
+ABSENT = {"None", "none"}  # values by which a condition was not used
 JUDGED = "correct"  # by which score a sample is correct
 VERIFIED = "the verifier of problems="
 CHOSEN = ("thinking_budget", "setting", "filter")  # options of a table that keep some of its rows
 OF_MODELS = ("temperature", "thinking_budget")  # settings that a table may state of its samples too
+RESPONSE = ("max_tokens", "max_new_tokens")  # names of one limit
 UNLIMITED = "None"  # a null thinking budget: of samples without one, or of a model that does not think
 
 
@@ -55,17 +58,23 @@ def drawn_alike(config: ReadinessConfig, models: Sequence[str], tables: Mapping[
 
 
 def unstated(stated: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """What each of several does not say of its samples, though others do; ``stated`` are their conditions by name."""
+    """What some do not say of their samples, though others do, by the first that does not; ``stated`` are the
+    conditions by name."""
     first: dict[str, str] = {}
     for name, own in stated.items():
-        for column in own:
-            first.setdefault(column, name)
+        for column, value in own.items():
+            if value not in ABSENT:
+                first.setdefault(column, name)
     said = {column: f"{column} ({stated[name][column]} in {name})" for column, name in first.items()}
-    found = {name: [said[column] for column in first if column not in {*own, JUDGED}] for name, own in stated.items()}
+    found: dict[str, list[str]] = {}
+    for name, own in stated.items():
+        known = {*own, JUDGED, *(RESPONSE if any(each in own for each in RESPONSE) else ())}
+        if missing := ", ".join(said[column] for column in first if column not in known):
+            found.setdefault(missing, []).append(name)
     return {
-        name: f"it does not say which {', '.join(missing)} its samples have: they may not be drawn alike"
-        for name, missing in found.items()
-        if missing
+        name: f"it does not say {missing}, so its samples may have been drawn otherwise"
+        + (f", nor {'does' if len(others) == 1 else 'do'} {counted(len(others), 'other checkpoint')}" if others else "")
+        for missing, (name, *others) in found.items()
     }
 
 

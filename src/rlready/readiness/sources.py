@@ -20,11 +20,11 @@ from rlready.readiness.offline_samples import Stored
 from rlready.readiness.problem_match import Prompts, matched, refuse_unlike_questions, with_other_prompts
 from rlready.readiness.tool_samples import read_tool_samples
 from rlready.runs.checkpoint_order import in_training_order, order_warnings
+from rlready.runs.folders import MODEL
 from rlready.runs.provenance import content_digest
+from rlready.runs.record import RECORD
 from rlready.runs.seen import Seen
 from rlready.tasks.files import TABLES
-
-CONFIG = "config.json"  # of a model
 
 
 def is_stored(source: str) -> bool:
@@ -88,14 +88,16 @@ def _refuse_samples(source: str) -> None:
     path = Path(source)
     if path.is_file():
         refuse_mark(source, source)
-    known = recognise(path) if path.exists() and not (path / CONFIG).exists() else None
+    model = any((path / name).exists() for name in MODEL)
+    known = recognise(path) if path.exists() and not model else None
     if known:
         raise UserError(f"{source}: no checkpoint, but samples of {known.tool}; read them with {known.kind}:{source}")
-    tables = [file.name for file in path.iterdir() if is_table(file.name)] if path.is_dir() else []
-    if tables and not (path / CONFIG).exists():
+    other = model or not path.is_dir() or (path / RECORD).exists()
+    tables = [] if other else [f.name for f in path.iterdir() if is_table(f.name) and ".json" not in f.suffixes]
+    if tables:
         raise UserError(
-            f"{source}: no checkpoint, but {len(tables)} tables, such as {min(tables)}: name one table of samples for "
-            "each checkpoint, into which those of several processes are joined, as by cat"
+            f"{source}: no checkpoint, but {counted(len(tables), 'table')}, such as {min(tables)}: join those of one "
+            "checkpoint into one file, and name that"
         )
     if path.is_file():
         raise UserError(f"{source}: a file, not a checkpoint folder; tables of samples end in {', '.join(TABLES)}")

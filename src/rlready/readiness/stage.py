@@ -112,9 +112,9 @@ def readiness(config: ReadinessConfig, out: Path) -> ReadinessResult:
                     bar.total = (bar.total or 0) - len(ids) * config.samples
         parts = _measured(files, run)
         _write_losses(out / "heldout.parquet", held, parts)
-        doubts = "; ".join(filter(None, [trained, *(part.doubt for part in parts)]))
-        ranked = _ranked(config, parts, task, tables, run).model_copy(update={"conditions": alike})
-        result = with_warning(ranked, doubts)
+        result = _ranked(config, parts, task, tables, run).model_copy(update={"conditions": alike})
+        for doubt in (*trained, *(part.doubt for part in parts)):
+            result = with_warning(result, doubt)
         run.write_result(result)
         return result
 
@@ -177,16 +177,16 @@ def _problems(config: ReadinessConfig) -> tuple[Task | None, list[Problem]]:
     return task, task.problems() if task else []
 
 
-def _note_problems(run: Run, task: Task | None, problems: Sequence[Problem], models: Sequence[str]) -> str:
-    """Enter the problems in the run's record; returns a warning of copies and of those that models were trained on."""
+def _note_problems(run: Run, task: Task | None, problems: Sequence[Problem], models: Sequence[str]) -> list[str]:
+    """Enter the problems in the run's record; returns warnings of copies and of those that models were trained on."""
     if task is None:
-        return ""
+        return []
     run.note_data(
         id=task.source, path=task.path, seen=task.seen, licence=task.licence, size=len(problems), role="readiness"
     )
     repeats = warn_of_repeats(run, "problems", problems)
     trained = warn_of_trained(run, "problems", DataSet(task.source, task, problems), models)
-    return "; ".join(filter(None, [repeats, trained]))
+    return [repeats, trained]
 
 
 def _decide_samples(config: ReadinessConfig, tables: Mapping[str, Stored], run: Run) -> ReadinessConfig:

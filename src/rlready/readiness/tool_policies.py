@@ -134,11 +134,16 @@ def _say_partial(
     where: str, policies: Sequence[Policy], steps: Iterable[tuple[int, Ints]], shared: Ints, problem_N: Ints
 ) -> None:
     """Say which evaluations are left out because they have only some of the problems, as where a file was cut."""
+    found = list[str]()
     for step, rows in steps:
         mine = np.unique(problem_N[rows])
         apart = not any(policy.first <= step <= policy.last for policy in policies)
         if apart and len(mine) < len(shared) and np.isin(mine, shared).all():
-            warn(f"{where}: warning: step {step} has {len(mine)} of the {len(shared)} problems, and is left out")
+            found.append(f"step {step} has {len(mine)}")
+    if found:
+        left = "are left out" if found[1:] else "is left out"
+        more = f" and {len(found) - SHOWN} more steps do not have all" if found[SHOWN:] else ""
+        warn(f"{where}: warning: {', '.join(found[:SHOWN])} of the {len(shared)} problems{more}, and {left}")
 
 
 def _say_unlogged(where: str, problem_N: Ints, step_N: Ints) -> None:

@@ -12,9 +12,10 @@ from typing import TypeVar
 from pydantic import JsonValue
 
 from rlready.core.distributed import from_rank0, rank, refuse_differences
-from rlready.core.progress import warn
+from rlready.core.progress import unrecorded, warn
 from rlready.core.result import RESULT, Result
 from rlready.core.settings import Config
+from rlready.core.text import in_one_line
 from rlready.runs import provenance
 from rlready.runs.checksums import changed, checksums, inside, refuse_changed
 from rlready.runs.energy import EnergyMeter
@@ -44,6 +45,7 @@ BASE = "base of the adapter"  # the role of a model
 # roles of the inputs from which a run makes its models or data
 MADE_FROM = ("base", "start", BASE, "reference", "sft", "rl", "worked rows")
 SAVE_EVERY = 30.0  # seconds between saves of the counters
+LONGEST_WARNING = 1000  # characters that are recorded
 AnyNote = TypeVar("AnyNote", bound=Note)
 
 
@@ -115,13 +117,18 @@ class Recorder:
 
     def warn(self, text: str) -> None:
         """Warn of something about the run's inputs or its outcome, and record it."""
-        warn(f"{self.verb}: warning: {text}")
-        self._note_warning(text)
+        with unrecorded():
+            warn(f"{self.verb}: warning: {text}")
+        self._record_warning(text)
 
     def _note_warning(self, text: str) -> None:
-        """Record a warning, without the name of the verb before it."""
-        text = text.removeprefix(f"{self.verb}: ").removeprefix("warning: ")
-        if not self.finished and text not in self.record.warnings:
+        """Record what something else warns of while the run goes on."""
+        if not self.finished:
+            text = in_one_line(text).removeprefix(f"{self.verb}: ").removeprefix("warning: ")
+            self._record_warning(text.replace(": warning: ", ": ", 1)[:LONGEST_WARNING])
+
+    def _record_warning(self, text: str) -> None:
+        if text not in self.record.warnings:
             self.record.warnings.append(text)
             self._save()
 

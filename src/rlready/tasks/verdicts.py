@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rlready.core.errors import UserError
-from rlready.core.progress import counted, show_once, warn, warn_once
+from rlready.core.progress import counted, on_warning, show_once, unrecorded, warn, warn_once
 from rlready.core.records import Problem
 from rlready.tasks.answers.verify import compare_in_advance
 from rlready.tasks.protocol import Asked, Task, Verdict
@@ -40,10 +40,10 @@ def verify_all(task: Task, asked: Asked) -> list[Verdict]:
             f"{task.source}: the verifier gave no verdict on {tally.undecided} of {tally.asked} responses {example}; "
             f"fix it{' as its traceback above says' * bool(traceback)}"
         )
-    warn(
-        f"{task.source}: warning: {len(missing)} of {len(asked)} responses could not be verified and count as "
-        f"incorrect {example}"
-    )
+    said = "responses could not be verified and count as incorrect"
+    with unrecorded():  # numbers and examples, of which a run may have thousands
+        warn(f"{task.source}: warning: {len(missing)} of {len(asked)} {said} {example}")
+    on_warning.get()(f"{task.source}: {said}")
     return [*verdicts]
 
 

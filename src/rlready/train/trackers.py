@@ -23,7 +23,7 @@ from typing import Any, Protocol, Self
 from rlready.core.distributed import rank
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
-from rlready.core.progress import warn
+from rlready.core.progress import unrecorded, warn
 from rlready.core.text import in_one_line
 from rlready.runs.files import plain
 from rlready.runs.log import LOG, append_line
@@ -107,7 +107,8 @@ class StepLog:
                 work(self._trackers[name])
         except Exception as error:  # a run does not end because a tracker does
             del self._trackers[name]
-            warn(f"{name} gets no more of this run, whose log.jsonl has all: {type(error).__name__}: {error}")
+            with unrecorded():
+                warn(f"{name} gets no more of this run, whose log.jsonl has all: {type(error).__name__}: {error}")
 
 
 def reported(line: Mapping[str, object]) -> dict[str, float]:

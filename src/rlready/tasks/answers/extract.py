@@ -100,7 +100,7 @@ CHOSEN = re.compile(  # a letter on a line of its own, and no other such line, n
 )
 LETTER = re.compile(r"\(?[A-Z]\)?")
 YES_NO = re.compile(r"(?:yes|no|true|false)\b", re.IGNORECASE)
-VALUE = re.compile(r"[\d\\$]")
+TURNS_BACK = re.compile(r"\w.*?\b(?:yes|no|not|true|false|fails|wrong|however|but)\b|n't\b", re.IGNORECASE | re.DOTALL)
 WHOLE_UNIT = re.compile(r"\d\s*(?:hours?|hrs?|h|minutes?|mins?|feet|foot|ft|pounds?|lbs?|dollars?)\s*$", re.IGNORECASE)
 PART_UNIT = re.compile(r"\s*(?:minutes?|mins?|seconds?|secs?|s|inch(?:es)?|in|ounces?|oz|cents?)\b", re.IGNORECASE)
 HEADINGS = 100  # that are read
@@ -114,9 +114,12 @@ def final_answer(text: str) -> str:
     return text.strip() if found is None else found
 
 
-def marked(text: str) -> str | None:
-    """The marked answer of a text, without mark-up around it; None if the text marks none."""
-    found = _marked(own_part(text)[0])
+def marked(text: str, *, yes_no: bool = False) -> str | None:
+    """The marked answer of a text, without mark-up around it; None if the text marks none.
+
+    ``yes_no``: yes, no, true or false is asked for, and what follows it belongs to it.
+    """
+    found = _marked(own_part(text)[0], yes_no=yes_no)
     return None if found is None else tidy(found)
 
 
@@ -175,7 +178,7 @@ def _alone(text: str, start: int, end: int) -> bool:
     return not AFTER.match(text, end) or text[end : end + 2] in ("\\)", "\\]") or text[end : end + 2].strip() == "\\"
 
 
-def _marked(text: str) -> str | None:
+def _marked(text: str, *, yes_no: bool = False) -> str | None:
     text = ANNOTATION.sub("", text)
     before, closed, after = text.rpartition("</answer>")
     if closed and "<answer>" in before and "####" not in after and "box" not in after:
@@ -185,8 +188,8 @@ def _marked(text: str) -> str | None:
         return _unboxed(number)
     if (inner := _boxed(text)) is not None:
         said = _final_words(text[text.rindex("box") :])
-        return said if said and VALUE.search(said) else inner
-    if (said := _after_phrase(text)) is not None or "####" not in text:
+        return said if said and re.search(r"[\d\\$]", said) else inner
+    if (said := _after_phrase(text, yes_no=yes_no)) is not None or "####" not in text:
         return said
     return lines[0] if lines else ""  # cut off before the number
 
@@ -204,7 +207,7 @@ def _unboxed(text: str) -> str:
     return text if inner is None else inner
 
 
-def _after_phrase(text: str) -> str | None:
+def _after_phrase(text: str, *, yes_no: bool) -> str | None:
     """What stands behind the last "answer is" that is not denied, or in a JSON object."""
     phrases = [m for m in PHRASE.finditer(text) if not DENIED.search(text[max(0, m.start() - 60) : m.start()])]
     if not phrases:
@@ -213,14 +216,16 @@ def _after_phrase(text: str) -> str | None:
     after = text[phrases[-1].end() :]
     if CORRECTED.search(after[:WINDOW]):
         return ""
-    answer = _sentence(after)
+    answer = _sentence(after, yes_no=yes_no)
     final = (
         any(word in phrases[-1][0] for word in ("is", "was", " be", "#"))
         or text[: phrases[-1].start()].rstrip()[-5:].lower() == "final"
     )
     more = len(after.strip(" *_:\n\t").partition("\n")[0]) > len(answer) + 3
-    short = LETTER.fullmatch(answer.strip(" *")) or YES_NO.fullmatch(answer.strip(" *"))
-    if more and not final and not quantity(plain(answer)) and not short:
+    word = LETTER.fullmatch(bare := answer.strip(" *")) or (
+        yes_no and YES_NO.match(bare) and not TURNS_BACK.search(after)
+    )
+    if more and not final and not quantity(plain(answer)) and not word:
         return None  # "Answer: First, 2 + 3 = 5. So ...": the reasoning begins
     return answer
 
@@ -231,7 +236,7 @@ def _final_words(text: str) -> str | None:
     return _sentence(after[-1]) if len(after) > 1 else None
 
 
-def _sentence(text: str) -> str:
+def _sentence(text: str, *, yes_no: bool = False) -> str:
     """The answer in the text after "answer is": up to the end of the sentence, and after a further "is"."""
     text = re.sub(r"^[\s:]*(?:(?:\*\*|__)(?=\s)[\s:]*)?", "", text)
     line = re.split(r"\n(?!\s*or\b)", text, maxsplit=1)[0]
@@ -239,8 +244,9 @@ def _sentence(text: str) -> str:
         return text[:LONGEST].split("\\]" if line.strip() == "\\[" else "\n$$")[0]
     line = SENTENCE.split(line, maxsplit=1)[0]
     line = CLAUSE.split(line, maxsplit=1)[0]
-    last = COPULA.split(line)[-1] if len(line) < LONGEST else line
-    return line if YES_NO.match(line) and not VALUE.search(last) else last  # "Yes, 91 is composite"
+    if len(line) >= LONGEST or (yes_no and YES_NO.match(line)):  # "Yes, 91 is composite"
+        return line
+    return COPULA.split(line)[-1]
 
 
 def _boxed(text: str) -> str | None:

@@ -22,7 +22,7 @@ from itertools import count
 from pathlib import Path
 
 from rlready.core.errors import UserError
-from rlready.core.progress import note, warn
+from rlready.core.progress import note, unrecorded, warn
 from rlready.core.stopping import in_threads
 from rlready.tasks.child import QUIET, Child
 
@@ -86,10 +86,11 @@ class Pool:
             return words[-1] == "true"
         self.undecided += 1
         if words[-1] != "slow":
-            warn(
-                f"verifier: lost the process that compared {question[2][:60]!r} twice; the answer counts as incorrect "
-                "this time"
-            )
+            with unrecorded():
+                warn(
+                    f"verifier: lost the process that compared {question[2][:60]!r} twice; the answer counts as "
+                    "incorrect this time"
+                )
         return False
 
     def _ask(self, seconds: float, question: Question, new: bool) -> str:

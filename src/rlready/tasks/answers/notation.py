@@ -33,13 +33,13 @@ REWRITES = [
     for pattern, by in (
         (r"\\begin\{(?:aligned|align|equation|gather)\*?\}|\\end\{(?:aligned|align|equation|gather)\*?\}", " "),
         (r"\\\\(?=(?:left|right|[dtc]?frac|sqrt|text|pi|infty|leq?|geq?|in|cup|cdot|times|boxed)(?![a-z]))", r"\\"),
-        (r",\\!\s*|(?<![a-z])\{,\}\s*|(?<![a-z]) ?\{ ?, ?\} ?", ","),
+        (r",\\!\s*|(?<!\\text)(?<!\\mbox)(?<!\\mathrm) ?\{ ?, ?\} ?", ","),
         (r"\\(?:left|right|[bB]igg?[lrm]?)(?![a-zA-Z])\.?|\\displaystyle|\\limits|\\!", ""),
         (r"(?<!\\)\\(?:[,;: ]|qquad|quad|(?:thinspace|space|nobreakspace)(?![a-zA-Z]))|(?<!\\)~", " "),
         (r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
         (rf"\\frac\s*({GREEK}|[a-zA-Z])(?![a-zA-Z])\s*(\{{|\\[a-z]+|[0-9a-zA-Z])", r"\\frac{\1}\2"),
-        (r"(\\sqrt\s*\[\s*\w+\s*\])\s*(\d|[a-zA-Z](?![a-zA-Z]))", r"\1{\2}"),
-        (r"\{([^{}]*?)\\choose(?![a-zA-Z])([^{}]*)\}", r"\\binom{\1}{\2}"),
+        (r"(\\sqrt\s*\[\s*\w+\s*\])\s*(\d+(?:\.\d+)?|[a-zA-Z](?![a-zA-Z]))", r"\1{\2}"),
+        (r"(?<!\\)\{((?:(?!\\choose(?![a-zA-Z]))[^{}])*+)\\choose(?![a-zA-Z])([^{}]*+)(?<!\\)\}", r"{\\binom{\1}{\2}}"),
         (r"\\log\s*_\s*(?:\{\s*e\s*\}|e(?![a-zA-Z]))", r"\\ln "),
         (r"\{\s*:\s*\}", ":"),
         (rf"(\\frac\s*\{{[^{{}}]*\}})\s*({GREEK}(?![a-zA-Z])|[0-9a-zA-Z](?!\w))", r"\1{\2}"),
@@ -66,11 +66,21 @@ WORDS = re.compile(
     r"\\(?:text(?:bf|it|rm|normal|tt|sf)?|mbox|mathrm|mathbf|mathit|boldsymbol|bm|underline|rm|bf|operatorname)"
     r"\s*\{((?:[^{}]|\^\s*\{\s*-?\d\s*\})*)\}"
 )
-COMPOUND = re.compile(  # "3 hours and 20 minutes" is one value
-    r"(\d ?(?:hours?|hrs?|minutes?|mins?|feet|foot|ft|pounds?|lbs?|dollars?|weeks?|days?|years?|kg|km|met(?:er|re)s?))"
-    r",? and (?=\d+ ?(?:minutes?|mins?|seconds?|secs?|inch(?:es)?|in|ounces?|oz|cents?|days?|hours?|months?|g|m|cm"
-    r"|centimet(?:er|re)s?)(?![a-zA-Z]))",
-    re.IGNORECASE,
+PARTS = (  # of a value in two units: the larger one, and those of its parts
+    ("weeks?", "days?"),
+    ("days?", "hours?|hrs?|minutes?|mins?"),
+    ("years?", "months?|weeks?|days?"),
+    ("hours?|hrs?", "minutes?|mins?|seconds?|secs?"),
+    ("minutes?|mins?", "seconds?|secs?"),
+    ("feet|foot|ft", "inch(?:es)?|in"),
+    ("pounds?|lbs?", "ounces?|oz"),
+    ("dollars?", "cents?"),
+    ("kg", "g"),
+    ("km", "met(?:er|re)s?|m"),
+    ("met(?:er|re)s?|m", "centimet(?:er|re)s?|cm"),
+)
+COMPOUND = re.compile(  # "3 hours and 20 minutes" is one value, "3 hours and 5 hours" are two
+    "|".join(rf"(?<=\d) ?(?:{whole}),? and (?=\d+ ?(?:{part})(?![a-zA-Z]))" for whole, part in PARTS), re.IGNORECASE
 )
 EMPHASIS = re.compile(r"(?<![\w)*])(\*{1,3}|_{1,3}|`)(?=\S)([^*`]+?)(?<=\S)\1(?![\w(*])")
 EDGES = " \t\r\n.,;:!?\"'*`"
@@ -96,7 +106,7 @@ def plain(text: str) -> str:
     while text != (text := EMPHASIS.sub(r"\2", text)):
         pass
     text = REPEATING.sub(_repeating, " ".join(text.split()))
-    text = COMPOUND.sub(r"\1 ", text)
+    text = COMPOUND.sub(lambda m: re.sub(r",? and $", " ", m[0], flags=re.IGNORECASE), text)
     if length := LENGTH.fullmatch(text):  # feet and inches; elsewhere these are quotation marks
         text = length[1] + (" foot" if length[2] == "'" else " inch")
     return _without_edges(text)

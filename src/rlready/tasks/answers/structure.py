@@ -25,8 +25,10 @@ NO_NAME = re.compile(r"[\d+\-*/^!%.;]|\\(?:pi|infty|sqrt|pm|mp|cdot|times|emptys
 COMMAND = re.compile(r"\\[A-Za-z]+")
 REALS = re.compile(r"\\mathbb\s*\{?\s*R\s*\}?|(?:all |the )?real numbers|all reals", re.IGNORECASE)
 SUCH_THAT = re.compile(  # {x : x > 2}
-    r"\\\{\s*([a-zA-Z])(?:\s*\\in\s*\\mathbb\s*\{?\s*R\s*\}?)?\s*(?:\\mid(?![a-z])|\||:)([^{}|]+)\\\}"
+    r"\\\{\s*([a-zA-Z])(?:\s*\\in\s*\\mathbb\s*\{?\s*R\s*\}?)?\s*(?:\\mid(?![a-z])|\||:)((?:(?!\\[{}]).)+)\\\}",
+    re.DOTALL,
 )
+AND_OR = re.compile(r"(?<![a-zA-Z])(?:and|or)(?![a-zA-Z])")
 WITHOUT = re.compile(r"\\mathbb\s*\{?\s*R\s*\}?\s*\\(?:setminus|backslash)\s*\\\{(.+)\\\}")
 INFINITE = re.compile(r"-\s*\\infty\s*,\+?\s*\\infty\s*")
 FLIP = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
@@ -82,8 +84,7 @@ def structure(text: str, depth: int = 0) -> Node:
     if system := SYSTEM.fullmatch(text):
         rows = [row.strip(" ,;.") for row in system[1].split("\\\\")]
         text = ",".join(rows) if all(map(EQUATION.fullmatch, rows)) else text
-    if (such := SUCH_THAT.fullmatch(text)) and re.search(rf"(?<![a-zA-Z\\]){such[1]}(?![a-zA-Z])", such[2]):
-        text = such[2].strip()
+    text = _condition(text)
     if depth > NESTED or quantity(text, False):
         return Value(text)
     parts = _members(text)
@@ -97,6 +98,23 @@ def structure(text: str, depth: int = 0) -> Node:
         word = re.search(r"(?<![a-z])(?:and|or)(?![a-z])", text) if joins else None
         return Group(",", ",", items, word[0] if word else "")
     return _single(text, depth)
+
+
+def _condition(text: str) -> str:
+    """The condition of a set, {x : x > 2}; the set itself if several conditions do not read as a list of values.
+
+    In a set a comma and "and" mean that all hold, but "x = 2, x = 3" alone means that one does.
+    """
+    if not (such := SUCH_THAT.fullmatch(text)) or not RELATION.search(such[2]):
+        return text
+    condition = such[2].strip()
+    if not re.search(rf"(?<![a-zA-Z\\]){such[1]}(?![a-zA-Z])", condition):
+        return text
+    parts, words = _split(AND_OR, condition)
+    parts = [part for each in parts for part in split_top(each, ",;")]
+    if words and {*words} == {"or"} and len(parts) == len(words) + 1:
+        return text if "!=" in condition else condition
+    return condition if sum("!=" not in part for part in parts) < 2 and "or" not in words else text
 
 
 def _holes(items: tuple[Node, ...]) -> Group | None:

@@ -86,11 +86,9 @@ def unit_of(text: str, attached: bool = False) -> frozenset[str] | None:
         lower = token.lower()
         exponent = token.strip("^{ }") if token[0] == "^" and "circ" not in token else str(POWERS.get(lower, ""))
         if exponent and (token[0] == "^" or lower.endswith("ed")):
-            if not names:
+            if not names or (raised := _raised(names[-1], exponent)) is None:
                 return None
-            below = exponent[0] == "-"  # s^{-1}
-            power_of = exponent.lstrip("-")
-            names[-1] = ("per " if below else "") + names[-1] + (f"^{power_of}" if power_of != "1" else "")
+            names[-1] = raised
         elif exponent:
             power = POWERS[lower]
         elif lower in ("/", "per"):
@@ -110,9 +108,18 @@ def unit_of(text: str, attached: bool = False) -> frozenset[str] | None:
             if per or lower not in FILLING:
                 names.append(per + name + (f"^{power}" if power > 1 else ""))
             per, power = "", 1
+    twice = any(name.startswith("per ") and names.count(name) > 1 for name in names)  # s^{-1} s^{-1}
     if {"celsius", "fahrenheit"} & {*names}:
         names = [name for name in names if name != "degree"]
-    return frozenset(names) if not per and power == 1 else None
+    return frozenset(names) if not per and power == 1 and not twice else None
+
+
+def _raised(name: str, exponent: str) -> str | None:
+    """A unit to a power, "per s" for s^{-1}; None for m/s^{-1}, which nobody means."""
+    below, size = exponent[0] == "-", exponent.lstrip("-")
+    if below and name.startswith("per "):
+        return None
+    return "per " * below + name + (f"^{size}" if size != "1" else "")
 
 
 def telling(words: str, of: frozenset[str] = TELLING) -> bool:

@@ -142,8 +142,9 @@ def _is_number(target: str) -> bool:
 
 def _given(gold: str, text: str) -> str:
     """The answer of a text to a question whose reference answer is ``gold``."""
-    found = marked(text)
-    return tidy(extract.unmarked(text, _is_number(_target(gold)))) if found is None else found
+    target = _target(gold)
+    found = marked(text, yes_no=YES_NO.fullmatch(target) is not None)
+    return tidy(extract.unmarked(text, _is_number(target))) if found is None else found
 
 
 def _same(target: str, answer: str) -> bool:
@@ -185,10 +186,18 @@ def _exact(text: str, asked: Quantity | None) -> str:
     """A formula without the decimal that it is said to be about; if a number is ``asked`` for, only that fraction."""
     exact, *about = ABOUT.split(text)
     exact = exact.strip()
-    if len(about) != 1 or not quantity(about[0].strip()) or (is_name(exact) and not CALLED.match(exact)):
+    rounded = quantity(about[0].strip()) if len(about) == 1 else None
+    if not rounded or (is_name(exact) and not CALLED.match(exact)):
         return text
-    number = quantity(exact) if asked else None
-    return exact if not asked or (number and endless(number.value) and same_quantity(asked, number)) else text
+    if not asked:
+        return exact
+    number = quantity(exact)
+    if not number or not endless(number.value) or not same_quantity(asked, number):
+        return text
+    if not compatible(asked.unit, number.unit | rounded.unit):
+        return text
+    near = [number.value, *((number.value * 100, number.value / 100) if number.percent != rounded.percent else ())]
+    return exact if any(abs(value - rounded.value) <= (rounded.step or 1) for value in near) else text
 
 
 def _as_words(one: str, other: str) -> bool | None:
@@ -208,9 +217,10 @@ def _as_words(one: str, other: str) -> bool | None:
 
 
 def _turned(said: re.Match[str]) -> bool:
-    """Whether what follows a word ends in its opposite: "yes, but no"."""
+    """Whether what follows a word takes it back or ends in its opposite: "yes, but no"."""
     opposite = {"yes": "no", "no": "yes", "true": "false", "false": "true"}[said[1].lower()]
-    return re.search(rf"\b{opposite}\W*$", said[2] or said[3] or "", re.IGNORECASE) is not None
+    rest = said[2] or said[3] or ""
+    return re.search(rf"\b(?:but|however|actually)\b|\b{opposite}\W*$", rest, re.IGNORECASE) is not None
 
 
 def _equal(kind: str, one: str, other: str, asked: list[Question] | None) -> bool:
