@@ -633,6 +633,10 @@ MISFITS: dict[str, tuple[Edit, str]] = {
     "endless groups": (settings_of(target_modules=r"((\w+\.?))+!"), "can take for ever to match; list the modules"),
     "endless choices": (settings_of(target_modules="(a|a)*b"), "can take for ever to match; list the modules"),
     "endless saved": (settings_of(modules_to_save=[r"(\w+\.?)+!"]), "can take for ever to match; list the modules"),
+    "megatron": (
+        settings_of(megatron_config={"a": 1}, megatron_core="this"),
+        "megatron_config is for layers of Megatron",
+    ),
     "many patterns": (settings_of(rank_pattern={".*" * 9: 4}), "can take for ever to match; list the modules"),
     "scale": (settings_of(lora_alpha=0), "adapter_config.json: lora_alpha must be a number other than 0"),
     "long name": (settings_of(base_model_name_or_path="x" * 5000), "base model is not found: x+…$"),

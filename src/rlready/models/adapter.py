@@ -133,6 +133,10 @@ def _settings(folder: Path, source: str, held: dict[str, Held]) -> Any:
     if kind == "LORA" and (type(stated.get("lora_alpha")) not in (int, float) or not stated["lora_alpha"]):
         raise UserError(f"{place}: lora_alpha must be a number other than 0; it scales the whole adapter")
     _refuse_endless(place, stated)
+    if stated.get("megatron_config"):  # with which older versions of PEFT import the module that megatron_core names
+        raise UserError(
+            f"{place}: megatron_config is for layers of Megatron, which are not read; export the adapter without"
+        )
     config = PeftConfig.from_pretrained(str(folder))
     if config.is_prompt_learning or config.is_adaption_prompt:
         raise UserError(f"{source}: an adapter of type {kind} has no weights that could be merged into its base")

@@ -64,5 +64,6 @@ def line_of(error: BaseException) -> str:
     if "trust_remote_code" in str(error):
         return "it needs custom code (auto_map), which is never run"
     said = SENTENCE.split(" ".join(str(error)[:4000].split()))
-    text = one_line(" ".join(each for each in said if not ADVICE.search(each)), 300) or "no reason given"
+    useful = [each for each in said if not ADVICE.search(each)] or said[:1]
+    text = one_line(" ".join(useful), 300) or "no reason given"
     return text if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {text}"
