@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -113,3 +114,24 @@ def test_one_of_two_processes_measures(tmp_path: Path) -> None:
         assert len(ReadinessResult.load(folder).checkpoints) == 1
         assert len(RunRecord.load(folder).all_attempts) == 1
         assert RunRecord.load(folder).processes == 1
+
+
+def test_measurements_of_two_callbacks_or_of_another_training_do_not_mix(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "problems.jsonl"
+    path.write_text(json.dumps({"prompt": "1+1?", "answer": "2"}))
+    train(tmp_path / "a", ReadinessCallback(path, **SMALL), ReadinessCallback(CARELESS, **SMALL), keep=None)
+    said = [line for line in capsys.readouterr().err.splitlines() if "by another ReadinessCallback: use one" in line]
+    assert len(said) == STEPS
+    for folder in folders(tmp_path / "a"):
+        assert RunRecord.load(folder).config["problems"] == str(path)
+        assert not RunRecord.load(folder).overwritten
+    state = tmp_path / "a" / "checkpoint-1" / "trainer_state.json"
+    other = tmp_path / "other"
+    shutil.copytree(state.parent, other)
+    logged = json.loads(state.read_text())
+    logged["log_history"] = [{"step": 1, "loss": 9.0}]
+    (other / "trainer_state.json").write_text(json.dumps(logged))
+    with pytest.raises(UserError, match="checkpoint-1 is of another training than the one that is resumed"):
+        train(tmp_path / "a", ReadinessCallback(path, **SMALL), keep=None, resume=other)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import traceback
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 import rlready
@@ -21,6 +23,7 @@ from rlready.core.distributed import working_alone
 from rlready.core.errors import UserError
 from rlready.core.progress import warn
 from rlready.runs.invocation import Invocation, invocation
+from rlready.runs.record import RECORD
 from rlready.runs.results import is_finished
 from rlready.tasks import open_task
 
@@ -37,7 +40,7 @@ class ReadinessCallback(TrainerCallback):
     measurement fails, which is printed: the checkpoint is there, and can be measured later.
 
     Raises UserError for settings, problems and rows that cannot be used, when it is made, and before the first step
-    if OUTPUT_DIR/readiness has measurements of another training.
+    if OUTPUT_DIR/readiness has measurements of another training.  A second callback of one trainer measures nothing.
     """
 
     def __init__(self, problems: str | PathLike[str], **settings: Any) -> None:
@@ -49,10 +52,13 @@ class ReadinessCallback(TrainerCallback):
         open_task(self.config.problems).problems()
         if self.config.heldout:
             open_task(self.config.heldout).rows()
+        self._seen: dict[Path, int] = {}  # when the records there were written, as far as this callback knows
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         folder = _folder(args) / "readiness"
+        self._seen = {record: record.stat().st_mtime_ns for record in folder.glob(f"*/{RECORD}")}
         if state.global_step:
+            _refuse_other_training(args, state)
             with suppress(UserError):  # there is no measurement
                 if is_finished(_measured(args, state)):
                     return
@@ -68,15 +74,34 @@ class ReadinessCallback(TrainerCallback):
         if not state.is_world_process_zero:
             return
         checkpoint = _checkpoint(args, state)
+        record = _measured(args, state) / RECORD
         try:
-            with working_alone(), _random_state_kept(), _overwriting():
-                rlready.readiness(self.config, checkpoints=[checkpoint], out=_measured(args, state))
+            if record.exists() and record.stat().st_mtime_ns != self._seen.get(record):
+                raise UserError(f"{record.parent} was written by another ReadinessCallback: use one alone")
+            try:
+                with working_alone(), _random_state_kept(), _overwriting():
+                    rlready.readiness(self.config, checkpoints=[checkpoint], out=record.parent)
+            finally:
+                self._seen |= {file: file.stat().st_mtime_ns for file in [record] if file.exists()}
         except Exception as error:  # of any kind: hours of training are worth more than a measurement
             known = isinstance(error, UserError)
             reason = str(error) if known else f"{type(error).__name__}, whose traceback is above"
             if not known:
                 traceback.print_exc()
             warn(f"readiness of {checkpoint} was not measured, and training goes on: {reason}")
+
+
+def _refuse_other_training(args: TrainingArguments, state: TrainerState) -> None:
+    """UserError if the checkpoint of the step that is resumed from has the log of another training."""
+    file = _checkpoint(args, state) / TRAINER_STATE_NAME
+    if file.is_file():
+        with suppress(ValueError, TypeError):  # a file that is none
+            here = TrainerState.load_from_json(str(file)).log_history
+            if json.dumps(here) != json.dumps(state.log_history):
+                raise UserError(
+                    f"{file.parent} is of another training than the one that is resumed, whose measurements would mix "
+                    "with those in readiness: choose another output_dir"
+                )
 
 
 def _checkpoint(args: TrainingArguments, state: TrainerState) -> Path:
