@@ -374,8 +374,9 @@ effect. The gain of exploration or of sub-goal computation alone is not signific
 rows; with exploration RL ends {end_of(results, "exploration", "in")} points away from it at 4 operations and
 {end_of(results, "exploration", "out")} at 5. With a larger p (.2, .3) the gain at 4 operations is
 {larger(results, ".2")} and {larger(results, ".3")} points larger than with .1, and it starts
-{start_of(results, ".2")} and {start_of(results, ".3")} points away. Neither factor of the influence is larger before RL; the gain goes with low accuracy and
-high entropy at the start. The paper's final accuracies, twice that of vanilla, are not reproduced.
+{start_of(results, ".2")} and {start_of(results, ".3")} points away.
+Neither factor of the influence is larger before RL; the gain goes with low accuracy and high entropy at the start. The
+paper's final accuracies, twice that of vanilla, are not reproduced.
 
 The same command measured the same seeds at revision c9f7380 (of today's runs those of the first seed began at 0dc554a).
 There the gain with all three behaviours was 3.11 [2.35,

@@ -7,6 +7,7 @@ token of a text or of samples.  With ``--template``: how a checkpoint's chat tem
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -85,7 +86,9 @@ def _status(path: Path) -> RunStatus:
             message = str(error)
     ended = not lock.is_locked(path)
     if ended and is_own(record.command) and record.status != DONE:
-        message = f"to continue: {record.command}"
+        moved = Path(record.folder).resolve() != path.resolve()
+        instead = f", with --out {shlex.quote(str(path))} instead of {record.folder}" if moved else ""
+        message = f"to continue: {record.command}{instead}"
     return RunStatus(
         folder=str(path),
         verb=record.verb,

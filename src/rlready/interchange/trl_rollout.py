@@ -85,6 +85,7 @@ class BudgetForcedRollout:
             delimiters=tuple(delimiters),
         )
         self.budget = Budget(thinking_budget, max_answer_tokens, num_waits)
+        self._trainer: GRPOTrainer | None = None
         self._lm: LM | None = None
         self._forcing: Forcing | None = None
 
@@ -110,12 +111,14 @@ class BudgetForcedRollout:
         }
 
     def _prepared(self, trainer: GRPOTrainer) -> tuple[LM, Forcing]:
-        """The trainer's model and what is forced into its responses; found once for each model."""
+        """The trainer's model and what is forced into its responses; found once for each trainer and model."""
         model = trainer.accelerator.unwrap_model(trainer.model)
         if hasattr(model, "get_base_model"):  # one of PEFT: the model whose layers have the adapter
             model = model.get_base_model()
-        if self._lm is None or self._forcing is None or self._lm.model is not model:
+        same = self._trainer is trainer and self._lm is not None and self._lm.model is model
+        if self._lm is None or self._forcing is None or not same:
             _refuse_unfollowed(trainer, self.budget)
+            self._trainer = trainer
             self._lm = LM(
                 model, trainer.processing_class, model.name_or_path or type(model).__name__, self.config.delimiters
             )

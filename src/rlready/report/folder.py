@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,7 @@ def _records(folder: Path, name: str, kind: type[Line], left_out: list[str]) -> 
     Lines that cannot be read are counted in ``left_out``.
     """
     path, found, unreadable = folder / name, list[Line](), 0
+    unlike = Counter[str]()
     if path.exists() and changed(path.parent, path, checksums_of(path.parent)):
         left_out.append(f"{name}: changed after the run had ended")
         return []
@@ -90,7 +92,8 @@ def _records(folder: Path, name: str, kind: type[Line], left_out: list[str]) -> 
             if error.errors()[0]["type"] == "json_invalid":
                 unreadable += 1
             else:
-                left_out.append(f"{name}: {first_error(error)}")
+                unlike[first_error(error)] += 1
+    left_out += [f"{name}: {what}" + (f" (in {times} lines)" if times > 1 else "") for what, times in unlike.items()]
     if unreadable:
         left_out.append(f"{name}: {unreadable} unreadable line{'s' * (unreadable > 1)}")
     return found
