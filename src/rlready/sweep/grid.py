@@ -190,6 +190,7 @@ def _agreed(configs: Sequence[RLConfig]) -> TomlTable:
 
 def _sft_variants(recipes: Iterator[Recipe]) -> Iterator[SFTVariant]:
     seen: set[str] = set()
+    known: dict[str, str] = {}
     for recipe in recipes:
         base, family = recipe.take_text("name", recipe.default_name), recipe.take_text("family")
         checkpoints, measure = recipe.take_places("checkpoints"), str(recipe.take_places("measure"))
@@ -198,15 +199,25 @@ def _sft_variants(recipes: Iterator[Recipe]) -> Iterator[SFTVariant]:
             refuse_forgotten_model(recipe.where, config)
             variant = SFTVariant(full, name, config, family, checkpoints, measure)
             _check_places(recipe.where, variant)
+            _refuse_copy(recipe.where, full, f"{checkpoints} {config.model_dump_json()}", known)
             yield variant
 
 
 def _rl_variants(recipes: Iterator[Recipe]) -> Iterator[RLVariant]:
     seen: set[str] = set()
+    known: dict[str, str] = {}
     for recipe in recipes:
         base = recipe.take_text("name", recipe.default_name)
         for name, full, settings in combinations(RLConfig, base, recipe, seen):
-            yield RLVariant(full, name, fill_table(RLConfig, recipe.where, settings))
+            config = fill_table(RLConfig, recipe.where, settings)
+            _refuse_copy(recipe.where, full, config.model_dump_json(), known)
+            yield RLVariant(full, name, config)
+
+
+def _refuse_copy(where: str, name: str, settings: str, known: dict[str, str]) -> None:
+    """UserError for settings that another recipe has: copies would count as recipes of their own."""
+    if (other := known.setdefault(settings, name)) != name:
+        raise UserError(f"{where}: {name} has the settings of {other}, and would be the same run: leave one out")
 
 
 def _check_places(where: str, variant: SFTVariant) -> None:

@@ -115,7 +115,7 @@ def unit_of(text: str, attached: bool = False) -> frozenset[str] | None:
 
 
 def _raised(name: str, exponent: str) -> str | None:
-    """A unit to a power, "per s" for s^{-1}; None for m/s^{-1}, which nobody means."""
+    """A unit to a power, "per s" for s^{-1}; None for m/s^{-1}, which is no unit."""
     below, size = exponent[0] == "-", exponent.lstrip("-")
     if below and name.startswith("per "):
         return None
