@@ -17,7 +17,7 @@ import pytest
 from rlready.core.config import ReadinessConfig
 from rlready.core.errors import UserError
 from rlready.predict.candidates import read_candidates
-from rlready.readiness.conditions import drawn_alike
+from rlready.readiness.conditions import drawn_alike, with_doubts
 from rlready.readiness.offline_reader import parse_table_source, read_samples
 from rlready.readiness.offline_samples import Stored, verify_pending
 from rlready.readiness.stage import readiness
@@ -287,6 +287,12 @@ def test_tables_beside_a_model_are_of_its_settings(tmp_path: Path, column: str, 
     with nullcontext() if alike else pytest.raises(UserError, match=r"model and table .* temperature, 1 and 0\.5"):
         drawn_alike(ReadinessConfig(thinking_budget=64), ["model"], {"table": found})
     drawn_alike(ReadinessConfig(thinking_budget=64), [], {"table": found})
+    bare = read(tmp_path, [{"problem_id": "a", "sample_id": i, "correct": i > 0} for i in range(2)])
+    doubted = with_doubts(
+        ReadinessConfig(thinking_budget=64), ["model", "table", "bare"], {"table": found, "bare": bare}
+    )
+    assert "it does not say temperature" in doubted["bare"].doubt
+    assert "temperature" not in doubted["table"].doubt
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])

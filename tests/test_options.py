@@ -286,3 +286,11 @@ def test_every_number_has_bounds(cls: type[Config]) -> None:
 def test_numbers_without_meaning_are_refused(make: Callable[[], Config], said: str) -> None:
     with pytest.raises(UserError, match=re.escape(said)):
         make()
+
+
+def test_texts_are_no_deep_keys(tmp_path: Path) -> None:
+    file = tmp_path / "texts.toml"
+    file.write_text(
+        'a = "' + "Do. " * 200 + '"\nb = """' + "0. " * 200 + '"""\nc = \'' + "x.y. " * 100 + "'\n# " + "a." * 200
+    )
+    assert set(read_toml(file)) == {"a", "b", "c"}

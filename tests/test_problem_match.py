@@ -147,7 +147,7 @@ def test_tasks_of_prime_rl_are_matched_by_prompt(tmp_path: Path) -> None:
     source = f"prime-rl:{Path(__file__).parent / 'data' / 'interchange' / 'prime-rl'}?score=correct"
     problems = [{"prompt": f"What is {i} + {4 - i}?", "answer": "4"} for i in range(2)]
     assert len(solved(source, tmp_path, problems)) == 2
-    with pytest.raises(UserError, match="2 of 3 problems have the id of another one"):
+    with pytest.raises(UserError, match="2 of 2 problems have the id of another one"):
         solved(source, tmp_path / "other", [problem | {"id": f"sum-{1 - i}"} for i, problem in enumerate(problems)])
 
 

@@ -327,7 +327,7 @@ def test_thousands_of_jobs_need_confirmation(tmp_path: Path, monkeypatch: pytest
             "epochs = 2",
             "epochs = 2\n[[sft.recipes]]\nname = 'two'\nepochs = 2\nseed = [0]\nfamily = 'size'\n"
             "rows = 'dagmath?ops=2&split=all&n=6&seed={seed}'",
-            "has the settings of one-s0, and",
+            "two-s0 has the settings of one-s0, so that both would be one run",
         ),
         ('name = "one"', 'name = ".."', r"recipes\]\] 1: name = '\.\.' cannot be the name of a folder: use up to 100"),
         ('name = "one"', "name = '" + "n" * 99 + "'", r"name = 'n{40}' cannot be the name of a folder"),
@@ -749,3 +749,12 @@ def test_runs_of_rl_that_moved_nothing_are_said(steps: Any, informative: Any, sa
         for step, count in zip(steps, informative, strict=True)
     ]
     assert _unmoved(cast("Any", runs)) == said
+
+
+def test_one_recipe_may_stand_in_two_families(tmp_path: Path) -> None:
+    """As the baseline of each, in a design that varies one setting in a family."""
+    file = Path(write(tmp_path))
+    other = "epochs = 2\n[[sft.recipes]]\nname = 'two'\nepochs = 2\nfamily = 'rate'\nlearning_rate = [0.001]\n"
+    other += "rows = 'dagmath?ops=2&split=all&n=6&seed={seed}'"
+    file.write_text(file.read_text().replace("epochs = 2", other, 1))
+    assert {each.family for each in read_sweep_file(file).sft} == {"size", "rate"}

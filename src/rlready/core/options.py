@@ -25,8 +25,9 @@ C = TypeVar("C", bound=Config)
 
 COMMAND_LINE = "command line"
 DEFAULT = "default"  # the origin of a setting that was not given
-DEEP = re.compile(  # a key, of which tomllib keeps every part of every length in memory
-    r"""(?<![^\s=,\[\]{])(?:(?:"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+'|[\w-]++)[ \t]*+\.[ \t]*+){100}"""
+DEEP = re.compile(  # a key, of which tomllib keeps every part of every length in memory; or a text or comment
+    r"""(?P<deep>(?<![^\s=,\[\]{])(?:(?:"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+'|[\w-]++)[ \t]*+\.[ \t]*+){100})"""
+    r"""|\"{3}[\s\S]*?\"{3}|'{3}[\s\S]*?'{3}|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+'|\#[^\n]*+"""
 )
 TomlValue: TypeAlias = "str | int | float | bool | list[TomlValue] | dict[str, TomlValue]"
 TomlTable = dict[str, TomlValue]
@@ -111,7 +112,7 @@ def read_toml(file: Path) -> TomlTable:
         if file.exists() and not file.is_file():
             raise UserError(f"{file}: not a file")
         text = file.read_text(encoding="utf-8")
-        if DEEP.search(text):
+        if any(found["deep"] for found in DEEP.finditer(text)):
             raise UserError(f"{file}: nested too deeply to be read")
         return tomllib.loads(text)
     except OSError as error:

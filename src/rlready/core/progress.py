@@ -143,17 +143,19 @@ def note_once(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """Print a line that ``--quiet`` does not suppress; the run in which this thread was started records it."""
+    """Print a line that ``--quiet`` does not suppress; the run that is going on in this thread records it."""
     SCREEN.print(in_one_line(text), warning=True)
     on_warning.get()(text)
 
 
 def warn_once(text: str) -> None:
     """`warn`, but a second time in this process is silent; every run records it."""
-    if text in _warned:
+    with SCREEN.lock:
+        known = text in _warned
+        _warned.add(text)
+    if known:
         on_warning.get()(text)
     else:
-        _warned.add(text)
         warn(text)
 
 

@@ -94,7 +94,7 @@ class ReadinessCallback(TrainerCallback):
 def _refuse_other_training(args: TrainingArguments, state: TrainerState) -> None:
     """UserError if the checkpoint of the step that is resumed from has the log of another training."""
     file = _checkpoint(args, state) / TRAINER_STATE_NAME
-    if file.is_file():
+    if file.is_file() and any((_folder(args) / "readiness").glob(f"*/{RECORD}")):
         with suppress(ValueError, TypeError):  # a file that is none
             here = TrainerState.load_from_json(str(file)).log_history
             if json.dumps(here) != json.dumps(state.log_history):

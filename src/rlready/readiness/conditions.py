@@ -81,7 +81,8 @@ def unstated(stated: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
 def with_doubts(config: ReadinessConfig, names: Iterable[str], tables: Mapping[str, Stored]) -> dict[str, Stored]:
     """The tables, each with a doubt of what it does not say of its samples and other checkpoints of ``names`` do."""
     models = _of_models(config)
-    doubts = unstated({name: tables[name].conditions if name in tables else models for name in names})
+    drawn = {name: models for name in names if name not in tables}
+    doubts = unstated({name: table.conditions for name, table in tables.items()} | drawn)
     return {
         name: replace(table, otherwise="; ".join(filter(None, [table.otherwise, doubts.get(name, "")])))
         for name, table in tables.items()

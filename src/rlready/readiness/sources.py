@@ -95,10 +95,8 @@ def _refuse_samples(source: str) -> None:
     other = model or not path.is_dir() or (path / RECORD).exists()
     tables = [] if other else [f.name for f in path.iterdir() if is_table(f.name) and ".json" not in f.suffixes]
     if tables:
-        raise UserError(
-            f"{source}: no checkpoint, but {counted(len(tables), 'table')}, such as {min(tables)}: join those of one "
-            "checkpoint into one file, and name that"
-        )
+        join = "join those of one checkpoint into one file, and name that" if tables[1:] else "name it"
+        raise UserError(f"{source}: no checkpoint, but {counted(len(tables), 'table')}, such as {min(tables)}: {join}")
     if path.is_file():
         raise UserError(f"{source}: a file, not a checkpoint folder; tables of samples end in {', '.join(TABLES)}")
 

@@ -261,7 +261,7 @@ def by_step(step_N: Ints) -> Iterator[tuple[int, Ints]]:
 def _whole_groups(where: str, policy: Policy, problem_N: Ints, *, stepped: bool) -> Policy:
     """Without the problems that have fewer samples than most have, if those are fewer than half of all.
 
-    If they are more than `FEW`, those that have nearly as many stay, and the fewest samples decide the k of pass@k.
+    If more than `FEW` lack only some, these stay, and the fewest samples decide the k of pass@k.
     ``stepped``: whether the samples are of steps, not all of step 0 because the tool knows none.
     """
     mine = problem_N[policy.rows]
@@ -274,8 +274,9 @@ def _whole_groups(where: str, policy: Policy, problem_N: Ints, *, stepped: bool)
             f"where most have {usual}: problems that ask the same are read as one, unless data sets differ in it"
         )
     cut = (drawn_P > 0) & (drawn_P < usual)
-    if cut.sum() > FEW * problems.sum():
-        cut &= drawn_P < NEARLY * usual
+    some = cut & (drawn_P >= NEARLY * usual)
+    if some.sum() > max(1, FEW * problems.sum()):
+        cut &= ~some
     if not cut.any() or 2 * cut.sum() >= problems.sum():
         return policy
     span = f" ({policy.span})" if stepped else ""

@@ -125,9 +125,10 @@ class Recorder:
         """Record what something else warns of while the run goes on."""
         if not self.finished:
             text = in_one_line(text).removeprefix(f"{self.verb}: ").removeprefix("warning: ")
-            self._record_warning(text.replace(": warning: ", ": ", 1)[:LONGEST_WARNING])
+            self._record_warning(text.replace(": warning: ", ": ", 1))
 
     def _record_warning(self, text: str) -> None:
+        text = in_one_line(text)[:LONGEST_WARNING]
         if text not in self.record.warnings:
             self.record.warnings.append(text)
             self._save()

@@ -199,7 +199,7 @@ def _sft_variants(recipes: Iterator[Recipe]) -> Iterator[SFTVariant]:
             refuse_forgotten_model(recipe.where, config)
             variant = SFTVariant(full, name, config, family, checkpoints, measure)
             _check_places(recipe.where, variant)
-            _refuse_copy(recipe.where, full, f"{checkpoints} {config.model_dump_json()}", known)
+            _refuse_copy(recipe.where, full, f"{family} {sorted(variant.starts)} {config.model_dump_json()}", known)
             yield variant
 
 
@@ -217,7 +217,7 @@ def _rl_variants(recipes: Iterator[Recipe]) -> Iterator[RLVariant]:
 def _refuse_copy(where: str, name: str, settings: str, known: dict[str, str]) -> None:
     """UserError for settings that another recipe has: copies would count as recipes of their own."""
     if (other := known.setdefault(settings, name)) != name:
-        raise UserError(f"{where}: {name} has the settings of {other}, and would be the same run: leave one out")
+        raise UserError(f"{where}: {name} has the settings of {other}, so that both would be one run: leave one out")
 
 
 def _check_places(where: str, variant: SFTVariant) -> None:

@@ -25,7 +25,7 @@ from rlready.tasks.answers.notation import EMPHASIS, plain
 from rlready.tasks.answers.ownpart import TEMPLATE, TURN, after_thought
 from rlready.tasks.answers.quantity import LONGEST, quantity
 from rlready.tasks.answers.units import BEHIND, MONTHS, SCALES, telling, unit_behind
-from rlready.tasks.answers.withdrawn import CORRECTED, HEDGE, RETRACTED
+from rlready.tasks.answers.withdrawn import CORRECTED, HEDGE, RETRACTED, stands
 
 SCALE = "|".join(SCALES)
 HASHES = re.compile(r"(?<!#)####(?!#)[^\S\n]*(?:\n[^\S\n]*)?(\S[^\n]*)")
@@ -99,8 +99,6 @@ CHOSEN = re.compile(  # a letter on a line of its own, and no other such line, n
     re.MULTILINE,
 )
 LETTER = re.compile(r"\(?[A-Z]\)?")
-YES_NO = re.compile(r"(?:yes|no|true|false)\b", re.IGNORECASE)
-TURNS_BACK = re.compile(r"\w.*?\b(?:yes|no|not|true|false|fails|wrong|however|but)\b|n't\b", re.IGNORECASE | re.DOTALL)
 WHOLE_UNIT = re.compile(r"\d\s*(?:hours?|hrs?|h|minutes?|mins?|feet|foot|ft|pounds?|lbs?|dollars?)\s*$", re.IGNORECASE)
 PART_UNIT = re.compile(r"\s*(?:minutes?|mins?|seconds?|secs?|s|inch(?:es)?|in|ounces?|oz|cents?)\b", re.IGNORECASE)
 HEADINGS = 100  # that are read
@@ -222,9 +220,7 @@ def _after_phrase(text: str, *, yes_no: bool) -> str | None:
         or text[: phrases[-1].start()].rstrip()[-5:].lower() == "final"
     )
     more = len(after.strip(" *_:\n\t").partition("\n")[0]) > len(answer) + 3
-    word = LETTER.fullmatch(bare := answer.strip(" *")) or (
-        yes_no and YES_NO.match(bare) and not TURNS_BACK.search(after)
-    )
+    word = LETTER.fullmatch(answer.strip(" *")) or (yes_no and stands(after))
     if more and not final and not quantity(plain(answer)) and not word:
         return None  # "Answer: First, 2 + 3 = 5. So ...": the reasoning begins
     return answer
@@ -244,7 +240,7 @@ def _sentence(text: str, *, yes_no: bool = False) -> str:
         return text[:LONGEST].split("\\]" if line.strip() == "\\[" else "\n$$")[0]
     line = SENTENCE.split(line, maxsplit=1)[0]
     line = CLAUSE.split(line, maxsplit=1)[0]
-    if len(line) >= LONGEST or (yes_no and YES_NO.match(line)):  # "Yes, 91 is composite"
+    if len(line) >= LONGEST or (yes_no and stands(line)):  # "Yes, 91 is composite"
         return line
     return COPULA.split(line)[-1]
 

@@ -33,7 +33,7 @@ REWRITES = [
     for pattern, by in (
         (r"\\begin\{(?:aligned|align|equation|gather)\*?\}|\\end\{(?:aligned|align|equation|gather)\*?\}", " "),
         (r"\\\\(?=(?:left|right|[dtc]?frac|sqrt|text|pi|infty|leq?|geq?|in|cup|cdot|times|boxed)(?![a-z]))", r"\\"),
-        (r",\\!\s*|(?<!\\text)(?<!\\mbox)(?<!\\mathrm) ?\{ ?, ?\} ?", ","),
+        (r"\\(?:text\w*|mbox|mathrm)\s*\{\s*,\s*\}|,\\!\s*| ?\{ ?, ?\} ?", ","),
         (r"\\(?:left|right|[bB]igg?[lrm]?)(?![a-zA-Z])\.?|\\displaystyle|\\limits|\\!", ""),
         (r"(?<!\\)\\(?:[,;: ]|qquad|quad|(?:thinspace|space|nobreakspace)(?![a-zA-Z]))|(?<!\\)~", " "),
         (r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
@@ -79,8 +79,12 @@ PARTS = (  # of a value in two units: the larger one, and those of its parts
     ("km", "met(?:er|re)s?|m"),
     ("met(?:er|re)s?|m", "centimet(?:er|re)s?|cm"),
 )
-COMPOUND = re.compile(  # "3 hours and 20 minutes" is one value, "3 hours and 5 hours" are two
-    "|".join(rf"(?<=\d) ?(?:{whole}),? and (?=\d+ ?(?:{part})(?![a-zA-Z]))" for whole, part in PARTS), re.IGNORECASE
+COMPOUND, BESIDE = (  # "3 hours and 20 minutes" or a list of two values; "3 hours 20 minutes", which is one
+    re.compile(
+        "|".join(rf"(?<=\d) ?(?:{whole}){between}(?=\d+ ?(?:{part})(?![a-zA-Z]))" for whole, part in PARTS),
+        re.IGNORECASE,
+    )
+    for between in ("(?:,? and |, )", " ")
 )
 EMPHASIS = re.compile(r"(?<![\w)*])(\*{1,3}|_{1,3}|`)(?=\S)([^*`]+?)(?<=\S)\1(?![\w(*])")
 EDGES = " \t\r\n.,;:!?\"'*`"
@@ -106,10 +110,19 @@ def plain(text: str) -> str:
     while text != (text := EMPHASIS.sub(r"\2", text)):
         pass
     text = REPEATING.sub(_repeating, " ".join(text.split()))
-    text = COMPOUND.sub(lambda m: re.sub(r",? and $", " ", m[0], flags=re.IGNORECASE), text)
     if length := LENGTH.fullmatch(text):  # feet and inches; elsewhere these are quotation marks
         text = length[1] + (" foot" if length[2] == "'" else " inch")
     return _without_edges(text)
+
+
+def in_one_value(one: str, other: str) -> tuple[str, str]:
+    """Two answers, in which what may be one value in two units is one if it stands so in one of them."""
+    if bool(BESIDE.search(one)) == bool(BESIDE.search(other)):
+        return one, other
+    joined = (
+        COMPOUND.sub(lambda m: re.sub(r"(?:,? and|,) $", " ", m[0], flags=re.IGNORECASE), text) for text in (one, other)
+    )
+    return next(joined), next(joined)
 
 
 def _repeating(m: re.Match[str]) -> str:

@@ -114,7 +114,8 @@ def _condition(text: str) -> str:
     parts = [part for each in parts for part in split_top(each, ",;")]
     if words and {*words} == {"or"} and len(parts) == len(words) + 1:
         return text if "!=" in condition else condition
-    return condition if sum("!=" not in part for part in parts) < 2 and "or" not in words else text
+    excluded = sum("!=" in part for part in parts)
+    return condition if "or" not in words and excluded in (0, len(parts)) and len(parts) - excluded < 2 else text
 
 
 def _holes(items: tuple[Node, ...]) -> Group | None:

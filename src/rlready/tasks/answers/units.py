@@ -71,12 +71,13 @@ TOKEN = re.compile(
 )
 NEXT = re.compile(r" ?([A-Za-z][A-Za-z/]*(?:\^\d)?)(?![\w'^²³])")
 BEHIND_FORMULA = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]|\^?\\circ|\\Omega|\\mu(?![a-z])")
+PRODUCT = re.compile(r"(?<=[\w}])\s*(?:\\cdot(?![a-z])|\*)\s*(?=[A-Za-z\\])")  # of units: m \cdot s^{-1}
 POWERS = {"square": 2, "sq": 2, "cubic": 3, "squared": 2, "cubed": 3}
 
 
 def unit_of(text: str, attached: bool = False) -> frozenset[str] | None:
     """The names of the unit or words in ``text``; None if it is neither.  ``attached``: written onto the number."""
-    text = SPEEDS.get(text.strip().lower(), text)
+    text = PRODUCT.sub(" ", SPEEDS.get(text.strip().lower(), text))
     names: list[str] = []
     at, per, power = 0, "", 1
     while (at := at + len(text[at:]) - len(text[at:].lstrip())) < len(text):

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from functools import lru_cache
 
 from rlready.tasks.answers import extract
@@ -26,7 +27,7 @@ from rlready.tasks.answers.extract import final_answer, marked, tidy
 from rlready.tasks.answers.formula import CALL, formula, in_radians, is_no_formula
 from rlready.tasks.answers.literal import moment, same_code
 from rlready.tasks.answers.mathpool import POOL, Question, in_parallel
-from rlready.tasks.answers.notation import plain, split_top
+from rlready.tasks.answers.notation import in_one_value, plain, split_top
 from rlready.tasks.answers.quantity import (
     INTEGER,
     LONGEST,
@@ -143,7 +144,7 @@ def _is_number(target: str) -> bool:
 def _given(gold: str, text: str) -> str:
     """The answer of a text to a question whose reference answer is ``gold``."""
     target = _target(gold)
-    found = marked(text, yes_no=YES_NO.fullmatch(target) is not None)
+    found = marked(text, yes_no=YES_NO.fullmatch(plain(target[:LONGEST]).strip('"()')) is not None)
     return tidy(extract.unmarked(text, _is_number(target))) if found is None else found
 
 
@@ -158,6 +159,7 @@ def _compare(target: str, answer: str, asked: list[Question] | None) -> bool:
     goes_on = [OPEN_END.search(text) is not None for text in (target, answer)]
     target, answer = (OPEN_END.sub(r"\1", text) for text in (target, answer))
     one, other = (in_radians(plain(text)) or text.strip() for text in (target, answer))
+    one, other = in_one_value(one, other)
     row = same_row(target, answer)
     if row is not None or goes_on[0] != goes_on[1] or _tight(one) == _tight(other):
         return row is not False and goes_on[0] == goes_on[1]
@@ -196,8 +198,8 @@ def _exact(text: str, asked: Quantity | None) -> str:
         return text
     if not compatible(asked.unit, number.unit | rounded.unit):
         return text
-    near = [number.value, *((number.value * 100, number.value / 100) if number.percent != rounded.percent else ())]
-    return exact if any(abs(value - rounded.value) <= (rounded.step or 1) for value in near) else text
+    scale = Fraction(100) ** (rounded.percent - number.percent)
+    return exact if abs(number.value * scale - rounded.value) <= (rounded.step or Fraction(1, 2)) else text
 
 
 def _as_words(one: str, other: str) -> bool | None:
@@ -217,10 +219,9 @@ def _as_words(one: str, other: str) -> bool | None:
 
 
 def _turned(said: re.Match[str]) -> bool:
-    """Whether what follows a word takes it back or ends in its opposite: "yes, but no"."""
+    """Whether what follows a word ends in its opposite: "yes, but no"."""
     opposite = {"yes": "no", "no": "yes", "true": "false", "false": "true"}[said[1].lower()]
-    rest = said[2] or said[3] or ""
-    return re.search(rf"\b(?:but|however|actually)\b|\b{opposite}\W*$", rest, re.IGNORECASE) is not None
+    return re.search(rf"\b{opposite}\W*$", said[2] or said[3] or "", re.IGNORECASE) is not None
 
 
 def _equal(kind: str, one: str, other: str, asked: list[Question] | None) -> bool:

@@ -24,3 +24,19 @@ CORRECTED = re.compile(
     r"|(?:That|This)(?:['’]s| is) (?:not right|not correct|wrong|incorrect)\b)",
     re.IGNORECASE,
 )
+YES_NO = re.compile(r"[*_$\"(\s:]*(?:\\text(?:bf)?\{)?(yes|no|true|false)\b", re.IGNORECASE)
+DEPENDS = re.compile(  # what takes a word before it back, or makes it depend on something
+    r"\b(?:but|however|actually|unfortunately|incorrect|untrue|wrong|mistaken|disproved|fails|provided|except|assuming"
+    r"|assumption|when|unless|if|only|check|seems?|first|wait)\b",
+    re.IGNORECASE,
+)
+AGAINST = (re.compile(r"\b(?:no|not|false)\b|n't\b", re.IGNORECASE), re.compile(r"\b(?:yes|true)\b", re.IGNORECASE))
+
+
+def stands(text: str) -> bool:
+    """Whether a text begins with yes, no, true or false, and nothing behind that takes it back."""
+    word = YES_NO.match(text)
+    if not word:
+        return False
+    against = AGAINST[word[1].lower() in ("no", "false")]
+    return not (DEPENDS.search(text, word.end()) or against.search(text, word.end()))
