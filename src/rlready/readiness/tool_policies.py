@@ -42,8 +42,8 @@ AHEAD, MOST_AHEAD = 4, 512  # problems, at least and at most
 TIMES = 3  # that problems come back together, at least, as those of evaluations
 LEAST = 0.5  # share of the problems of the fullest pass that a pass needs
 CLOSE = 0.01  # difference of mean rewards that rounding may make
-FEW = 0.05  # share of problems that may be left out because they lack any sample
-NEARLY = 0.75  # share of the usual number of samples with which a problem stays where more than those lack some
+FEW = 0.05  # share of problems that are left out although they lack only some samples
+NEARLY = 0.75  # share of the usual samples that a problem needs to stay where more than `FEW` lack some
 SHOWN = 8  # passes that are listed in a note
 
 

@@ -124,7 +124,7 @@ class Recorder:
     def _note_warning(self, text: str) -> None:
         """Record what something else warns of while the run goes on."""
         if not self.finished:
-            text = in_one_line(text).removeprefix(f"{self.verb}: ").removeprefix("warning: ")
+            text = text.removeprefix(f"{self.verb}: ").removeprefix("warning: ")
             self._record_warning(text.replace(": warning: ", ": ", 1))
 
     def _record_warning(self, text: str) -> None:
