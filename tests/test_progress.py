@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from rlready.cli.main import main
-from rlready.core.progress import SCREEN, Plan, Progress, Screen, breaking_silence, counted, note
+from rlready.core.messages import breaking_silence, note
+from rlready.core.progress import SCREEN, Plan, Progress, Screen, counted
 from rlready.core.result import Table
 from rlready.core.sampling_progress import SamplingProgress
 from rlready.core.tables import print_tables

@@ -14,7 +14,8 @@ import pytest
 from rlready.cli.main import main
 from rlready.cli.output import Finished, print_result
 from rlready.core.errors import UserError
-from rlready.core.progress import Progress, Screen, note, warn
+from rlready.core.messages import note, warn
+from rlready.core.progress import Progress, Screen
 from rlready.core.result import Result, Table
 from rlready.core.tables import print_tables
 from rlready.core.terminal import Neutral, print_coloured, print_json

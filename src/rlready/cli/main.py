@@ -29,10 +29,11 @@ from rlready.core.config import ChecklistConfig, CreditConfig, TemplateConfig
 from rlready.core.config.format import format_of
 from rlready.core.device import check_device, out_of_memory
 from rlready.core.errors import UserError
+from rlready.core.messages import breaking_silence, note
 from rlready.core.missing import did_you_mean
 from rlready.core.options import COMMAND_LINE, Filled, fill_config
 from rlready.core.presets import own_data
-from rlready.core.progress import breaking_silence, note, only_warnings
+from rlready.core.progress import only_warnings
 from rlready.core.settings import Config
 from rlready.core.stopping import STOPPED, exit_stopped, stopped_by_signals
 from rlready.core.terminal import with_neutral_streams

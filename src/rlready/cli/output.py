@@ -25,7 +25,7 @@ def print_result(result: Finished | Result | Path | str, switches: Set[str] = fr
 
     UserError if standard output cannot be written to.
     """
-    from rlready.core.progress import note
+    from rlready.core.messages import note
     from rlready.core.terminal import print_json
     from rlready.runs.files import to_json
 

@@ -7,19 +7,15 @@ of actual to expected seconds so far.  Text may come from a model or a file name
 
 from __future__ import annotations
 
-import _thread
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from contextvars import ContextVar
-from functools import cache
 from typing import TYPE_CHECKING, Self, TextIO, TypeVar
 
 from rlready.core.terminal import neutral
-from rlready.core.text import in_one_line
 
 if TYPE_CHECKING:
     from rlready.core.bars import Bars
@@ -89,26 +85,6 @@ class Screen:
 
 
 SCREEN = Screen()
-_warned: set[str] = set()
-on_warning: ContextVar[Callable[[str], None]] = ContextVar("on_warning", default=lambda _: None)
-
-
-@contextmanager
-def breaking_silence(text: str, after: float = PAUSE / 2) -> Iterator[None]:
-    """Print a line if nothing else has been shown in the first seconds of the block, while libraries are imported."""
-
-    done = threading.Event()
-
-    def speak() -> None:
-        if not done.wait(after) and SCREEN.silent:
-            note(text)
-
-    SCREEN.silent = True
-    _thread.start_new_thread(speak, ())  # Thread.start waits for ever for a thread that lacks the memory to begin
-    try:
-        yield
-    finally:
-        done.set()
 
 
 @contextmanager
@@ -119,50 +95,6 @@ def only_warnings(on: bool = True) -> Iterator[None]:
         yield
     finally:
         SCREEN.quiet = before
-
-
-@contextmanager
-def unrecorded() -> Iterator[None]:
-    """Do not record the warnings of the block, which are of this attempt (a full disk), not of the run."""
-    token = on_warning.set(lambda _: None)
-    try:
-        yield
-    finally:
-        on_warning.reset(token)
-
-
-def note(text: str) -> None:
-    """Print a line for a person without breaking the bar."""
-    SCREEN.print(in_one_line(text))
-
-
-@cache
-def note_once(text: str) -> None:
-    """`note`, but a second time in this process is silent."""
-    note(text)
-
-
-def warn(text: str) -> None:
-    """Print a line that ``--quiet`` does not suppress; the run that is going on in this thread records it."""
-    SCREEN.print(in_one_line(text), warning=True)
-    on_warning.get()(text)
-
-
-def warn_once(text: str) -> None:
-    """`warn`, but a second time in this process is silent; every run records it."""
-    with SCREEN.lock:
-        known = text in _warned
-        _warned.add(text)
-    if known:
-        on_warning.get()(text)
-    else:
-        warn(text)
-
-
-@cache
-def show_once(text: str) -> None:
-    """Print text of several lines, such as a traceback, that ``--quiet`` does not suppress; once in this process."""
-    SCREEN.print(text, warning=True)
 
 
 class Progress:

@@ -8,7 +8,8 @@ from threading import get_ident
 import numpy as np
 from numpy.typing import NDArray
 
-from rlready.core.progress import PAUSE, SCREEN, Progress, Screen, note
+from rlready.core.messages import note
+from rlready.core.progress import PAUSE, SCREEN, Progress, Screen
 
 
 class SamplingProgress(Progress):

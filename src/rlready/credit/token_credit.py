@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlready.core.errors import UserError
-from rlready.core.progress import warn
+from rlready.core.messages import warn
 from rlready.core.records import Row
 from rlready.core.text import with_system
 from rlready.credit.probe import Probe

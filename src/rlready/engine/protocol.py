@@ -13,7 +13,8 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from rlready.core.errors import UserError
-from rlready.core.progress import counted, warn_once
+from rlready.core.messages import warn_once
+from rlready.core.progress import counted
 from rlready.core.records import Problem, Sample
 from rlready.engine.budget import Budget, Forcing
 from rlready.engine.delimiter import Delimiter

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from rlready.core.progress import warn
+from rlready.core.messages import warn
 from rlready.core.records import Group, Problem, Sample, SampleRow, Thought
 from rlready.core.timing import span
 from rlready.credit.reward import RewardFn

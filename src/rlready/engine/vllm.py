@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from rlready.core.errors import UserError
-from rlready.core.progress import note
+from rlready.core.messages import note
 from rlready.engine.completer import BANNED, Completer, Continuation, Drawn, unexpected, what_is_odd
 from rlready.engine.completions import CompletionEngine
 from rlready.models.lm import LM

@@ -17,7 +17,7 @@ from typing import IO, Annotated, TypeVar
 from pydantic import BaseModel, Strict, StrictInt, ValidationError
 
 from rlready.core.errors import UserError
-from rlready.core.progress import note
+from rlready.core.messages import note
 from rlready.engine.completer import BANNED, Completer, Continuation, Drawn, unexpected, what_is_odd
 from rlready.models.one_line import one_line
 

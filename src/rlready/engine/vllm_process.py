@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rlready.core.errors import UserError
-from rlready.core.progress import note
+from rlready.core.messages import note
 from rlready.core.stopping import heed_stop
 from rlready.engine.vllm_client import DIRECT, WAIT
 from rlready.models.lm import LM

@@ -12,7 +12,7 @@ from pathlib import Path
 from rlready.core.config import EvaluateConfig
 from rlready.core.config.format import format_of
 from rlready.core.errors import UserError
-from rlready.core.progress import note, warn
+from rlready.core.messages import note, warn
 from rlready.core.result import with_warning
 from rlready.core.sampling_progress import SamplingProgress, say_most
 from rlready.credit.reference import equal

@@ -21,7 +21,7 @@ from typing import IO, Any, cast
 from pydantic_core import from_json
 
 from rlready.core.errors import UserError
-from rlready.core.progress import warn
+from rlready.core.messages import warn
 from rlready.interchange.lines import LogReader
 from rlready.tasks.files import LEAST, TIMES
 

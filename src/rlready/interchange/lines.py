@@ -14,7 +14,7 @@ from typing import IO, Any
 from pydantic_core import from_json
 
 from rlready.core.errors import UserError
-from rlready.core.progress import note
+from rlready.core.messages import note
 from rlready.tasks.files import open_plain
 
 BOM = b"\xef\xbb\xbf"  # with which PowerShell begins a text

@@ -15,7 +15,7 @@ import numpy as np
 
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
-from rlready.core.progress import note, warn_once
+from rlready.core.messages import note, warn_once
 from rlready.interchange.lines import files_named, read_objects
 from rlready.interchange.rollouts import (
     Format,

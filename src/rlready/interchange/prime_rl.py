@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from rlready.core.errors import UserError
-from rlready.core.progress import warn
+from rlready.core.messages import warn
 from rlready.interchange.lines import files_named, read_objects
 from rlready.interchange.rollouts import (
     FAILED,

@@ -23,7 +23,7 @@ import numpy as np
 
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
-from rlready.core.progress import note
+from rlready.core.messages import note
 from rlready.interchange.rollouts import Evaluated, Format, Request, choose_score, said, score_first, step_of
 from rlready.tasks.columns import Batch, Column
 from rlready.tasks.parquet import ParquetTable

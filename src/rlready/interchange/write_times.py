@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from rlready.core.progress import warn
+from rlready.core.messages import warn
 
 HOUR = 3600.0  # seconds, which a copy seldom takes
 MOMENT = 30.0  # those of a few files, among which chance may leave a single place

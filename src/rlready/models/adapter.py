@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from rlready.core.errors import UserError
-from rlready.core.progress import note, warn
+from rlready.core.messages import note, warn
 from rlready.models.checkpoint_files import ADAPTER, ADAPTER_WEIGHTS, CONFIG
 from rlready.models.checksums import verify_checksums
 from rlready.models.hub import cached, fetched, refuse_folder_names

@@ -17,7 +17,7 @@ from typing import Any, cast
 import torch
 
 from rlready.core.errors import UserError
-from rlready.core.progress import note, warn
+from rlready.core.messages import note, warn
 from rlready.core.settings import check_delimiters
 from rlready.models import adapter
 from rlready.models.checkpoint_files import (

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rlready.core.errors import UserError
-from rlready.core.progress import counted, warn
+from rlready.core.messages import warn
+from rlready.core.progress import counted
 from rlready.core.records import Row
 from rlready.models.batch import Example, supervised
 from rlready.models.lm import LM

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from rlready.core.errors import UserError
-from rlready.core.progress import warn
+from rlready.core.messages import warn
 from rlready.models import adapter
 from rlready.models.checkpoint_files import ADAPTER, ADAPTER_WEIGHTS
 from rlready.models.checksums import verify_base

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from rlready.core.config.format import Format, format_of
 from rlready.core.device import check_device
 from rlready.core.errors import UserError
+from rlready.core.messages import note, warn
 from rlready.core.presets import (
     DATA,
     TOO_FAST,
@@ -21,7 +22,6 @@ from rlready.core.presets import (
     preset,
     refuse_forgotten_model,
 )
-from rlready.core.progress import note, warn
 from rlready.core.settings import Config
 from rlready.models.checkpoint_files import ADAPTER, CONFIG, EMBEDDED_FOLDER, check_files
 from rlready.models.hub import folder_of, local_folder, refuse_folder_names

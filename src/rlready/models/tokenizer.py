@@ -12,7 +12,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from rlready.core.errors import UserError
-from rlready.core.progress import warn_once
+from rlready.core.messages import warn_once
 from rlready.models import adapter
 from rlready.models.checkpoint_files import ADAPTER, TOKENIZER, check_files, has_vocabulary
 from rlready.models.hub import folder_of

@@ -10,7 +10,7 @@ from logging import CRITICAL, WARNING, Handler, LogRecord, getLogger
 from pathlib import Path
 
 from rlready.core.errors import UserError
-from rlready.core.progress import warn_once
+from rlready.core.messages import warn_once
 from rlready.models.one_line import one_line
 
 SENTENCE = re.compile(r"(?<=\.) (?=[A-Z])")

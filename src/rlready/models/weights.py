@@ -19,7 +19,7 @@ from math import prod
 from pathlib import Path
 
 from rlready.core.errors import UserError
-from rlready.core.progress import note_once
+from rlready.core.messages import note_once
 from rlready.models.one_line import one_line
 from rlready.runs.files import read_json
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
-from rlready.core.progress import note
+from rlready.core.messages import note
 from rlready.predict.cells import BESIDE, LESS, OUTCOMES, THOUSANDS, is_number, number_of, shown, step_of
 from rlready.predict.continued import continued
 from rlready.tasks.table import Table, read_table

@@ -32,7 +32,7 @@ import numpy as np
 from rlready.core.config import CurveValue
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
-from rlready.core.progress import note
+from rlready.core.messages import note
 from rlready.interchange.trl import STATE, states_in
 from rlready.predict import curve_table, prime_rl_log, verl_log
 from rlready.predict.cells import LESS, is_number, number_of

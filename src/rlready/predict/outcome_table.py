@@ -26,7 +26,7 @@ from pathlib import Path
 from rlready.core.config import CurveValue
 from rlready.core.errors import UserError
 from rlready.core.explain import misnamed, nearest
-from rlready.core.progress import note
+from rlready.core.messages import note
 from rlready.core.text import in_one_line
 from rlready.predict.cells import LARGEST, LESS, SMALLEST, is_number, number_of, shown
 from rlready.predict.curves import CHOICES, Curve, read_curve

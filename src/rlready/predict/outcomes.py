@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlready.core.errors import UserError
+from rlready.core.messages import note, note_once
 from rlready.core.missing import did_you_mean
-from rlready.core.progress import note, note_once
 from rlready.core.records import Estimate
 from rlready.core.result import RESULT
 from rlready.evaluate.result import EvaluateResult

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 from rlready.core.errors import UserError
-from rlready.core.progress import note
+from rlready.core.messages import note
 from rlready.interchange.lines import first_object
 from rlready.predict.cells import is_number, number_of
 from rlready.predict.continued import continued

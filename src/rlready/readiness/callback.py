@@ -21,7 +21,7 @@ import rlready
 from rlready.core.config import ReadinessConfig
 from rlready.core.distributed import working_alone
 from rlready.core.errors import UserError
-from rlready.core.progress import warn
+from rlready.core.messages import warn
 from rlready.runs.invocation import Invocation, invocation
 from rlready.runs.record import RECORD
 from rlready.runs.results import is_finished

@@ -15,7 +15,7 @@ from rlready.core.config import ReadinessConfig
 from rlready.core.config.format import format_of
 from rlready.core.distributed import from_rank0, local_device, share, united, world_size
 from rlready.core.errors import UserError
-from rlready.core.progress import note
+from rlready.core.messages import note
 from rlready.core.records import Estimate, Problem, Row, Sample, SampleRow
 from rlready.core.sampling_progress import SamplingProgress
 from rlready.core.threads import READ, workers

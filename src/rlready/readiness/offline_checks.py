@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rlready.core.errors import UserError
-from rlready.core.progress import note
+from rlready.core.messages import note
 from rlready.readiness.passk import Ints
 from rlready.tasks.columns import read_batches
 from rlready.tasks.table import Origin

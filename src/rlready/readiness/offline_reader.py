@@ -32,7 +32,7 @@ import numpy as np
 
 from rlready.core.errors import UserError
 from rlready.core.explain import misnamed
-from rlready.core.progress import warn_once
+from rlready.core.messages import warn_once
 from rlready.core.records import SampleRow
 from rlready.readiness.offline_samples import Stored, TableOptions
 from rlready.readiness.offline_table import DRAWN_WITH, NAMES, TableReader

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from rlready.core.errors import UserError
-from rlready.core.progress import note
+from rlready.core.messages import note
 from rlready.core.records import Problem
 from rlready.readiness.offline_samples import Asked, Stored, as_compared
 from rlready.tasks.answers.verify import same_answer

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rlready.core.cells import counted
 from rlready.core.errors import UserError
-from rlready.core.progress import note, warn
+from rlready.core.messages import note, warn
 from rlready.core.records import Problem
 from rlready.interchange.formats import is_tool_source, parse_tool_source, recognise, refuse_mark
 from rlready.models.hub import refuse_twice

@@ -15,7 +15,7 @@ from pathlib import Path
 from rlready.core.config import ReadinessConfig
 from rlready.core.distributed import from_rank0, wait_for_all
 from rlready.core.errors import UserError
-from rlready.core.progress import note
+from rlready.core.messages import note
 from rlready.core.records import Problem, Row
 from rlready.core.result import TaskRecord, with_warning
 from rlready.core.sampling_progress import SamplingProgress, say_most

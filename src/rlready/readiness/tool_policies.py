@@ -33,7 +33,7 @@ import numpy as np
 
 from rlready.core.cells import counted
 from rlready.core.errors import UserError
-from rlready.core.progress import note, warn, warn_once
+from rlready.core.messages import note, warn, warn_once
 from rlready.interchange.rollouts import Evaluated
 from rlready.readiness.passk import Ints
 

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlready.core.errors import UserError
-from rlready.core.progress import note
+from rlready.core.messages import note
 from rlready.interchange.formats import open_tool, parse_tool_source
 from rlready.interchange.rollouts import UNSCORED, Request, context, verdicts
 from rlready.interchange.trl import evaluated_steps

@@ -17,7 +17,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from rlready.core.errors import UserError
-from rlready.core.progress import warn
+from rlready.core.messages import warn
 from rlready.core.regular import read_whole
 from rlready.core.result import Record, Result, first_error
 from rlready.evaluate.result import Example

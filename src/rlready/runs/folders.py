@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rlready.core.errors import UserError
+from rlready.core.messages import warn_once
 from rlready.core.missing import did_you_mean
-from rlready.core.progress import warn_once
 from rlready.core.settings import Config
 from rlready.runs import lock
 from rlready.runs.continuing import compare

@@ -12,7 +12,7 @@ from typing import TypeVar
 from pydantic import JsonValue
 
 from rlready.core.distributed import from_rank0, rank, refuse_differences
-from rlready.core.progress import unrecorded, warn
+from rlready.core.messages import unrecorded, warn
 from rlready.core.result import RESULT, Result
 from rlready.core.settings import Config
 from rlready.core.text import in_one_line

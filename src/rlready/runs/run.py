@@ -31,8 +31,8 @@ from rlready.core.distributed import (
 )
 from rlready.core.errors import UserError
 from rlready.core.import_path import OnLoad, on_load
+from rlready.core.messages import note, on_warning, unrecorded, warn
 from rlready.core.options import to_toml
-from rlready.core.progress import note, on_warning, unrecorded, warn
 from rlready.core.result import RESULT, Result
 from rlready.core.settings import Config
 from rlready.core.stopping import expect_stop, stop_requested

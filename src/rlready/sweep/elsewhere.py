@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rlready.core.config import Tool
 from rlready.core.errors import UserError
-from rlready.core.progress import note
+from rlready.core.messages import note
 from rlready.export.manifest import LAUNCHER
 from rlready.export.noted import NotedOutcome, keep, kept, outcome_in
 from rlready.export.stage import refuse_in_advance, refuse_place

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from rlready.core.config import SweepConfig, Tool
 from rlready.core.errors import UserError
-from rlready.core.progress import note
+from rlready.core.messages import note
 from rlready.core.settings import Config
 from rlready.export.noted import EXPORTS, NOTED
 from rlready.predict.outcome_table import RUNS

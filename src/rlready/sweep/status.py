@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from rlready.core.progress import Progress, note
+from rlready.core.messages import note
+from rlready.core.progress import Progress
 from rlready.sweep.grid import VERBS, Verb
 from rlready.sweep.jobs import Job
 

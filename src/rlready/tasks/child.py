@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from rlready.core.progress import note_once
+from rlready.core.messages import note_once
 from rlready.core.stopping import heed_stop
 
 T = TypeVar("T")

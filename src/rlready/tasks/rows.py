@@ -31,7 +31,7 @@ from typing import NoReturn
 
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
-from rlready.core.progress import note_once
+from rlready.core.messages import note_once
 from rlready.core.records import Problem, Row
 from rlready.runs.seen import seen_at
 from rlready.tasks.answer_column import FINAL, answer_of

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, g
 
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
+from rlready.core.messages import note_once
 from rlready.core.missing import did_you_mean
-from rlready.core.progress import note_once
 from rlready.tasks.files import TABLES
 from rlready.tasks.hub import is_hub_id
 

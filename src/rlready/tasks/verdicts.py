@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rlready.core.errors import UserError
-from rlready.core.progress import counted, on_warning, show_once, unrecorded, warn, warn_once
+from rlready.core.messages import on_warning, show_once, unrecorded, warn, warn_once
+from rlready.core.progress import counted
 from rlready.core.records import Problem
 from rlready.tasks.answers.verify import compare_in_advance
 from rlready.tasks.protocol import Asked, Task, Verdict

@@ -23,7 +23,7 @@ from typing import Any
 
 from rlready.core.errors import UserError
 from rlready.core.import_path import note_code, on_load
-from rlready.core.progress import note
+from rlready.core.messages import note
 from rlready.core.records import Problem
 from rlready.runs.provenance import file_digest
 from rlready.tasks.child import Child

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from rlready.core.distributed import from_rank0, gathered, wait_for_all, world_size
 from rlready.core.errors import UserError
-from rlready.core.progress import note
+from rlready.core.messages import note
 from rlready.models.checkpoint import save
 from rlready.models.checksums import verify_checksums
 from rlready.models.fsdp import is_sharded, load_whole_state, whole_state, whole_weights

@@ -8,7 +8,7 @@ from typing import Generic
 
 from rlready.core.config import RLConfig, SFTConfig
 from rlready.core.errors import UserError
-from rlready.core.progress import note
+from rlready.core.messages import note
 from rlready.core.records import Problem, Row
 from rlready.runs.run import Run
 from rlready.tasks import Task, open_task

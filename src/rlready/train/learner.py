@@ -18,7 +18,7 @@ from torch import Tensor
 from rlready.core.compiled import compile_layers
 from rlready.core.distributed import world_size
 from rlready.core.errors import UserError
-from rlready.core.progress import note
+from rlready.core.messages import note
 from rlready.core.threads import single_threaded
 from rlready.core.timing import gemm_peak, span
 from rlready.models.batch import Batch, Example, micro_batches

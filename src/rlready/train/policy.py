@@ -6,7 +6,7 @@ from rlready.core.config import RLConfig, SFTConfig
 from rlready.core.config.format import format_of
 from rlready.core.distributed import local_device, runs_sharded
 from rlready.core.errors import UserError
-from rlready.core.progress import note
+from rlready.core.messages import note
 from rlready.models.checkpoint import load, load_adapted
 from rlready.models.lm import LM
 from rlready.models.lora import BASE, Adapted, Lora

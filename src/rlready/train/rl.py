@@ -20,7 +20,8 @@ import numpy as np
 from rlready.core.cells import percent
 from rlready.core.config import RLConfig
 from rlready.core.distributed import across_processes, from_rank0, local_device
-from rlready.core.progress import Progress, note, warn
+from rlready.core.messages import note, warn
+from rlready.core.progress import Progress
 from rlready.core.records import Problem
 from rlready.core.sampling_progress import say_most
 from rlready.core.truncation import many_truncated

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from rlready.core.config import RLConfig
-from rlready.core.progress import note, warn
+from rlready.core.messages import note, warn
 from rlready.train.drift import Watched, drift
 from rlready.train.log import RLStepLog
 from rlready.train.result import Evaluation, GroupTotals

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rlready.core.distributed import rank
 from rlready.core.errors import UserError
-from rlready.core.progress import unrecorded, warn
+from rlready.core.messages import unrecorded, warn
 from rlready.core.records import SampleRow
 from rlready.runs.files import merge_tables, remove, write_table
 

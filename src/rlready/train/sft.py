@@ -21,7 +21,8 @@ from torch import Tensor
 
 from rlready.core.config import SFTConfig
 from rlready.core.distributed import across_processes, from_rank0
-from rlready.core.progress import Progress, note
+from rlready.core.messages import note
+from rlready.core.progress import Progress
 from rlready.core.records import Estimate, Real, Row
 from rlready.core.stats import simultaneous
 from rlready.core.timing import Watch, multiplied

@@ -23,7 +23,7 @@ from typing import Any, Protocol, Self
 from rlready.core.distributed import rank
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
-from rlready.core.progress import unrecorded, warn
+from rlready.core.messages import unrecorded, warn
 from rlready.core.text import in_one_line
 from rlready.runs.files import plain
 from rlready.runs.log import LOG, append_line

@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlready.core.progress import note
+from rlready.core.messages import note
 from rlready.core.stopping import POLL, heed_stop
 
 HERE = Path(__file__).parent

@@ -16,7 +16,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from rlready.core.progress import note
+from rlready.core.messages import note
 from rlready.core.stopping import heed_stop
 from rlready.models.llama.kernel_library import KernelError, Library, library
 

@@ -22,7 +22,7 @@ from itertools import count
 from pathlib import Path
 
 from rlready.core.errors import UserError
-from rlready.core.progress import note, unrecorded, warn
+from rlready.core.messages import note, unrecorded, warn
 from rlready.core.stopping import in_threads
 from rlready.tasks.child import QUIET, Child
 
