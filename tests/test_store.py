@@ -2,6 +2,7 @@
 
 import errno
 import gc
+import hashlib
 import json
 import math
 import os
@@ -23,7 +24,7 @@ from rlready.core.settings import Config as Settings
 from rlready.runs import lock, provenance
 from rlready.runs.files import merge_tables, read_json, read_table, write_folder, write_json, write_table, write_text
 from rlready.runs.invocation import Invocation, invocation
-from rlready.runs.log import append_line, read_log, sync_log, truncate_log
+from rlready.runs.log import append_line, log_digest, read_log, sync_log, truncate_log
 from rlready.runs.parquet import BoundedParquet
 from rlready.runs.record import Energy, RunRecord, is_edited, sealed
 from rlready.runs.run import Run
@@ -222,6 +223,21 @@ def test_a_log_with_steps_that_are_missing_or_doubled_is_not_continued(
         append_line(log, {"step": step})
     with pytest.raises(UserError, match=message):
         truncate_log(log, max(map(int, steps)))
+
+
+def test_a_log_that_was_edited_is_not_continued(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    assert log_digest(log) == hashlib.sha256().hexdigest()
+    for step in (1, 2):
+        append_line(log, {"step": step, "reward": 0.5, "said": "≥"})
+    digest = log_digest(log)
+    append_line(log, {"step": 2, "eval_accuracy": 0.5})
+    append_line(log, {"step": 3})
+    truncate_log(log, 2, "eval_accuracy", digest)
+    assert log_digest(log) == digest
+    log.write_text(log.read_text().replace("0.5", "0.6", 1))
+    with pytest.raises(UserError, match="edited since the state of step 2 was saved; put the log back"):
+        truncate_log(log, 2, "eval_accuracy", digest)
 
 
 def test_a_huge_log_is_not_read(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from rlready.report.snapshot import snapshots
 from rlready.runs import lock
 from rlready.runs.drawn import DrawnSamples
 from rlready.runs.files import read_json, read_table, write_folder, write_json, write_table
+from rlready.runs.log import read_log
 from rlready.runs.overwrite import empty_folder, foreign_entries
 from rlready.runs.pace import Pace
 from rlready.runs.record import OVERWRITTEN, RunRecord
@@ -43,9 +44,11 @@ from rlready.runs.run import Run
 from rlready.sweep import executors
 from rlready.tasks.dagmath.vocabulary import build_tokenizer
 from rlready.train.learner import PlainLearner
+from rlready.train.log import EvaluationLog
 from rlready.train.result import Evaluation, RLResult, SFTResult
 from rlready.train.rl import rl, superfluous
 from rlready.train.samples import SampleFiles
+from rlready.train.trackers import Line, StepLog
 
 EARLIER = Path(__file__).parent / "data" / "runs"  # by the schema version of their records, 1 without its number
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -208,6 +211,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "truncated": lambda path: path.write_bytes(path.read_bytes()[: 2 * path.stat().st_size // 3]),
     "emptied": lambda path: path.write_bytes(b""),
     "flipped": lambda path: path.write_bytes(flipped(path.read_bytes())),
+    "edited": lambda path: path.write_bytes(path.read_bytes().replace(b"0.", b"0.1", 1)),
     "a folder": as_folder,
     "a link": linked,
     "foreign": lambda path: path.write_bytes(b'{"foreign": [1, 2]}\n'),
@@ -215,8 +219,8 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 }
 # of each file that is read again, some kinds of damage; all kinds of all files were tried by hand
 TRIED = {
-    "sft": {"state/tensors.pt": "flipped", "state/facts.json": "foreign", "log.jsonl": "truncated, a link, a folder"},
-    "rl": {"state/facts.json": "flipped", "state/tensors.pt": "emptied, a link", "log.jsonl": "foreign"},
+    "sft": {"state/tensors.pt": "flipped", "state/facts.json": "foreign", "log.jsonl": "edited, a link, a folder"},
+    "rl": {"state/facts.json": "flipped", "state/tensors.pt": "emptied, a link", "log.jsonl": "foreign, edited"},
     "readiness": {
         "state/0-1.parquet": "flipped, truncated",
         "config.toml": "binary, a folder",
@@ -259,6 +263,28 @@ def test_a_stopped_run_with_a_damaged_file(runs: Runs, verb: str) -> None:
             assert compared(result) == compared(runs.wanted[verb])
         assert before == (outside.read_bytes() if outside.exists() else b"")
         outside.unlink(missing_ok=True)
+
+
+def test_rl_that_is_stopped_after_it_has_logged_an_evaluation_goes_on(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its saved state has a line in the log that is written again."""
+    runs.folder("rl", "done")
+    real = StepLog.write
+
+    def write(log: StepLog, line: Line) -> None:
+        real(log, line)
+        if isinstance(line, EvaluationLog) and line.step == 2:
+            raise KeyboardInterrupt
+
+    shutil.rmtree(out := runs.root / "runs" / "rl")
+    with monkeypatch.context() as patch:
+        patch.setattr(StepLog, "write", write)
+        with pytest.raises(KeyboardInterrupt):
+            runs.run("rl", out)
+    assert (out / "state").exists()
+    assert compared(runs.run("rl", out)) == compared(runs.wanted["rl"])
+    assert [line["step"] for line in read_log(out / "log.jsonl") if "eval_accuracy" in line] == [0, 2, 4]
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
@@ -477,6 +503,22 @@ def test_a_deleted_best_checkpoint_is_not_named(runs: Runs) -> None:
     assert isinstance(result, RLResult)
     assert result.best.step != 2
     assert result.headline.startswith("The best checkpoint, RL step-2, is gone; the best one left is RL step-")
+
+
+def test_a_sweep_does_not_go_on_with_a_checkpoint_that_was_replaced(runs: Runs) -> None:
+    """One that is whole, with checksums of its own; one that is gone is not needed where all is done."""
+    other = min((runs.folder("sft", "done") / "checkpoints").iterdir())
+    for state, others in (("stopped", ""), ("done", " evaluate/one-1-rl")):
+        out = runs.folder("sweep", state)
+        (first,) = (out / "sft/one/checkpoints").iterdir()
+        shutil.rmtree(first)
+        shutil.copytree(other, first)
+        line = said(lambda: runs.run("sweep", out))[0]  # noqa: B023
+        assert line.startswith(f"{first}/checksums.sha256: damaged, or not the file that the run has written: put it ")
+        assert re.search(r"or delete, in .*/sweep, sft/one( readiness/one-1)? rl/one-1-rl", line)
+        assert line.endswith(others)
+    shutil.rmtree(first)
+    assert compared(runs.run("sweep", out)) == compared(runs.wanted["sweep"])
 
 
 @pytest.mark.parametrize("how", ["deleted", "replaced"])

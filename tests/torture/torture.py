@@ -284,9 +284,9 @@ def plant_lost_optimiser() -> None:
 
 
 def plant_repeated_log() -> None:
-    from rlready.train import sft
+    from rlready.train.checkpointer import Checkpointer
 
-    sft.truncate_log = lambda path, last_step: None
+    Checkpointer.restore_log = lambda *_: None  # type: ignore[method-assign]
 
 
 PLANTS = (plant_write_in_place, plant_skipped_step, plant_lost_optimiser, plant_repeated_log)

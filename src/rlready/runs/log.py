@@ -6,6 +6,7 @@ A kill can leave an incomplete last line; readers ignore it and the next append 
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 from io import FileIO
@@ -17,6 +18,7 @@ from rlready.core.errors import UserError
 from rlready.core.regular import opened
 from rlready.runs.files import os_errors_named, plain, sync, write_text
 from rlready.runs.lock import refuse_moved
+from rlready.runs.provenance import file_digest
 
 LOG = "log.jsonl"
 EXAMPLES = "examples.jsonl"  # samples to read, of an evaluation
@@ -65,11 +67,17 @@ def sync_log(path: Path) -> None:
             sync(path)
 
 
-def truncate_log(path: Path, last_step: int, pending: str = "") -> None:
+def log_digest(path: Path) -> str:
+    """SHA-256 of a log's content; that of no bytes if there is none."""
+    return file_digest(path) if path.exists() else hashlib.sha256().hexdigest()
+
+
+def truncate_log(path: Path, last_step: int, pending: str = "", digest: str | None = None) -> None:
     """Remove all lines from the first whose ``step`` is beyond ``last_step``: those steps will run again.
 
     So will what a line of the last step with the key ``pending`` tells of, if one is given.
-    UserError if it is damaged, or if lines up to that step are missing.
+    UserError if it is damaged, if lines up to that step are missing, or if those that are left do not have the
+    `log_digest` of the time at which the state was saved.
     """
     kept: list[str] = []
     steps = set[int]()
@@ -88,6 +96,8 @@ def truncate_log(path: Path, last_step: int, pending: str = "") -> None:
         steps.add(step)
     if missing := {*range(1, last_step + 1)} - steps:
         raise UserError(f"{path}: lacks step {min(missing)}, but the state is that of step {last_step}; {advice}")
+    if digest not in (None, hashlib.sha256("".join(kept).encode()).hexdigest()):
+        raise UserError(f"{path}: edited since the state of step {last_step} was saved; {advice}")
     if path.exists():
         write_text(path, "".join(kept))
 

@@ -159,7 +159,12 @@ def finished(jobs: Sequence[Job], out: Path) -> dict[str, float]:
 
 def refuse_mixed_inputs(out: Path, records: Mapping[str, RunRecord], *, changed: bool = False) -> None:
     """UserError if jobs, by key, have read different content at one path outside of the sweep's folder, or also, with
-    ``changed``, if what is there now is not what they have read."""
+    ``changed``, if what is there now is not what they have read; and if a checkpoint in the folder of the job that
+    wrote it was replaced."""
+    for key, record in records.items():
+        again = f"put it back, or delete, in {out}, {' '.join(_and_what_starts_from([key], out, records))}"
+        for checkpoint in sorted((out / key / "checkpoints").glob("step-*")):
+            refuse_changed(out / key, checkpoint, record.files, again)
     readers: dict[Path, dict[str, list[str]]] = {}
     for key, record in records.items():
         for each in record.notes:

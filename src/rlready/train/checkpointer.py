@@ -2,8 +2,8 @@
 
 The state is one folder (the weights that are trained, optimiser, the run's counters) that is replaced atomically, at a
 pace that costs about 3 % of the time and when RL is stopped while it samples, and removed when the run is done.  Its
-checksums are in the run's record, and the log is on the disk before it.  Everything else follows from the configuration
-and the step, so a run that was killed and started again ends with the same bits.
+checksums are in the run's record; the log is on the disk before it, and has a checksum in it.  Everything else follows
+from the configuration and the step, so a run that was killed and started again ends with the same bits.
 
 Of several processes (torchrun) rank 0 writes the whole state, and all read it when the run continues.
 """
@@ -26,12 +26,13 @@ from rlready.models.checksums import verify_checksums
 from rlready.models.fsdp import is_sharded, load_whole_state, whole_state, whole_weights
 from rlready.runs.checksums import CHECKSUMS
 from rlready.runs.files import discard, write_folder
-from rlready.runs.log import LOG, sync_log
+from rlready.runs.log import LOG, log_digest, sync_log, truncate_log
 from rlready.runs.pace import Pace
 from rlready.runs.run import STATE, Run
 from rlready.train.learner import Learner
 
 OF_THE_MACHINE = (MemoryError, OSError, torch.OutOfMemoryError)
+LOG_DIGEST = "log.sha256"  # in the state: the checksum of the log at that step
 COPIES = 3  # of the weights in a state: themselves, and the two moments of AdamW
 S = TypeVar("S", bound=BaseModel)
 
@@ -86,19 +87,25 @@ class Checkpointer:
                 raise  # says nothing of the state, which must not be deleted
             raise UserError(f"{self.folder}: not the state of this run ({type(error).__name__}): {advice}") from error
 
+    def restore_log(self, last_step: int, pending: str = "") -> None:
+        """`truncate_log` to the step that was restored; UserError if the log was edited since its state was saved."""
+        digest = self.folder / LOG_DIGEST
+        truncate_log(self.out / LOG, last_step, pending, digest.read_text() if digest.exists() else None)
+
     def save_state(self, state: BaseModel) -> None:
         """Save the state if it is time to."""
         if from_rank0(self._pace.due):
             self._save(state)
 
-    def save_stopped(self, state: BaseModel, step: int) -> None:
-        """Save the state of a run that is being stopped before its next step has changed anything.
+    def save_stopped(self, state: BaseModel, step: int, pending: str) -> None:
+        """Save the state of a run that is being stopped before its next step has changed anything but the log.
 
         Not that of several processes, which are stopped at different places.
         """
         if world_size() > 1:
             return
         note(f"saving the state of step {step}, so that no step is lost; Ctrl-C again ends at once")
+        truncate_log(self.out / LOG, step, pending)
         self._save(state)
 
     def _save(self, state: BaseModel) -> None:
@@ -111,6 +118,7 @@ class Checkpointer:
             with (folder / "tensors.pt").open("wb") as file:  # of a path, torch does not say why it cannot be written
                 torch.save(tensors, file)
             (folder / "facts.json").write_text(state.model_dump_json())
+            (folder / LOG_DIGEST).write_text(log_digest(self.out / LOG))
 
         with self._pace.saving(), self.run.writing(self.folder):
             sync_log(self.out / LOG)  # which a power cut must not leave behind the state

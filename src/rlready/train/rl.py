@@ -33,7 +33,6 @@ from rlready.models.hub import local_folder
 from rlready.models.lm import LM
 from rlready.models.ordinary_stops import warn_of_ordinary_stops
 from rlready.models.preset import resolve
-from rlready.runs.log import LOG, truncate_log
 from rlready.runs.model_card import Measurement, model_card
 from rlready.runs.run import Run
 from rlready.runs.seen import seen_at
@@ -82,8 +81,7 @@ def rl(config: RLConfig, out: Path) -> RLResult:
         state = checkpointer.restore(RLState(planned_steps=config.steps))
         trainer.planned_steps, trainer.before = state.planned_steps or config.steps, state.before
         trainer.update_engine()
-        pending = "eval_accuracy" if is_due(state, config) else ""
-        truncate_log(out / LOG, state.step if state.evaluations else -1, pending)
+        checkpointer.restore_log(state.step if state.evaluations else -1, _pending(state, config))
         trainer.samples.truncate(state.step)
         _say_most(config, len(data.held))
         steps = Progress("rl", total=config.steps, done=state.step, unit="steps")
@@ -105,7 +103,7 @@ def rl(config: RLConfig, out: Path) -> RLResult:
                     checkpointer.save_state(state)
                 except KeyboardInterrupt:
                     if state.evaluations and not trainer.updating:
-                        checkpointer.save_stopped(state, state.step)
+                        checkpointer.save_stopped(state, state.step, _pending(state, config))
                     raise
         at_limit = {"rollouts": state.groups.at_limit / max(1, state.groups.responses)}
         if warning := many_truncated(at_limit, config):
@@ -176,6 +174,11 @@ def is_due(state: RLState, config: RLConfig) -> bool:
         return True
     there = state.step % config.eval_every == 0 or state.step >= config.steps or bool(state.stopped)
     return there and state.evaluations[-1].step < state.step
+
+
+def _pending(state: RLState, config: RLConfig) -> str:
+    """The key of the log's line of this step that is written again; empty if none is."""
+    return "eval_accuracy" if is_due(state, config) else ""
 
 
 def _evaluate(

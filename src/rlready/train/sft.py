@@ -35,7 +35,6 @@ from rlready.models.preset import resolve
 from rlready.readiness.ranking import comparisons
 from rlready.runs.checkpoint_order import NAMED, listed
 from rlready.runs.files import write_table
-from rlready.runs.log import LOG, truncate_log
 from rlready.runs.model_card import Measurement, model_card
 from rlready.runs.run import Run
 from rlready.runs.seen import seen_at
@@ -126,7 +125,7 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
         write_trained(run, data.training)
         checkpointer = Checkpointer(run, learner)
         state = checkpointer.restore(SFTState())
-        truncate_log(out / LOG, state.step)
+        checkpointer.restore_log(state.step)
         weights, peak = multiplied(lm.model), peak_of(learner)
         steps = Progress("sft", total=len(plan.steps), done=state.step, unit="steps")
         with StepLog(run, state.step) as log, steps as progress:
