@@ -12,13 +12,14 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import spearmanr
 
 from rlready.core.config import PredictConfig, SweepConfig
 from rlready.core.records import Estimate
@@ -31,7 +32,7 @@ from rlready.predict.result import FamilyResult
 from rlready.predict.score import Score, score
 from rlready.predict.stage import predict
 from rlready.readiness.ranking import gap_of_shares
-from rlready.readiness.result import ReadinessResult
+from rlready.readiness.result import ProblemCounts, ReadinessResult
 from rlready.report.claims import Claim, write_claims
 from rlready.report.plots import MARKERS, NEUTRAL, Point, Series, line_chart, standalone
 from rlready.runs.files import read_json, write_json, write_text
@@ -43,6 +44,7 @@ HERE = Path(__file__).parent
 RUNS = Path("runs/predict")
 SWEEP = RUNS / "sweep"
 PASS_64 = "pass@64"
+COMPARED = (BASELINE, PASS_64, LOSS)  # between two runs
 Row = dict[str, Any]
 
 
@@ -59,8 +61,6 @@ class StoredFamily(Record):
     by_default: list[str]
     sft: list[str]
     values: dict[str, list[float]]
-    reversed: int
-    counter_example: str | None
 
 
 @dataclass(frozen=True)
@@ -127,23 +127,34 @@ class Choice(Record):
 
 
 class Stored(Record):
+    """The values of the predictors, what each rule chose, and the CPU seconds of the runs."""
+
     families: list[StoredFamily]
     choices: list[Choice]
-    seconds: float | None = None  # of an earlier run of the command, which kept no CPU time
-    cpu_seconds: float | None = None
+    cpu_seconds: float
+
+
+class Earlier(Record):
+    """What was kept of an earlier run of the command: predictors, choices and the rows of its table."""
+
+    revision: str
+    date: str
+    families: list[StoredFamily]
+    choices: list[Choice]
+    rows: list[Row]
 
 
 def main() -> None:
     sweep(SweepConfig(file=str(HERE / "sweep.toml")), SWEEP)
-    rows = read_log(SWEEP / "runs.jsonl")
+    rows = [row | per_problem(row) for row in read_log(SWEEP / "runs.jsonl")]
     default, forced = (
         predict(PredictConfig(runs=(str(SWEEP),), force_loss=force), RUNS / name)
         for name, force in (("plain", False), ("forced", True))
     )
     families, choices = list[StoredFamily](), list[Choice]()
     for plain, by_force in zip(default.families, forced.families, strict=True):
-        mine = [row for row in rows if row["family"] == plain.name]
-        families.append(stored_of(plain, by_force, mine))
+        mine = of(rows, plain.name)
+        families.append(stored_of(plain, by_force))
         choices += picks(plain.name, mine)
     seconds = sum(RunRecord.load(record.parent).cpu_seconds for record in RUNS.glob("*/record.json"))
     stored = Stored(families=families, choices=choices, cpu_seconds=seconds)
@@ -152,15 +163,12 @@ def main() -> None:
     report(stored, rows, seconds)
 
 
-def stored_of(plain: FamilyResult, by_force: FamilyResult, rows: Sequence[Row]) -> StoredFamily:
-    count, said = counter_examples(rows)
+def stored_of(plain: FamilyResult, by_force: FamilyResult) -> StoredFamily:
     return StoredFamily(
         name=plain.name,
         by_default=list(plain.values),
         sft=[point.label.split("/")[0] for point in by_force.points],
         values=by_force.values,
-        reversed=count,
-        counter_example=said,
     )
 
 
@@ -172,7 +180,7 @@ def report(stored: Stored, rows: Sequence[Row], seconds: float | None) -> None:
             write_text(HERE / f"{family.name}-{file}.svg", figure(family.stored, predictor, rows))
     command, words = "python evidence/predict/run.py", page(stored, families, rows)
     claims = claims_of(stored, families, rows)
-    write_claims(HERE, command=command, seconds=seconds, cpu=stored.seconds is None, claims=claims, words=words)
+    write_claims(HERE, command=command, seconds=seconds, cpu=True, claims=claims, words=words)
 
 
 def claims_of(stored: Stored, families: Sequence[ScoredFamily], rows: Sequence[Row]) -> list[Claim]:
@@ -192,7 +200,7 @@ def claims_of(stored: Stored, families: Sequence[ScoredFamily], rows: Sequence[R
                 varies,
                 "< 2",
             ),
-            Claim.exact(f"{family.name}: {sentence}", family.stored.reversed, varies, ">= 1"),
+            Claim.exact(f"{family.name}: {sentence}", counter_examples(of(rows, family.name))[0], varies, ">= 1"),
         ]
         claims += [
             Claim.of_each(
@@ -202,11 +210,17 @@ def claims_of(stored: Stored, families: Sequence[ScoredFamily], rows: Sequence[R
                 "> 0",
             )
             for words, found in zip(
-                ("pass@1", "held-out loss", "chance (mean of all)"), paying(stored, family.name), strict=True
+                ("pass@1", "held-out loss", "chance (mean of all)"), paying(stored.choices, family.name), strict=True
             )
         ]
-    time = (stored.cpu_seconds, "CPU seconds") if stored.seconds is None else (stored.seconds, "seconds")
-    return [*claims, Claim.exact(f"{time[1]} of the sweep and of all predictions", time[0] or 0.0, "run", "< 7200")]
+    return [
+        *claims,
+        Claim.exact("CPU seconds of the sweep and of all predictions", stored.cpu_seconds, "run", "< 7200"),
+    ]
+
+
+def of(rows: Sequence[Row], family: str) -> list[Row]:
+    return [row for row in rows if row["family"] == family]
 
 
 def known(figure: Estimate | None) -> Estimate:
@@ -240,7 +254,7 @@ def counter_examples(rows: Sequence[Row]) -> tuple[int, str | None]:
     each the mean over seeds, with intervals that hold for all ordered pairs together (Bonferroni); a pair counts if
     both differences are significant and all seeds agree with both signs.
     """
-    recipes = sorted({r["recipe"] for r in rows})
+    recipes = recipes_of(rows)
     before = {each: by_seed(rows, each, post_sft) for each in recipes}
     after = {each: by_seed(rows, each, post_rl) for each in recipes}
     pairs = list(permutations(recipes, 2))
@@ -263,21 +277,26 @@ def counter_examples(rows: Sequence[Row]) -> tuple[int, str | None]:
     )
 
 
-def by_seed(rows: Sequence[Row], recipe: str, of: Callable[[Row], list[float]]) -> np.ndarray:
+def by_seed(rows: Sequence[Row], recipe: str, values: Callable[[Row], list[float]]) -> np.ndarray:
     """(seeds, problems)"""
-    return np.array([of(r) for r in sorted(rows, key=lambda r: r["sft"]) if r["recipe"] == recipe])
+    return np.array([values(r) for r in sorted(rows, key=lambda r: r["sft"]) if r["recipe"] == recipe])
+
+
+def per_problem(row: Row) -> dict[str, Any]:
+    """The samples of every readiness problem before RL, and the accuracy of every test problem after it."""
+    (counts,) = ReadinessResult.load(SWEEP / row["readiness"]).per_problem.values()
+    result = EvaluateResult.load(SWEEP / row["evaluate"])
+    (vectors,) = result.per_problem.values()
+    return {"counts": counts.model_dump(), "accuracy": vectors[str(result.budgets[-1].budget)]}
 
 
 def post_sft(row: Row) -> list[float]:
     """pass@1 of every readiness problem, from the draws that all have."""
-    (stored,) = ReadinessResult.load(SWEEP / row["readiness"]).per_problem.values()
-    return [float(x) for x in stored.counts.pass_at_k([1])[:, 0]]
+    return [float(x) for x in ProblemCounts(**row["counts"]).counts.pass_at_k([1])[:, 0]]
 
 
 def post_rl(row: Row) -> list[float]:
-    result = EvaluateResult.load(SWEEP / row["evaluate"])
-    (vectors,) = result.per_problem.values()
-    return vectors[str(result.budgets[-1].budget)]
+    return [float(x) for x in row["accuracy"]]
 
 
 def picks(family: str, rows: Sequence[Row]) -> list[Choice]:
@@ -309,17 +328,17 @@ def seed_of(row: Row) -> str:
     return str(row["sft"].rpartition("-s")[2])
 
 
-def paying(stored: Stored, family: str) -> list[list[float]]:
+def paying(choices: Sequence[Choice], family: str) -> list[list[float]]:
     """RL from the tool's pick minus RL from that of pass@1, of held-out loss, and the mean of all starts.
 
     In points, a value for every SFT seed.
     """
-    mine = [choice for choice in stored.choices if choice.family == family]
+    mine = [choice for choice in choices if choice.family == family]
     others = [[c.picked[name] for c in mine] for name in (BASELINE, LOSS)] + [[c.random for c in mine]]
     return [[100 * (c.picked["tool"] - x) for c, x in zip(mine, values, strict=True)] for values in others]
 
 
-def section(family: ScoredFamily) -> str:
+def section(family: ScoredFamily, rows: Sequence[Row]) -> str:
     """The table of one family's predictors."""
     lines = [
         f"## {family.name}: {family.runs} runs of {family.recipes} recipes",
@@ -339,7 +358,7 @@ def section(family: ScoredFamily) -> str:
         "There is no counter-example: in no pair of recipes does the one with significantly higher post-SFT pass@1 end "
         "with significantly lower accuracy after RL."
     )
-    return "\n".join([*lines, "", family.stored.counter_example or none])
+    return "\n".join([*lines, "", counter_examples(of(rows, family.name))[1] or none])
 
 
 def shown(figure: Estimate | None, times: float = 1.0, digits: int = 2) -> str:
@@ -375,8 +394,110 @@ def in_short(family: ScoredFamily) -> str:
 
 
 def gain_line(stored: Stored, family: str) -> str:
-    cells = [f"{np.mean(f):+.1f} ({', '.join(f'{x:+.1f}' for x in f)})" for f in paying(stored, family)]
-    return f"| {family} | {' | '.join(cells)} |"
+    return f"| {family} | {' | '.join(map(in_each, paying(stored.choices, family)))} |"
+
+
+def in_each(values: Sequence[float]) -> str:
+    """The mean and each value."""
+    return f"{np.mean(values):+.1f} ({', '.join(f'{x:+.1f}' for x in values)})"
+
+
+def averaged(now: ScoredFamily, before: StoredFamily, rows: Sequence[Row], earlier: Sequence[Row]) -> ScoredFamily:
+    """A family whose outcomes and predictors are the means of two runs, of each SFT run."""
+    place = {name: at for at, name in enumerate(before.sft)}
+    values = {
+        name: [(each + before.values[name][place[sft]]) / 2 for sft, each in zip(now.stored.sft, found, strict=True)]
+        for name, found in now.stored.values.items()
+        if name in COMPARED and name in before.values
+    }
+    outcome = {row["sft"]: row["outcome"] for row in earlier}
+    both = [row | {"outcome": (row["outcome"] + outcome[row["sft"]]) / 2} for row in rows if row["sft"] in outcome]
+    return ScoredFamily.of(now.stored.model_copy(update={"values": values}), both)
+
+
+@dataclass(frozen=True)
+class Twice:
+    """A family of an earlier run and of this one, and both averaged; how far RL ended apart, as a standard deviation
+    and at most, in points, and how alike the recipes' outcomes rank."""
+
+    before: ScoredFamily
+    now: ScoredFamily
+    both: ScoredFamily
+    apart: float
+    most: float
+    alike: float
+
+    @staticmethod
+    def of(now: ScoredFamily, rows: Sequence[Row], earlier: Earlier) -> Twice:
+        before = next(each for each in earlier.families if each.name == now.name)
+        both = averaged(now, before, rows, earlier.rows)
+        return Twice(ScoredFamily.of(before, earlier.rows), now, both, *between(of(rows, now.name), earlier.rows))
+
+    def line(self, what: str, figure: Callable[[Score], Estimate | None], predictor: str) -> str:
+        found = (figure(each.score_of(predictor)) for each in (self.before, self.now, self.both))
+        return f"| {self.now.name} | {what} | {' | '.join(map(shown, found))} |"
+
+    def lines(self) -> Iterator[str]:
+        for predictor in COMPARED:
+            name = NAMES.get(predictor, predictor)
+            yield self.line(f"Spearman of {name}", lambda s: s.spearman, predictor)
+            if predictor != BASELINE:
+                yield self.line(f"Spearman of {name} minus pass@1's", lambda s: s.gain, predictor)
+                yield self.line(f"out-of-sample R² of {name} minus pass@1's", lambda s: s.r2_gain, predictor)
+
+
+def once_more(pairs: Sequence[Twice]) -> str:
+    """What the difference of the primary predictor is in the mean of two runs, in a sentence."""
+    found = (f"{shown(pair.both.score_of(PASS_64).r2_gain)} (*{pair.now.name}*)" for pair in pairs)
+    return (
+        "- Averaged over this run and [an earlier one](#run-twice), pass@64's out-of-sample R² minus that of pass@1 is "
+        f"{' and '.join(found)}."
+    )
+
+
+def twice(pairs: Sequence[Twice], stored: Stored, earlier: Earlier) -> str:
+    """The section on the earlier run: its figures beside those of this one."""
+    lines = []
+    for pair in pairs:
+        gains = [in_each(paying(choices, pair.now.name)[0]) for choices in (earlier.choices, stored.choices)]
+        what = "RL from the tool's pick minus RL from the pick by pass@1, points"
+        lines += [*pair.lines(), f"| {pair.now.name} | {what} | {' | '.join(gains)} | – |"]
+    apart = " and ".join(f"{pair.apart:.1f} points, at most {pair.most:.1f} (*{pair.now.name}*)" for pair in pairs)
+    alike = " and ".join(f"{pair.alike:.2f} (*{pair.now.name}*)" for pair in pairs)
+    return f"""## Run twice
+
+The command had been run before, on {earlier.date} at revision {earlier.revision}, with the same protocol and seeds.
+Code that has changed since rounds and draws differently: the held-out losses are nearly the same, but RL went another
+way. From one SFT run it ended apart by a standard deviation of {apart}, and the mean outcomes of the recipes have a
+Spearman correlation of {alike} between the two runs. The last column has the means of both runs' predictors and
+outcomes. It was added because the two runs differ, so it is exploratory.
+
+| family | figure | {earlier.date} | this run | averaged |
+|---|---|---|---|---|
+{chr(10).join(lines)}
+
+The tool of that time chose the checkpoint with the lower pass@1 where two tie at the highest pass@64, as in seed 2 of
+the *dataset* family (−4.4 points); by today's rule the difference there is 0.0. Of the earlier run only these
+predictors, *combined* and the outcomes were kept."""
+
+
+def between(rows: Sequence[Row], earlier: Sequence[Row]) -> tuple[float, float, float]:
+    """Of the differences between two runs the standard deviation and the most, in points; how alike recipes rank."""
+    was = {row["sft"]: row["outcome"] for row in earlier}
+    differences = np.array([row["outcome"] - was[row["sft"]] for row in rows])
+    now, before = (
+        [np.mean([value[row["sft"]] for row in rows if row["recipe"] == recipe]) for recipe in recipes_of(rows)]
+        for value in ({row["sft"]: row["outcome"] for row in rows}, was)
+    )
+    return (
+        100 * float(differences.std(ddof=1)),
+        100 * float(abs(differences).max()),
+        float(spearmanr(now, before).statistic),
+    )
+
+
+def recipes_of(rows: Sequence[Row]) -> list[str]:
+    return sorted({row["recipe"] for row in rows})
 
 
 def choice_line(choice: Choice) -> str:
@@ -385,7 +506,8 @@ def choice_line(choice: Choice) -> str:
 
 
 def page(stored: Stored, families: Sequence[ScoredFamily], rows: Sequence[Row]) -> str:
-    outcomes = [r["outcome"] for r in rows]
+    outcomes, earlier = [r["outcome"] for r in rows], Earlier.from_file(HERE / "earlier.json")
+    pairs = [Twice.of(family, rows, earlier) for family in families]
     charts = [f"{family.name}-{file}" for family in families for file in ("before", "best")]
     return f"""# Predicting RL from SFT checkpoints: {len(rows)} SFT→RL runs
 
@@ -399,13 +521,11 @@ step.
 
 Pilots used seed 9001; two of those of the instance family ended after the file was written, and changed nothing in it.
 
-Intervals are over recipes; for counter-examples they are over problems. pass@64, by which the tool ranks, was declared
-the primary predictor after the outcomes were known: the intervals of the gains of all others hold together.
-Out-of-sample R² leaves one recipe out at a
-time; beside it stand its mean and standard deviation over 1,000 random halves of the recipes. Regret has no interval:
-it is shown for every SFT seed. These statistics replace those that were computed first, whose intervals were too
-narrow; the values of other predictors (pass@k at other k, group signal, entropy) were not stored then, so they are
-left out.
+Intervals are over recipes; for counter-examples they are over problems. pass@64, by which the tool ranks, is the
+primary predictor, declared after the outcomes of an [earlier run](#run-twice) of this protocol were known and before
+those of this one; the intervals of the gains of all others hold together. Nothing corrects for two families and two
+measures (Spearman, R²). Out-of-sample R² leaves one recipe out at a time; beside it stand its mean and standard
+deviation over 1,000 random halves of the recipes. Regret has no interval: it is shown for every SFT seed.
 
 RL of 28 steps is short, and its thinking budget cut most thoughts of the models of the longest rows.
 [Another sweep](../predict-plateau/README.md), of other recipes, has 144 steps and an ample budget.
@@ -413,6 +533,7 @@ RL of 28 steps is short, and its thinking budget cut most thoughts of the models
 ## In short
 
 {chr(10).join(map(in_short, families))}
+{once_more(pairs)}
 
 RL from the checkpoint that the tool ranks first (by pass@64), minus RL from another choice, in points, mean and each
 SFT seed; three seeds are too few for an interval:
@@ -421,7 +542,7 @@ SFT seed; three seeds are too few for an interval:
 |---|---|---|---|
 {chr(10).join(gain_line(stored, family.name) for family in families)}
 
-{(chr(10) * 2).join(map(section, families))}
+{(chr(10) * 2).join(section(family, rows) for family in families)}
 
 ## Does following the tool pay off?
 
@@ -432,17 +553,14 @@ from the checkpoint that each rule chooses:
 |---|---|---|---|---|---|---|---|
 {chr(10).join(map(choice_line, stored.choices))}
 
-Noted later: in seed 2 of the *dataset* family two checkpoints tie at the highest pass@64. The tool of that time chose
-the one with the lower pass@1; today's rule chooses by pass@1 there, and RL from that one ended at 50.4 %, so that the
-first difference above would be +1.1 in the mean (+0.4, 0.0, +3.1), and that to held-out loss +0.9. The claims are of
-the rule as it was.
+{twice(pairs, stored, earlier)}
 
 ## What it does not show
 
 The sweep covers one model of a million parameters in one symbolic world, one RL recipe and few RL steps. Losses in the
 *instance* family are of models that learned from different selections of rows; the tool refuses to compare them, and
 the rows marked "comparison forced" show what such a comparison would give. The best predictor of a family is chosen
-after the outcomes are known; *combined* is not.
+of {len(families[0].scores) - 1} after the outcomes are known; *combined* is not.
 
 {chr(10).join(f"![{name}]({name}.svg)" for name in charts)}
 """
@@ -452,7 +570,7 @@ def figure(family: StoredFamily, predictor: str, rows: Sequence[Row]) -> str:
     """Outcome of RL against a predictor: a colour a recipe, a mark a run."""
     values = dict(zip(family.sft, family.values[predictor], strict=True))
     rows = [row for row in rows if row["sft"] in values]
-    recipes = sorted({r["recipe"] for r in rows})
+    recipes = recipes_of(rows)
     series = []
     for i, recipe in enumerate(recipes):
         mine = [r for r in rows if r["recipe"] == recipe]
