@@ -38,7 +38,6 @@ BUDGETS = (24, 48, 72, 96, 144)
 SAMPLES = 4
 VERBOSE = "&verbose=0.6"
 MAIN = "arora_zanette"  # the run that the targets are about, chosen before the runs
-NO_WORSE = ">= -0.01"  # beside ">= 0": what the noise of the seeds leaves room for
 
 
 @dataclass(frozen=True)
@@ -187,7 +186,7 @@ def claims_of(results: list[dict[str, Any]]) -> list[Claim]:
     for budget in BUDGETS:
         gain = t_estimate(differences(results, MAIN, budget))
         said = f"{MAIN} minus SFT accuracy at {budget} thinking tokens"
-        claims += [Claim.of(said, gain, target) for target in (">= 0", NO_WORSE)]
+        claims.append(Claim.of(said, gain, ">= 0"))
     worst = min(min(differences(results, MAIN, b)) for b in BUDGETS)
     unconstrained = t_estimate(differences(results, MAIN, None))
     claims += [
@@ -197,10 +196,7 @@ def claims_of(results: list[dict[str, Any]]) -> list[Claim]:
             t_estimate(saved(results, MAIN)),
             ">= 0.5",
         ),
-        *(
-            Claim.of(f"{MAIN} minus SFT accuracy, unconstrained", unconstrained, target)
-            for target in (">= 0", NO_WORSE)
-        ),
+        Claim.of(f"{MAIN} minus SFT accuracy, unconstrained", unconstrained, ">= 0"),
     ]
     for model in ("sft + rl", "grpo_lambda", "lcpo_max"):
         lowest = min(t_estimate(differences(results, model, b)).value for b in BUDGETS)
