@@ -26,7 +26,9 @@ import rlready.models.time_limit
 from families import available, family
 from rlready.core.errors import UserError
 from rlready.core.records import Problem, Row, Sample
+from rlready.engine.budget import Budget, BudgetState
 from rlready.engine.protocol import budget_for, forcing_for, requests_for
+from rlready.engine.rollout import answer_of
 from rlready.engine.torch import TorchEngine
 from rlready.models import chat
 from rlready.models.chat import Thought
@@ -488,7 +490,68 @@ def test_a_line_break_is_no_end_of_turn() -> None:
     tokenizer.add_tokens(["\n\n"])
     tokenizer.chat_template = "{% for m in messages %}{{ m.role + ': ' + m.content + '\n\n' }}{% endfor %}"
     lm = LM(tiny_lm().model, tokenizer, "it")
-    assert (lm.chat.end, lm.chat.worked(Row("r", "Hi", "5"), think=False)[1][-5:]) == ("", "5</s>")
+    assert (lm.chat.end, lm.chat.end_text) == ("", "")
+    assert lm.chat.worked(Row("r", "Hi", "5"), think=False)[1].endswith("5\n\n")
+    assert "writes no end of a turn, so a response ends in </s>" in str(lm.chat)
+
+
+PROMPTED = CHATML.replace("im_start", "says").replace("im_end", "ends")  # no tokens of any vocabulary
+THOUGHTS_OF_TEXT = CHATML.replace("im_end", "ends") + OPENER
+
+
+@pytest.mark.parametrize(
+    ("template", "asked", "ends"),
+    [
+        (PROMPTED, "<|says|>user\n{q}<|ends|>\n<|says|>assistant\n", "<|ends|>"),
+        ("{% for m in messages %}{{ m.role + ': ' + m.content + '\n' }}{% endfor %}", "user: {q}\nassistant: ", "\n"),
+    ],
+)
+def test_a_turn_that_ends_in_no_token(template: str, asked: str, ends: str) -> None:
+    """The loss is that of what the template writes; only what learns from a row sees the end of sequence behind it."""
+    prompted = template if "says" in template else template + "{% if add_generation_prompt %}assistant: {% endif %}"
+    lm = lm_of(family("byte-level"), Kind(prompted, asked, "{a}" + ends, thinks=False))
+    rows = [Row(f"r{i}", q, a) for i, (q, _, a) in enumerate(QUESTIONS)]
+    loss = heldout_loss(lm, encode(lm, rows, "rows"), 4096).token_mean.value
+    assert loss == pytest.approx(reference_loss(lm, [(asked.format(q=q), a + ends) for q, _, a in QUESTIONS]), abs=1e-4)
+    (prompt, response), learned = (
+        lm.worked_ids(rows[0], think=False),
+        lm.worked_ids(rows[0], think=False, stops=True),
+    )
+    assert learned == (prompt, [*response, lm.tokenizer.eos_token_id])
+    assert encode(lm, rows[:1], "rows", stops=True)[0].response_ids[-1] == lm.tokenizer.eos_token_id
+
+
+def said_by(lm: LM, text: str, budget: Budget) -> BudgetState:
+    """The state after a policy that says a text, from where tokens are forced on again."""
+    state = BudgetState(budget, forcing_for(lm))
+    for token in lm.encode(text):
+        while state.forced() is not None:
+            pass
+        if state.done:
+            break
+        state.accept(token, -1.0)
+    return state
+
+
+def test_a_response_ends_in_the_text_that_ends_a_turn() -> None:
+    lm = lm_of(family("byte-level"), Kind(PROMPTED, "", "", thinks=False))
+    assert "a turn ends in the text <|ends|>, which is no token" in str(lm.chat)
+    assert lm.stop_texts == ["</s>", "<|ends|>"]
+    state = said_by(lm, "the sum <|en is 5<|ends|>\n<|says|>user\nWhat is 3?", Budget(None, 200))
+    sample = state.sample("p", 0, lm.decode(state.tokens))
+    assert (sample.finish, answer_of(sample, lm)[1]) == ("stop", "the sum <|en is 5")
+    assert sample.mask.all()
+
+
+def test_a_thought_is_closed_where_the_response_ends_in_it() -> None:
+    lm = lm_of(family("byte-level"), Kind(THOUGHTS_OF_TEXT, "", ""))
+    assert (lm.thinks, lm.chat.end_text) == (True, "<|ends|>")
+    state = said_by(lm, "we add<|ends|>5<|ends|> and more", Budget(100, 100))
+    sample = state.sample("p", 0, lm.decode(state.tokens))
+    assert sample.text == "we add\n</think>\n5<|ends|>"
+    assert (sample.finish, sample.forced_close, sample.truncated) == ("stop", True, False)
+    assert sample.thinking_tokens == len(lm.encode("we add"))
+    assert answer_of(sample, lm) == ("we add\n", "\n5")
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ class Forcing:
 
     ``close_after_break_ids`` close a thought that ends in a line break, ``close_ids`` any other.  ``answer_prefix_ids``
     follow where the thought was truncated at its budget.  ``wait_ids`` replace an early end of the thought.  ``opener``
-    begins another thought.
+    begins another thought.  A response ends in one of ``stop_ids``, or in the text ``ending``, which is no token.
     """
 
     delimiter: Delimiter
@@ -71,6 +71,7 @@ class Forcing:
     wait_ids: tuple[int, ...]
     stop_ids: frozenset[int]
     opener: Delimiter | None = None
+    ending: Delimiter | None = None
 
     def max_tokens(self, budget: Budget) -> int:
         """Tokens of the longest response under a budget, forced ones included."""
@@ -157,13 +158,15 @@ class BudgetState:
         assert budget is not None
         self.after_wait = False
         if token in self.forcing.stop_ids and token != self.forcing.delimiter.single:
-            if self._overrun:  # the end of the response inside the thought is never kept
-                self._truncate()
-            elif not self.insert_wait():
-                self._close(truncated=False)
+            self._end_inside()
             return
         self._append(token, logprob, chosen=True)
         self.thinking_tokens += 1
+        if ended := self._completed(self.forcing.ending, self.thinking_tokens):
+            self._drop(ended)
+            self.thinking_tokens -= ended
+            self._end_inside()
+            return
         closed = self.forcing.delimiter.length(self.tokens)
         if closed and self.thinking_tokens - closed <= budget:  # one that begins beyond the budget is too late
             self.thinking_tokens -= closed
@@ -178,6 +181,17 @@ class BudgetState:
                 self._overrun = self.thinking_tokens - budget + 1
             else:
                 self._truncate()
+
+    def _completed(self, text: Delimiter | None, within: int) -> int:
+        """How many of the last ``within`` tokens contain a text that the last one completes; 0 if none does."""
+        return text.length(self.tokens[-min(within, 2 * len(text.text)) :]) if text else 0
+
+    def _end_inside(self) -> None:
+        """The policy has ended the response inside the thought; its end is never kept."""
+        if self._overrun:
+            self._truncate()
+        elif not self.insert_wait():
+            self._close(truncated=False)
 
     def _truncate(self) -> None:
         """The budget is reached: remove the tokens beyond it and close the thought."""
@@ -216,9 +230,9 @@ class BudgetState:
         self._append(token, logprob, chosen=True)
         self.answer_tokens += 1
         opener = self.forcing.opener if self.budget.thinking_budget is not None else None
-        if token in self.forcing.stop_ids:
+        if token in self.forcing.stop_ids or self._completed(self.forcing.ending, self.answer_tokens):
             self.phase, self.finish = "done", "stop"
-        elif opener and opener.length(self.tokens[-self.answer_tokens :]):
+        elif self._completed(opener, self.answer_tokens):
             self.phase, self.finish = "done", "reopened"
         elif self.answer_tokens >= self.budget.max_answer_tokens:
             self.phase, self.finish = "done", "length"

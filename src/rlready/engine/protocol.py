@@ -94,15 +94,14 @@ def forcing_for(lm: LM, wait_text: str = "", answer_prefix: str = "") -> Forcing
     close = lm.close
     if not lm.thinks:
         never = Delimiter(close, [NO_TOKEN], lm.decode, [])
-        return Forcing(never, (), (), (), (), lm.stop_ids)
+        return Forcing(never, (), (), (), (), lm.stop_ids, ending=_ending(lm))
     if close in wait_text or any(wait_text.endswith(close[:n]) for n in range(1, len(close))):
         raise UserError(f"wait_text={wait_text!r} contains or begins the thought delimiter {close!r}")
     if within := next((each for each in (close, lm.open) if each and each in answer_prefix), ""):
         raise UserError(f"answer_prefix={answer_prefix!r} contains the thought delimiter {within!r}: leave that out")
     ids, opener_ids = _forced_ids(lm, "delimiters", close), _forced_ids(lm, "delimiters", lm.open)
     closing = "a" + lm.closing(broken=False)
-    several = len(ids) > 1 or len(opener_ids) > 1
-    pieces = [lm.decode([i]) for i in range(min(len(lm.tokenizer), lm.vocabulary))] if several else []
+    pieces = _pieces(lm) if len(ids) > 1 or len(opener_ids) > 1 else []
     delimiter, close_ids = Delimiter(close, ids, lm.decode, pieces), _known(lm, lm.close_ids) or ids
     if not any(delimiter.length(close_ids[: at + 1]) for at in range(len(close_ids))):
         raise UserError(
@@ -117,7 +116,18 @@ def forcing_for(lm: LM, wait_text: str = "", answer_prefix: str = "") -> Forcing
         wait_ids=_forced_ids(lm, "wait_text", wait_text),
         stop_ids=lm.stop_ids,
         opener=Delimiter(lm.open, opener_ids, lm.decode, pieces) if lm.open else None,
+        ending=_ending(lm),
     )
+
+
+def _pieces(lm: LM) -> list[str]:
+    """The texts of all tokens."""
+    return [lm.decode([i]) for i in range(min(len(lm.tokenizer), lm.vocabulary))]
+
+
+def _ending(lm: LM) -> Delimiter | None:
+    """The text that ends a turn where no token does, found by its text however it is tokenised."""
+    return Delimiter(lm.chat.end_text, (), lm.decode, _pieces(lm)) if lm.chat.end_text else None
 
 
 def _known(lm: LM, ids: Sequence[int]) -> tuple[int, ...]:

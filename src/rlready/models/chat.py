@@ -7,6 +7,9 @@ A template may leave two things open, for which there are conventions.  Some tem
 assistant's turn (DeepSeek-R1's does), so that they do not define how it is closed: if the prompt opens it with a line
 break, a line break closes it and a blank line follows, as R1, QwQ and Qwen3 write.  If a template writes no thoughts at
 all, the format that this package's SFT writes is used.  A template that writes today's date gets a fixed date, `TODAY`.
+A turn may end in a text that is no token (ChatML without its tokens in the vocabulary), or in none (``Assistant: 42``
+and a line break): a worked row ends as the template writes it, and what SFT learns gets the tokenizer's end of sequence
+behind that (`LM.worked_ids`).
 """
 
 from __future__ import annotations
@@ -113,6 +116,11 @@ class ChatFormat:
         return template_of(self.tokenizer) == passing_through(self.tokenizer)
 
     @property
+    def end_text(self) -> str:
+        """The text that ends a turn where no token does; empty where only white space follows an answer."""
+        return "" if self.end else self.after.strip()
+
+    @property
     def opened(self) -> bool:
         """The generation prompt opens a thought."""
         return bool(self.tail) and self.thought.closer not in self.tail
@@ -139,7 +147,7 @@ class ChatFormat:
         return text.removesuffix(tail) + t.before_open + t.opener + (t.after_open if shared else "")
 
     def worked(self, row: Row, *, think: bool) -> tuple[str, str]:
-        """A worked row as (prompt, response), the end of the turn included, as the template writes it.
+        """A worked row as (prompt, response), with the end of the turn that the template writes, if it writes one.
 
         ``think``: rows have thoughts; a row without one gets an empty thought, unless the prompt closes it.  The opener
         belongs to the response unless the prompt has it.  UserError if the template writes the prompt differently once
@@ -180,7 +188,7 @@ class ChatFormat:
             "thinks": self.thinks,
             **(delimited if self.thinks else {}),
             "generation_prompt": "opens a thought" if self.opened else "closes a thought" if self.closed else "plain",
-            "end_of_turn": self.end or str(self.tokenizer.eos_token),
+            "end_of_turn": self.end or self.end_text or str(self.tokenizer.eos_token),
             "date": f"{TODAY:%Y-%m-%d}" if "strftime_now" in template_of(self.tokenizer) else None,
         }
 
@@ -199,7 +207,15 @@ class ChatFormat:
             found = f"{self.source} has no chat template, so a prompt is its text and a line break"
         elif self.plain:
             found = f"{self.source} gets its prompts as plain texts, without a chat template"
-        return f"{found}: {says}; a turn ends in {told['end_of_turn']}{date}"
+        return f"{found}: {says}; {self._ends}{date}"
+
+    @property
+    def _ends(self) -> str:
+        if self.end or self.plain or not self.tokenizer.chat_template:
+            return f"a turn ends in {self.describe()['end_of_turn']}"
+        if self.end_text:
+            return f"a turn ends in the text {self.end_text}, which is no token"
+        return f"it writes no end of a turn, so a response ends in {self.tokenizer.eos_token}"
 
     def asked(self, prompt: str, system: str = "") -> list[Message]:
         """The turns of a question; a system turn goes before it, or into it where the template takes none."""
@@ -254,11 +270,12 @@ class ChatFormat:
         return {"content": response, self.key: thinking}
 
     def _answered(self, asked: Sequence[Message], turn: Message) -> str:
-        """The conversation with the assistant's turn, up to the token that ends it."""
+        """The conversation with the assistant's turn, up to what ends it; a plain text ends in the end of sequence."""
         text = self.render([*asked, {"role": "assistant", **turn}], generate=False)
-        if self.end and self.end in text:
-            return text[: text.rindex(self.end) + len(self.end)]
-        return text.removesuffix(self.after) + str(self.tokenizer.eos_token or "")
+        end = self.end or self.end_text
+        if end and end in text:
+            return text[: text.rindex(end) + len(end)]
+        return text + str(self.tokenizer.eos_token or "") if self.plain else text
 
     def render(self, turns: Sequence[Message], *, generate: bool) -> str:
         """The text of turns; TemplateError if the template raises or makes too much, UserError if it never ends."""

@@ -12,8 +12,11 @@ from rlready.models.batch import Example, supervised
 from rlready.models.lm import LM
 
 
-def encode(lm: LM, rows: Sequence[Row], source: str) -> list[Example]:
-    """Rows as examples; UserError names the rows that do not fit the context."""
+def encode(lm: LM, rows: Sequence[Row], source: str, *, stops: bool = False) -> list[Example]:
+    """Rows as examples, which learn to stop with ``stops``: see `LM.worked_ids`.
+
+    UserError names the rows that do not fit the context.
+    """
     if not rows:
         raise UserError(f"{source}: there are no rows")
     think = any(r.thinking is not None for r in rows)
@@ -23,7 +26,7 @@ def encode(lm: LM, rows: Sequence[Row], source: str) -> list[Example]:
             f"written as {lm.open}\\n … \\n{lm.close}\\n; if the checkpoint was trained otherwise, give the rows "
             "as messages with the thought inside the content, as in its training data"
         )
-    examples = [supervised(*lm.worked_ids(r, think=think)) for r in counted("tokenising", rows, "rows")]
+    examples = [supervised(*lm.worked_ids(r, think=think, stops=stops)) for r in counted("tokenising", rows, "rows")]
     long = [r.id for r, e in zip(rows, examples, strict=True) if len(e) > lm.context]
     if long:
         raise UserError(

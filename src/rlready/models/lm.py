@@ -84,7 +84,8 @@ class LM:
 
     @cached_property
     def stop_texts(self) -> list[str]:
-        return [self.decode([stop]) for stop in sorted(self.stop_ids)]
+        """What ends a response: the texts of tokens, and the one by which the chat template ends a turn without one."""
+        return [*(self.decode([stop]) for stop in sorted(self.stop_ids)), *filter(None, [self.chat.end_text])]
 
     @cached_property
     def context(self) -> int:
@@ -155,18 +156,21 @@ class LM:
         """Token ids before the response; with ``think``, they end inside an open thought."""
         return self._begun(self.chat.prompt(prompt, system, think=think))
 
-    def worked_ids(self, row: Row, *, think: bool) -> tuple[list[int], list[int]]:
-        """(prompt, response) of a worked row as token ids, the token that ends the turn included.
+    def worked_ids(self, row: Row, *, think: bool, stops: bool = False) -> tuple[list[int], list[int]]:
+        """(prompt, response) of a worked row as token ids, as the chat template writes it.
 
-        UserError if no token of the vocabulary ends a response, and as `ChatFormat.worked` raises it.
+        ``stops``: with the end of sequence behind it, unless a token ends it: who learns from it learns to stop.
+        UserError as `ChatFormat.worked` raises it, and if no token of the vocabulary can end a response that stops.
         """
         prompt, response = self.chat.worked(row, think=think)
         ids = self.encode_behind(self._unbegun(prompt), response)
-        if not self.stop_ids & set(ids[-1:]):
-            raise UserError(
-                f"{self.source}: the response of row {row.id} does not end in a token that ends a response; set "
-                "eos_token to a single token of the vocabulary and save again"
-            )
+        if stops and not self.stop_ids & set(ids[-1:]):
+            if self.tokenizer.eos_token_id not in self.stop_ids:
+                raise UserError(
+                    f"{self.source}: the response of row {row.id} does not end in a token that ends a response; set "
+                    "eos_token to a single token of the vocabulary and save again"
+                )
+            ids.append(cast("int", self.tokenizer.eos_token_id))
         return self._begun(prompt), ids
 
     def _begun(self, prompt: str) -> list[int]:

@@ -104,7 +104,7 @@ def sft(config: SFTConfig, out: Path) -> SFTResult:
         seen, lm = seen_at(path), load_policy(config, run)
         if any(r.thinking is not None for r in data.training):
             lm = with_thought(lm)
-        examples = encode(lm, data.training, config.rows)
+        examples = encode(lm, data.training, config.rows, stops=True)
         held = encode(lm, data.held, config.heldout or config.rows)
         settings = OptimizerSettings(
             config.learning_rate,
