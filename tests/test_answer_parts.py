@@ -463,15 +463,48 @@ def test_answers_that_are_no_numbers() -> None:
 
 
 def test_invented_turns_are_cut_off() -> None:
-    """After a marked answer only, and at the first eight places that could begin one."""
-    turn = "\nQuestion: b"
+    """After an answer, and at the first eight places that could begin one."""
+    turn, text = "\nQuestion: b", "so we begin with all of that"
     assert own_part(f"a #### 5{turn}{turn}") == ("a #### 5", True)
-    assert own_part(f"a{turn}") == (f"a{turn}", False)
+    assert own_part(f"{text}{turn}") == (f"{text}{turn}", False)
     assert own_part("#### 5<|im_end|>") == ("#### 5", False)
     assert own_part("#### 5<|im_end|>x") == ("#### 5", True)
     assert own_part("<|im_end|>5") == ("<|im_end|>5", False)
     for turns, invented in ((7, True), (8, False)):
-        assert own_part(f"a{turn * turns} #### 5{turn}")[1] == invented
+        assert own_part(f"{text}{turn * turns} #### 5{turn}")[1] == invented
+
+
+INVENTED = [
+    ("Paris", "\n\nQuestion: What is the capital of Germany?\nAnswer: Berlin"),
+    ("3+4=8. So she has 8 pens.", "\n\nQuestion: What is 5+2?\nAnswer: 7"),
+    ("5", "\nUser: 3+4?\nAssistant: 7"),
+    ("Yes.", "\n\nQuestion: Is it?\nAnswer: No"),
+    ("5", "\n\nQ: 3+4?\nA: 7"),
+    ("Paris", "\n[Question]\nGermany?\n[Answer]\nBerlin"),
+    ("Paris", "\n\nQuestion: What is the capi"),
+    ("The answer is 5.", " Question: 3+4? #### 7"),
+    ("The answer is 5.", "\nTask: add 3 and 4\nAnswer: 7"),
+    ("The answer is 5.", "\nInput: 3 4\nOutput: 7"),
+]
+OWN = [
+    "Let me restate the problem.\n\nQuestion: What is 3+4?\nAnswer: 7",
+    "Sure!\n\nQuestion: What is 3+4?\nAnswer: 7",
+    "**Parts**\nQuestion 1: What is 3 + 4?\nAnswer: 7",
+    "Question: What is 3+4?\nAnswer: 7",
+    "3 and 4 are given:\nQuestion: the sum?\nAnswer: 7",
+    "The total is 40 + 2.\nInput: 40\nOutput: 42",
+]
+
+
+@pytest.mark.parametrize(("said", "invented"), INVENTED)
+def test_a_next_question_is_not_part_of_the_answer_before_it(said: str, invented: str) -> None:
+    own, more = own_part(said + invented)
+    assert (own.strip(), more) == (said, True)
+
+
+@pytest.mark.parametrize("text", OWN)
+def test_a_question_that_is_asked_again_is_part_of_the_answer(text: str) -> None:
+    assert own_part(text) == (text, False)
 
 
 EQUAL = [

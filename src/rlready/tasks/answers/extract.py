@@ -1,8 +1,8 @@
 """Extract the answer that a text marks as final.
 
 Only the text after the thought (``</think>``) is searched, up to a turn that the model invents after its answer:
-"Question:", "Human:" and the like on a separate line after a marked answer, or a token of a chat template.  The answer
-is, in this order:
+"Question:", "Human:" and the like after an answer that is marked or stands alone, or a token of a chat template.  The
+answer is, in this order:
 
 1. the last ``<answer>…</answer>`` if no other mark follows it;
 2. what follows the first ``####`` that a number or a formula follows, as in the reference extraction of GSM8K, which
@@ -22,7 +22,7 @@ import re
 from itertools import islice
 
 from rlready.tasks.answers.notation import EMPHASIS, plain
-from rlready.tasks.answers.ownpart import TEMPLATE, TURN, after_thought
+from rlready.tasks.answers.ownpart import TEMPLATE, TURN, after_thought, answers_alone
 from rlready.tasks.answers.quantity import LONGEST, quantity
 from rlready.tasks.answers.units import BEHIND, MONTHS, SCALES, telling, unit_behind
 from rlready.tasks.answers.withdrawn import CORRECTED, HEDGE, RETRACTED, stands
@@ -127,8 +127,9 @@ def own_part(text: str) -> tuple[str, bool]:
     if (found := TEMPLATE.search(text)) and text[: found.start()].strip():
         return own_part(text[: found.start()])[0], bool(text[found.end() :].strip())
     for turn in islice(TURN.finditer(text), TURNS):
-        if text[: turn.start()].strip() and _marked(text[: turn.start()]) is not None:
-            return text[: turn.start()], True
+        before = text[: turn.start()]
+        if before.strip() and (_marked(before) is not None or answers_alone(before, text[turn.start() :])):
+            return before, True
     return text, False
 
 
