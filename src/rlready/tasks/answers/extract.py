@@ -54,6 +54,15 @@ SENTENCE = re.compile(
     r"(?<=[\w\s)}\]%$*°])(?:[.!](?=\s+(?!Or\b)[A-Z\[(])|[.。](?=\s*$))|(?<=[\w)}\]%$*])\s+I hope it is correct"
 )
 CLAUSE = re.compile(r",?\s(?:because|since|which|where)\s")
+REMARK = re.compile(  # behind an answer
+    r"(?<=[\w)}\]%$*°])(?:[,;]|\s[-–—])?\s*"
+    r"(?:\bas (?:required|desired|expected|needed|claimed|wanted|shown|stated)(?: above)?"
+    r"|\b(?:and )?(?:so )?we(?:['’]re| are) done|\bdone|\bQ\.?E\.?D\b|\\?(?:blacksquare|square|qed)\b|∎"
+    r"|\((?:see|as|from|by|which|because|since)\b[^()\n]*\))[.!]?\s*$",
+    re.IGNORECASE,
+)
+TAGGED = re.compile(r"<(b|strong|u|em|mark|i)>([^<\n]{1,200})</\1>", re.IGNORECASE)  # mark-up as in Markdown
+BULLET = re.compile(r"^[\s:*_]*\n\s*[-*•]\s+(?=\*\*|\$|\\\()")
 COPULA = re.compile(r"\b(?:is|are|was|equals)\b:?")
 # Two dollar signs of which the second begins a number, or stands behind a space, are money.
 LATEX = re.compile(
@@ -135,7 +144,7 @@ def own_part(text: str) -> tuple[str, bool]:
 
 def unmarked(text: str, number: bool) -> str:
     """The answer of a text that marks none; ``number``: whether a number is asked for."""
-    text = ANNOTATION.sub("", own_part(text)[0]).strip()
+    text = TAGGED.sub(r"\2", ANNOTATION.sub("", own_part(text)[0])).strip()
     if number and len(text) < LONGEST and (quantity(plain(text)) or _is_formula(text)):
         return text
     end = BOLD.sub(r"\2", text[-WINDOW:].translate(DASHES))
@@ -178,7 +187,7 @@ def _alone(text: str, start: int, end: int) -> bool:
 
 
 def _marked(text: str, *, yes_no: bool = False) -> str | None:
-    text = ANNOTATION.sub("", text)
+    text = TAGGED.sub(r"\2", ANNOTATION.sub("", text))
     before, closed, after = text.rpartition("</answer>")
     if closed and "<answer>" in before and "####" not in after and "box" not in after:
         return _unboxed(before.rpartition("<answer>")[2])
@@ -235,12 +244,14 @@ def _final_words(text: str) -> str | None:
 
 def _sentence(text: str, *, yes_no: bool = False) -> str:
     """The answer in the text after "answer is": up to the end of the sentence, and after a further "is"."""
-    text = re.sub(r"^[\s:]*(?:(?:\*\*|__)(?=\s)[\s:]*)?", "", text)
+    text = re.sub(r"^[\s:]*(?:(?:\*\*|__)(?=\s)[\s:]*)?", "", BULLET.sub("", text))
     line = re.split(r"\n(?!\s*or\b)", text, maxsplit=1)[0]
+    if line.startswith("```"):  # so is a block of code
+        return text[len(line) : LONGEST].partition("```")[0]
     if line.strip() in ("\\[", "$$"):  # a formula on lines of its own
         return text[:LONGEST].split("\\]" if line.strip() == "\\[" else "\n$$")[0]
     line = SENTENCE.split(line, maxsplit=1)[0]
-    line = CLAUSE.split(line, maxsplit=1)[0]
+    line = REMARK.sub("", CLAUSE.split(line, maxsplit=1)[0])
     if len(line) >= LONGEST or (yes_no and stands(line)):  # "Yes, 91 is composite"
         return line
     return COPULA.split(line)[-1]
@@ -297,7 +308,8 @@ def tidy(answer: str) -> str:
 
 
 def _tidier(answer: str) -> str:
-    answer = EMPHASIS.sub(r"\2", answer.strip()).strip("*_`").strip().removesuffix(".")
+    answer = re.sub(r"\\?\.$|(?<=[*_])!+$", "", answer.strip().replace("\\*\\*", "**"))
+    answer = EMPHASIS.sub(r"\2", re.sub(r"^==([^=\n]+)==$", r"\1", answer)).strip("*_`").strip()
     if len(answer) > 2 and answer[0] == answer[-1] == "$" and "$" not in answer[1:-1]:
         return answer[1:-1].strip()
     return answer

@@ -79,6 +79,7 @@ CASED = re.compile(r"(\d\s?)[A-Za-z]{1,2}(?![A-Za-z])|[^\W\d_]+")  # a short wor
 DIGIT = re.compile(r"\d")
 VARIABLE = re.compile(r"[A-DF-HJ-WYZa-df-hj-wyz]")  # not e, i and x
 LETTERS = re.compile(r"[A-Za-z]{2,}")
+PERCENT = re.compile(r"(.*[\w)}\]])\s*\{?\\?(?:%|percent|pct)\}?")
 
 
 def same_answer(gold: str, text: str) -> bool:
@@ -226,6 +227,8 @@ def _turned(said: re.Match[str]) -> bool:
 
 def _equal(kind: str, one: str, other: str, asked: list[Question] | None) -> bool:
     """Whether two single values, or two relations, are the same."""
+    if kind == "value" and not (quantity(one) and quantity(other)):
+        one, other = _in_hundredths(one, other)
     if (verdict := _as_text(kind, one, other)) is not None:
         return verdict
     step = None
@@ -247,6 +250,15 @@ def _equal(kind: str, one: str, other: str, asked: list[Question] | None) -> boo
         return POOL.equal(question)
     asked.append(question)
     return True
+
+
+def _in_hundredths(one: str, other: str) -> tuple[str, str]:
+    """Two values as formulas without a percent sign: both without it, or the one that has it divided by 100."""
+    found = [PERCENT.fullmatch(text) for text in (one, other)]
+    if found[0] and found[1]:
+        return found[0][1], found[1][1]
+    a, b = (f"({each[1]})/100" if each else text for each, text in zip(found, (one, other), strict=True))
+    return a, b
 
 
 def _as_text(kind: str, one: str, other: str) -> bool | None:
