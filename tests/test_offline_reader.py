@@ -139,6 +139,23 @@ def test_rows_of_one_budget_and_of_one_filter(tmp_path: Path) -> None:
         read(tmp_path, twice)
 
 
+@pytest.mark.parametrize("column", ["metric", "metric_name", "scorer", "scorer_name", "grader"])
+def test_several_scores_of_one_response_are_not_several_responses(column: str, tmp_path: Path) -> None:
+    rows = [
+        {"problem_id": str(i), column: name, "correct": name == "loose"}
+        for i in range(3)
+        for name in ("strict", "loose")
+    ]
+    with pytest.raises(UserError, match=rf"once for each {column} \('strict', 'loose'\) and would be counted"):
+        read(tmp_path, rows)
+    assert drawn(read(tmp_path, rows, "?filter=loose")) == [("0", True), ("1", True), ("2", True)]
+    assert read(tmp_path, rows, "?filter=loose").conditions == {"filter": "loose"}
+    with pytest.raises(UserError, match=f"no row has {column} = lose; did you mean loose"):
+        read(tmp_path, rows, "?filter=lose")
+    assert len(drawn(read(tmp_path, [row | {"sample_id": at} for at, row in enumerate(rows)]))) == 6
+    assert len(drawn(read(tmp_path, [row | {column: "one"} for row in rows]))) == 6
+
+
 def test_rows_of_one_setting_of_an_evaluation(tmp_path: Path) -> None:
     """What an error advises is accepted, also where several settings have one budget."""
     rows = [

@@ -14,10 +14,10 @@ A row is a sample.  Its columns, unless options name others (with dots for neste
                   ``planned`` is then the maximum number of samples of a problem, by default the largest number seen
 
 ``thinking`` (the thought, if ``text`` has none), ``thinking_tokens``, ``truncated`` or ``finish``, ``logprobs`` and
-``mask`` are used if present.  The option ``model`` also gives the held-out loss, ``name`` names the table,
+``mask`` are used if present. The option ``model`` also gives the held-out loss, ``name`` names the table,
 ``thinking_budget`` keeps the rows of one budget, ``setting`` those of one setting of an evaluation (``64+1``: a budget
-of 64 and one wait), ``filter`` those of one filter, ``n`` the first n problems.  Without ``wave`` the number of samples
-of a problem must not depend on their outcomes.
+of 64 and one wait), ``filter`` those of one filter (or of one metric or scorer), ``n`` the first n problems.  Without
+``wave`` the number of samples of a problem must not depend on their outcomes.
 
 lm-eval's ``--log_samples`` names problem and text ``doc_id`` and ``resps``.  It writes all repeats of a problem in one
 row, once for every filter: one filter must be chosen, and if there are repeats, the task verifies them.
@@ -35,7 +35,7 @@ from rlready.core.explain import misnamed
 from rlready.core.messages import warn_once
 from rlready.core.records import SampleRow
 from rlready.readiness.offline_samples import Stored, TableOptions
-from rlready.readiness.offline_table import DRAWN_WITH, NAMES, TableReader
+from rlready.readiness.offline_table import DRAWN_WITH, FILTERS, NAMES, TableReader
 from rlready.readiness.sample_stats import FACTS
 from rlready.tasks.columns import Batch, read_batches
 from rlready.tasks.files import TABLES
@@ -84,7 +84,7 @@ def _read(path: str, given: TableOptions, unread: str) -> TableReader:
         "resps",
         "thinking",
         "prompt",
-        "filter",
+        *FILTERS,
         *DRAWN_WITH,
     }
     for batch in read_batches(path, sorted({*names, *FACTS} - {unread})):

@@ -27,6 +27,8 @@ POLICIES = (  # columns that name the checkpoint whose samples they are
     *("run", "run_name", "run_id", "step", "global_step", "sft_step", "train_step", "training_step"),
 )
 DRAWN_WITH = (*(column for column in COLUMNS if column != "filter"), *POLICIES)
+# the first that a table has names what judged a response, so that a response judged by several has several rows
+FILTERS = ("filter", "metric", "metric_name", "scorer", "scorer_name", "grader")
 FEW = 256  # rows of which responses are compared at once
 NAMES = ("problem", "correct", "text", "tokens", "sample", "wave")  # options that name a column
 
@@ -40,7 +42,8 @@ class TableReader:
         self.total = self.count = 0  # rows of the file, and samples kept
         self.problems: dict[str, int] = {}
         self.numbers: dict[str, int] = {}  # a code for each sample_id
-        self.filters: dict[str, None] = {}
+        self.filters: dict[str, None] = {}  # values of the column `filtered_by`
+        self.filtered_by = "filter"
         self.drawn_with: dict[str, dict[str, None]] = {column: {} for column in DRAWN_WITH}
         self.parts: list[tuple[Draws, Ints, Ints]] = []  # with lines, and codes of sample_ids or -1
         self.texts: list[tuple[Ints, Ints, Ints]] = []  # digests of (problem, text), correctness, lines
@@ -55,6 +58,7 @@ class TableReader:
         self.origin, self.named = batch.origin, batch.named
         self.total += len(batch)
         self.seen |= batch.columns.keys()
+        self.filtered_by = next((column for column in FILTERS if column in self.seen), "filter")
         if o.problem not in self.seen:
             raise self._no_problems()
         batch = self._filtered(batch)
@@ -125,7 +129,9 @@ class TableReader:
         chosen = [self.options.filter] if self.options.filter else list(self.filters)
         values = {**self.drawn_with, "filter": dict.fromkeys(chosen)}
         return {
-            column: ", ".join(sorted(values[column])) for column in COLUMNS if column in self.seen and values[column]
+            column: ", ".join(sorted(values[column]))
+            for column in COLUMNS
+            if (self.filtered_by if column == "filter" else column) in self.seen and values[column]
         }
 
     def _filtered(self, batch: Batch) -> Batch:
@@ -137,9 +143,9 @@ class TableReader:
         if o.setting:
             keep &= batch.map("setting", lambda value: plain(value) == plain(o.setting), bool)
         self.kept |= bool(keep.any())
-        codes, values = batch.distinct("filter")
+        codes, values = batch.distinct(self.filtered_by)
         for code in np.flatnonzero(np.bincount(codes[keep], minlength=len(values))):
-            if values[code] is not None:
+            if values[code] is not None and (self.filtered_by == "filter" or isinstance(values[code], str)):
                 self.filters[str(values[code])] = None
         if o.filter:
             keep &= np.array([str(value) == o.filter for value in values])[codes]
@@ -235,7 +241,8 @@ class TableReader:
         """Raise UserError if requested columns or rows are missing, or if there are several filters."""
         o, usual, where = self.options, TableOptions(), self.origin.where
         wanted = [getattr(o, key) for key in NAMES if getattr(o, key) != getattr(usual, key)]
-        for column in [*wanted, *(key for key in ("setting", "filter") if getattr(o, key))]:
+        rows = {"setting": o.setting, self.filtered_by: o.filter}  # that are kept
+        for column in [*wanted, *(column for column, value in rows.items() if value)]:
             if column not in self.seen:
                 raise self.origin.no_column(column, self.named)
         if not self.kept:
@@ -243,12 +250,13 @@ class TableReader:
             said = " and ".join(f"{key} = {value}" for key, value in asked.items() if value)
             raise UserError(f"{where}: no row has {said}")
         if o.filter and o.filter not in self.filters:
-            raise UserError(f"{where}: no row has filter = {o.filter}; {nearest(o.filter, list(self.filters))}")
+            why = nearest(o.filter, list(self.filters))
+            raise UserError(f"{where}: no row has {self.filtered_by} = {o.filter}; {why}")
         if not o.filter and len(self.filters) > 1 and self.unnumbered:
             names = ", ".join(map(repr, self.filters))[:200]
             raise UserError(
-                f"{where}: every sample is there once for each filter ({names}) and would be counted as often; keep "
-                f"one with filter=NAME, or number the samples in a column {o.sample}"
+                f"{where}: every sample is there once for each {self.filtered_by} ({names}) and would be counted as "
+                f"often; keep one with filter=NAME, or number the samples in a column {o.sample}"
             )
 
     def _order(self, number: Ints) -> Ints:
