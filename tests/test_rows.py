@@ -644,3 +644,40 @@ def test_a_table_of_many_columns_is_read_in_time(ending: str, tmp_path: Path) ->
     ((_, row),) = read_table(str(file)).rows
     assert time.process_time() - begun < 3
     assert len(row) == len(names)
+
+
+QA = {"prompt": "2+2?", "response": "4"}
+
+
+@pytest.mark.parametrize(
+    ("columns", "named"),
+    [
+        ({"Complex_CoT": "we add"}, "Complex_CoT"),
+        ({"rationale": "we add"}, "rationale"),
+        ({"chain_of_thought": "we add"}, "chain_of_thought"),
+        ({"deepseek_thinking_trajectory": "we add"}, "deepseek_thinking_trajectory"),
+        ({"extra_info": {"reasoning": "we add", "index": 3}}, "extra_info.reasoning"),
+    ],
+)
+def test_thoughts_under_another_name_are_not_dropped(columns: dict[str, Any], named: str, tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    with pytest.raises(
+        UserError, match=f"the column {named} seems to hold a thought, which is not read; write thinking="
+    ):
+        row_of(file, QA | columns)
+    assert row_of(file, QA | columns, f"?thinking={named}").thinking == "we add"
+    assert row_of(file, QA | columns, "?thinking=").thinking is None
+    assert [p.prompt for p in open_task(f"rows:{file}?answer=response").problems()] == ["2+2?"]  # RL needs no thought
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"thinking": "we add", "rationale": "another"},
+        {"rationale": "4"},  # the response has it
+        {"rationale": "", "cot": None},
+        {"thinking_tokens": 5, "reasoning_type": "sum", "thoughtful": "no"},
+    ],
+)
+def test_other_columns_beside_a_response(columns: dict[str, Any], tmp_path: Path) -> None:
+    assert row_of(tmp_path / "rows.jsonl", QA | columns).response == "4"

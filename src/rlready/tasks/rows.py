@@ -46,7 +46,7 @@ from rlready.tasks.source import Source, select
 from rlready.tasks.strictjson import Fields
 from rlready.tasks.table import column_names, has_column, read_table, value_of
 from rlready.tasks.turns import MESSAGES, merge, split_thought
-from rlready.tasks.unread import refuse_index, refuse_left_out, refuse_weighted
+from rlready.tasks.unread import refuse_index, refuse_left_out, refuse_thoughts, refuse_weighted
 from rlready.tasks.verifier import Columns, Named
 from rlready.tasks.verifier_process import load_verifier
 
@@ -153,15 +153,19 @@ class RowsTask(Task):
     def rows(self) -> list[Row]:
         self._say("prompt", "response", "id")
         self._beside = "response"
-        bare = [i.line for i in self._items if not i.response.strip()]
+        empty = [i.line for i in self._items if not i.response.strip()]
         fix = "add it, name its column with response=COLUMN, or remove these rows"
-        if len(bare) == len(self._items) and FINAL.search(
+        if len(empty) == len(self._items) and FINAL.search(
             str(value_of(self.table.rows[0][1], self.columns["answer"])).rstrip()
         ):
             fix = f"for the solutions of GSM8K, write gsm8k:{self.name}"
-        self.table.refuse(bare, "a response", fix)
+        self.table.refuse(empty, "a response", fix)
+        bare = "thinking" not in self.named and all(item.thinking is None for item in self._items)
         for item in self._items:
-            refuse_weighted(item.meta.row, self.table.place(item.line))
+            row, place = item.meta.row, self.table.place(item.line)
+            refuse_weighted(row, place)
+            if bare:
+                refuse_thoughts(row, place, item.response, {*self.columns.values()})
         return [Row(i.id, i.prompt, i.response, i.thinking, i.system, i.turn) for i in self._items]
 
     def _say(self, *keys: str) -> None:

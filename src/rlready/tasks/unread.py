@@ -29,6 +29,11 @@ CHOICE = re.compile(
     r"|(choice|option|ending|distractor|sol|op|incorrect[_ ]answer)[_ ]?([0-9]{1,2}|[a-j])|answer_?[a-e]"
 )
 LETTERS = ("A", "B", "C", "D", "E")  # columns of choices, as MMLU names them, if the first two are there
+THOUGHT = re.compile(  # a column of thoughts under a name that is not read as such
+    r"(?:\w+[_ ])?(?:cot|chain[_ ]of[_ ]thoughts?|rationales?|thoughts?|reasoning|thinking)"
+    r"(?:[_ ](?:content|trajectory|traces?|process|chain|text))?",
+    re.IGNORECASE,
+)
 MARK = re.compile(r"\s*\(?[A-Za-z0-9]{1,2}[).:]\s+")  # "A) " before a choice
 ALPACA = ("instruction", "input")  # together they are the prompt
 
@@ -57,6 +62,25 @@ def refuse_weighted(row: Fields, place: str) -> None:
             raise UserError(
                 f"{place}: the column {column} is not read: all rows weigh the same, and whole responses are learned; "
                 "leave out what is not to be learned, and remove the column"
+            )
+
+
+def refuse_thoughts(row: Fields, place: str, response: str, named: Collection[str]) -> None:
+    """UserError for a row to learn from with thoughts in a column that is not read, unless its response has them.
+
+    ``named``: the columns that are read.
+    """
+    fields = [(column, value) for column, value in row.items() if column not in named]
+    inside = [
+        (f"{column}.{key}", each) for column, value in fields if isinstance(value, dict) for key, each in value.items()
+    ]
+    for column, value in (*fields, *inside):
+        if not isinstance(value, str) or is_empty(value) or not THOUGHT.fullmatch(column.rpartition(".")[2]):
+            continue
+        if _plain(value) not in _plain(response):
+            raise UserError(
+                f"{place}: the column {column} seems to hold a thought, which is not read; write thinking={column} "
+                "behind the file, or thinking= if no thoughts are to be learned"
             )
 
 
