@@ -924,6 +924,23 @@ def test_numbered_folders_are_in_order_and_of_one_run() -> None:
     assert order_warnings(["r/checkpoint-5", "r/checkpoint-5-merged"])[0].startswith(
         "r: several checkpoints have the number 5"
     )
+    for in_order in (
+        ["r/step_1k", "r/step_2k", "r/step_10k"],
+        ["r/ep0-ba9-rank0", "r/ep0-ba10-rank0"],
+        ["r/epoch_0/step_20", "r/epoch_0/step_100", "r/epoch_1/step_200"],
+    ):
+        assert in_training_order(in_order[::-1]) == in_order
+        assert (set(runs_of(in_order).values()), order_warnings(in_order)) == ({"r"}, [])
+
+
+def test_names_that_seem_to_have_a_step_but_cannot_be_read_are_said() -> None:
+    names = ["r/sft-step-10-hf", "r/sft-step-100-hf", "r/sft-step-9-hf"]
+    assert order_warnings(names) == [
+        "r: sft-step-10-hf, sft-step-100-hf and sft-step-9-hf: run and step cannot be read from such names, so each is "
+        "taken for a run of its own, in the order given; name them step-N"
+    ]
+    assert order_warnings(["r/epoch-1", "r/epoch-2.5"])[0].startswith("r: epoch-2.5: run and step cannot be read")
+    assert order_warnings(["qwen-1.5b", "qwen-7b", "a/lr1e-5", "a/lr3e-5", "r/my-step-10"]) == []
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 
-from rlready.runs.checkpoint_names import PARENT, Numbered, numbered, run_of_final
+from rlready.runs.checkpoint_names import PARENT, STEP, Numbered, numbered, run_of_final
 
 NAMED = 4  # checkpoints listed in a sentence
 # lm-eval's samples_TASK_DATE.jsonl, lighteval's DATE/details_TASK_DATE.parquet and Inspect's DATE_TASK_ID.eval
@@ -78,11 +78,21 @@ def place_in_run(name: str) -> float:
 
 
 def order_warnings(names: Iterable[str]) -> list[str]:
-    """A sentence for each folder whose numbers do not show the order of training."""
+    """A sentence for each folder whose names do not show the order of training."""
     numbers_of: dict[str, list[tuple[str, int]]] = {}
-    for each in filter(None, _numbers(names).values()):
-        numbers_of.setdefault(each.run, []).append((each.unit, each.number))
-    found = []
+    alike: dict[tuple[str, str], list[str]] = {}
+    for name, each in _numbers(names).items():
+        last = PurePath(name).name
+        if each:
+            numbers_of.setdefault(each.run, []).append((each.unit, each.number))
+        elif STEP.search(last) and any(map(str.isdigit, last)):
+            alike.setdefault((str(PurePath(name).parent), re.sub(r"\d+", "0", last)), []).append(last)
+    found = [
+        f"{folder}: {listed(several)}: run and step cannot be read from such names, so each is taken for a run of its "
+        "own, in the order given; name them step-N"
+        for (folder, _), several in alike.items()
+        if len(several) > 1 or folder in numbers_of
+    ]
     for run, numbers in numbers_of.items():
         units = sorted({unit or "number" for unit, _ in numbers})
         if len(units) > 1:
