@@ -244,7 +244,9 @@ def test_a_thought_must_be_written_by_the_template_not_only_known() -> None:
         ("{% for m in messages %", "cannot be rendered"),
         ("{{ messages[0].content.nothing.at_all }}", "cannot be rendered"),
         ("{{ 'Hello' }}", "leaves out the question"),
-        ("{{ messages[0].content }}{{ range(100000) | random }}", "differently each time"),
+        ("{{ messages[0].content }}{{ range(2) | random }}", "draws at random, so that one seed would give other"),
+        ("{{ messages[0].content }}{{ lipsum(1) }}", "draws at random"),
+        ("{{ messages[0].content }}{{ caller }}{{ joiner() }}", "differently each time"),
         ({"tool_use": CHATML}, "cannot be rendered"),
     ],
 )

@@ -682,6 +682,20 @@ def test_what_loads_but_is_hardly_meant_is_warned_of(
     assert "warning" not in capsys.readouterr().err
 
 
+def test_a_layer_of_nothing_but_zeros_is_refused(folder: Path) -> None:
+    """The end of a file that was reserved but not fetched; layers that are added as the identity have other weights."""
+    identity = ("o_proj", "down_proj")  # LLaMA Pro's
+    weighted(lambda w: {name: 0 * each if any(k in name for k in identity) else each for name, each in w.items()})(
+        folder
+    )
+    load(str(folder))
+    weighted(lambda w: {name: 0 * each if ".layers.1." in name else each for name, each in w.items()})(folder)
+    with pytest.raises(
+        UserError, match=r"all weights of model\.layers\.1 are 0: its file was not copied or fetched whole"
+    ):
+        load(str(folder))
+
+
 def test_the_base_is_looked_for_here_and_beside_the_adapter(
     adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,6 +7,7 @@ verified: a model whose weights are not exactly those that were trained is refus
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from math import isfinite
@@ -54,6 +55,7 @@ from rlready.runs.checksums import CARD
 from rlready.runs.files import read_json
 
 SNAPSHOTS = "snapshots"  # the folder of the hub's cache in which models are
+LAYER = re.compile(r".*?\.\d+(?=\.)")  # in the name of a weight
 LARGEST = 1e12  # no training gives such a weight; a flipped bit of the exponent gives more
 
 
@@ -221,7 +223,7 @@ def _make_ready(model: Any, source: str, device: str, dtype: str) -> None:
 @torch.no_grad()
 def _refuse_broken(model: Any, source: str, dtype: str) -> None:
     """UserError for weights or logits that no training leaves, and for a model that is not causal."""
-    zeros = list[str]()
+    zeros, whole = list[str](), dict[str, bool]()  # layers, and whether all matrices in them are 0
     for name, weight in model.named_parameters():
         part = shard_of(weight)
         low, high = map(float, part.aminmax()) if part.numel() else (0.0, 1.0)  # one pass; for NaN both are NaN
@@ -231,8 +233,13 @@ def _refuse_broken(model: Any, source: str, dtype: str) -> None:
             )
         if max(-low, high) > LARGEST:
             raise UserError(f"{source}: weight {name} has a value of {max(-low, high):.1e}: damaged; {AGAIN}")
-        if low == high == 0 and weight.dim() > 1 and "lora_B" not in name:  # with which an adapter begins
-            zeros.append(name)
+        if weight.dim() < 2 or "lora_B" in name:  # with which an adapter begins
+            continue
+        zeros += [name] * (low == high == 0)
+        if layer := LAYER.match(name):
+            whole[layer[0]] = whole.get(layer[0], True) and low == high == 0
+    if empty := next((layer for layer, zero in whole.items() if zero), ""):
+        raise UserError(f"{source}: all weights of {empty} are 0: its file was not copied or fetched whole; {AGAIN}")
     if zeros:
         warn(
             f"{source}: warning: {len(zeros)} matrices of weights are 0 throughout (first: {zeros[0]}); "
