@@ -43,6 +43,7 @@ from rlready.runs.results import load_result
 from rlready.runs.run import Run
 from rlready.sweep import executors
 from rlready.tasks.dagmath.vocabulary import build_tokenizer
+from rlready.train import rl as rl_stage
 from rlready.train.learner import PlainLearner
 from rlready.train.log import EvaluationLog
 from rlready.train.result import Evaluation, RLResult, SFTResult
@@ -284,6 +285,25 @@ def test_rl_that_is_stopped_after_it_has_logged_an_evaluation_goes_on(
             runs.run("rl", out)
     assert (out / "state").exists()
     assert compared(runs.run("rl", out)) == compared(runs.wanted["rl"])
+    assert [line["step"] for line in read_log(out / "log.jsonl") if "eval_accuracy" in line] == [0, 2, 4]
+
+
+def test_rl_goes_on_for_longer_behind_an_evaluation_that_its_state_does_not_have(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of the last step, which is none of the longer run's."""
+    config, out = runs.config("rl"), runs.root / "runs" / "rl"
+    shutil.rmtree(out, ignore_errors=True)
+    # the state of step 3 is saved before its evaluation, and not again after it
+    for owner, name, call, due in ((rl_stage, "_evaluate", 3, True), (Run, "write_result", 1, False)):
+        with monkeypatch.context() as patch:
+            stop_in(patch, owner, name, call)
+            patch.setattr(Pace, "due", lambda self, due=due: due)
+            with pytest.raises(KeyboardInterrupt):
+                function("rl")(config.replace(steps=3), out)
+    evaluated = [line["step"] for line in read_log(out / "log.jsonl") if "eval_accuracy" in line]
+    assert evaluated == [0, 2, 3]
+    function("rl")(config.replace(steps=4), out)
     assert [line["step"] for line in read_log(out / "log.jsonl") if "eval_accuracy" in line] == [0, 2, 4]
 
 

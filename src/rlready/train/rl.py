@@ -81,7 +81,7 @@ def rl(config: RLConfig, out: Path) -> RLResult:
         state = checkpointer.restore(RLState(planned_steps=config.steps))
         trainer.planned_steps, trainer.before = state.planned_steps or config.steps, state.before
         trainer.update_engine()
-        checkpointer.restore_log(state.step if state.evaluations else -1, _pending(state, config))
+        checkpointer.restore_log(state.step if state.evaluations else -1, _pending(state))
         trainer.samples.truncate(state.step)
         _say_most(config, len(data.held))
         steps = Progress("rl", total=config.steps, done=state.step, unit="steps")
@@ -103,7 +103,7 @@ def rl(config: RLConfig, out: Path) -> RLResult:
                     checkpointer.save_state(state)
                 except KeyboardInterrupt:
                     if state.evaluations and not trainer.updating:
-                        checkpointer.save_stopped(state, state.step, _pending(state, config))
+                        checkpointer.save_stopped(state, state.step, _pending(state))
                     raise
         at_limit = {"rollouts": state.groups.at_limit / max(1, state.groups.responses)}
         if warning := many_truncated(at_limit, config):
@@ -176,9 +176,9 @@ def is_due(state: RLState, config: RLConfig) -> bool:
     return there and state.evaluations[-1].step < state.step
 
 
-def _pending(state: RLState, config: RLConfig) -> str:
-    """The key of the log's line of this step that is written again; empty if none is."""
-    return "eval_accuracy" if is_due(state, config) else ""
+def _pending(state: RLState) -> str:
+    """The key of a line of this step in the log that the state does not have; empty if there can be none."""
+    return "eval_accuracy" if state.evaluations and state.evaluations[-1].step < state.step else ""
 
 
 def _evaluate(
