@@ -56,12 +56,14 @@ def compute_score(data_source, solution_str, ground_truth, extra_info=None, **_)
     (scored,) = _REWARD.score([response])
     return {"score": scored.reward, "acc": float(scored.correct)}
 '''
-LAUNCH = """#!/bin/sh
+LAUNCH = r"""#!/bin/sh
 # GPUS is the number of GPUs; further overrides may follow the command, such as trainer.nnodes=2
 HERE=$(cd "$(dirname "$0")" && pwd)
+# the folder in Hydra's quotes, as it may have a sign that Hydra reads, such as "="
+QUOTED=$(printf %s "$HERE" | sed -e "s/\(\\\\*\)'/\1\1\\\\'/g" -e 's/\(\\*\)\${{/\1\1\\${{/g')
 export VERL_FILE_LOGGER_PATH="$HERE/outputs/log-$(date -u +%Y%m%d-%H%M%S).jsonl"
 mkdir -p "$HERE/outputs"
-exec python -m verl.trainer.main_ppo \\
+exec python -m verl.trainer.main_ppo \
 {overrides}
     "$@"
 """
@@ -171,9 +173,9 @@ def files(t: Translation, model: str, lm: LM, asked: Sequence[Asked]) -> dict[st
     values["data.max_prompt_length"] = t.longest_prompt
     values |= OWN | t.values()
     lines = [f"    {name}={_written(value)}" for name, value in values.items() if name not in PLACES]
-    lines += [f'    {name}="$HERE/{file}"' for name, file in PLACES.items()]
+    lines += [f"    {name}={_inside(file)}" for name, file in PLACES.items()]
     if is_relative(model):
-        lines[0] = f'    actor_rollout_ref.model.path="$HERE/{model}"'
+        lines[0] = f"    actor_rollout_ref.model.path={_inside(model)}"
     lines += ['    trainer.n_gpus_per_node="${GPUS:-1}"']
     launch = LAUNCH.format(overrides="\n".join(f"{line} \\" for line in lines))
     return found | {"reward.py": REWARD, LAUNCHER: launch}
@@ -195,6 +197,11 @@ def _row(index: int, asked: Asked, config: RLConfig) -> dict[str, object]:
     }
 
 
+def _inside(file: str) -> str:
+    """A path from the export's folder as Hydra reads it, for the shell of `LAUNCH`."""
+    return '"\'$QUOTED"' + shlex.quote(f"/{_escaped(file)}'")
+
+
 def _written(value: JsonValue) -> str:
     """A value as Hydra reads it, quoted for the shell."""
     if value is None:
@@ -207,6 +214,9 @@ def _written(value: JsonValue) -> str:
 def _hydra(value: JsonValue) -> str:
     """A value in Hydra's quotes, in which a backslash counts before a quote, an interpolation and the end alone."""
     if isinstance(value, str) and not PLAIN.fullmatch(value):
-        escaped = ESCAPING.sub(r"\1\1", value).replace("'", r"\'").replace("${", r"\${")
-        return f"'{escaped}'"
+        return f"'{_escaped(value)}'"
     return str(value)
+
+
+def _escaped(value: str) -> str:
+    return ESCAPING.sub(r"\1\1", value).replace("'", r"\'").replace("${", r"\${")
