@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from measured import checkpoint, write_readiness
-from rlready.checklist.answers import AuthorFacts
+from rlready.checklist.answers import AuthorFacts, read_answers
 from rlready.checklist.as_html import html
 from rlready.checklist.as_latex import latex
 from rlready.checklist.as_markdown import markdown
@@ -26,21 +26,31 @@ from rlready.checklist.compute import total_compute
 from rlready.checklist.facts import FACTS
 from rlready.checklist.figures import kind_of
 from rlready.checklist.forms import load_form
-from rlready.checklist.provenance import licences, parameters
+from rlready.checklist.provenance import licences, new_assets, parameters
 from rlready.checklist.result import LEFT, ChecklistResult, Evidence, Fact
 from rlready.checklist.runs import Told, collect
 from rlready.checklist.significance import intervals
 from rlready.checklist.stage import checklist
 from rlready.cli.demo import Sizes, demo
 from rlready.cli.main import main
-from rlready.core.config import ChecklistConfig, DemoConfig, InjectConfig, PredictConfig, SweepConfig
+from rlready.core.config import (
+    ChecklistConfig,
+    DemoConfig,
+    InjectConfig,
+    PredictConfig,
+    ReadinessConfig,
+    SweepConfig,
+)
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
 from rlready.core.result import Result
 from rlready.inject.stage import inject
+from rlready.models.hub import local_folder
 from rlready.predict.stage import predict
+from rlready.readiness.stage import readiness
 from rlready.runs.files import read_json, write_json
 from rlready.runs.folders import folders_of_runs
+from rlready.runs.overwrite import attempts_of
 from rlready.runs.provenance import accelerators, file_digest
 from rlready.runs.record import SCHEMA, Attempt, Energy, RunRecord, sealed
 from rlready.sweep.stage import sweep
@@ -307,9 +317,14 @@ def test_the_total_has_every_attempt_once(runs: Path) -> None:
 
 def test_gpus_count_by_the_processes_of_a_run_and_a_server_is_missing(runs: Path) -> None:
     record = RunRecord.load(runs / "inject")
-    seconds = [record.attempts[0].model_copy(update={"seconds": 1800.0}).model_dump()]
-    edit(runs / "inject", attempts=seconds, processes=4, config=record.config | {"device": "cuda:0"})
+    earlier = record.attempts[0].model_copy(update={"seconds": 1800.0, "gpus": None, "processes": None}).model_dump()
+    edit(runs / "inject", attempts=[earlier], processes=4, config=record.config | {"device": "cuda:0"})
     assert " 2 GPU-hours" in fact(total_compute(collect([str(runs / "inject")], Told()))).text
+    on_cpu, on_gpus = earlier | {"gpus": 0, "processes": 4}, earlier | {"gpus": 8, "processes": 8}
+    edit(runs / "inject", overwritten=[on_cpu], attempts=[on_gpus], processes=1)  # an attempt has its own
+    (total,) = total_compute(collect([str(runs / "inject")], Told()))
+    assert " 4 GPU-hours" in total.text
+    assert total.text.endswith("Of runs in several processes, the CPU time is that of the first.")
     edit(runs / "inject", config=record.config | {"engine": "http://host:8000"})
     assert "the server at http://host:8000" in fact(total_compute(collect([str(runs / "inject")], Told()))).missing
 
@@ -576,9 +591,8 @@ def test_of_a_sweep_the_jobs_are_counted(tmp_path: Path, monkeypatch: pytest.Mon
     edit(out, command="rlready sweep sweep.toml")  # which its jobs, in processes of their own, do not have
     jobs = [record.parent for record in out.glob("*/*/record.json")]
     for job in jobs:
-        attempt = RunRecord.load(job).attempts[0].model_copy(update={"seconds": 1440.0, "cpu_seconds": 2880.0})
-        config = RunRecord.load(job).config | {"device": "cuda"}
-        edit(job, attempts=[attempt.model_dump()], config=config, command="")
+        edited = {"seconds": 1440.0, "cpu_seconds": 2880.0, "gpus": 1}
+        edit(job, attempts=[RunRecord.load(job).attempts[0].model_copy(update=edited).model_dump()], command="")
     total, energy, commands = (
         fact(FACTS[name](collect([str(out)], Told()))) for name in ("total_compute", "energy", "commands")
     )
@@ -590,6 +604,53 @@ def test_of_a_sweep_the_jobs_are_counted(tmp_path: Path, monkeypatch: pytest.Mon
     assert (commands.text, commands.missing) == ("rlready sweep sweep.toml", "")
     shutil.copytree(jobs[0], tmp_path / "backup")
     assert fact(total_compute(collect([str(tmp_path)], Told()))).text == total.text
+    lost = [attempt for job in jobs for attempt in RunRecord.load(job).all_attempts]
+    assert sorted(map(str, attempts_of(out, RunRecord.load(out)))) == sorted(map(str, lost))
+    edit(out, overwritten=[attempt.model_dump() for attempt in lost])  # as --overwrite leaves it
+    again = [attempt | {"seconds": 720.0} for job in jobs for attempt in [RunRecord.load(job).attempts[0].model_dump()]]
+    for job, attempt in zip(jobs, again, strict=True):
+        edit(job, attempts=[attempt])
+    assert "attempts: 10. They took 3 h" in fact(total_compute(collect([str(out)], Told()))).text
+
+
+def test_what_a_record_says_adds_no_lines_to_the_answers_file(runs: Path, tmp_path: Path) -> None:
+    forged = 'x\nanswer = "Yes"\njustification = "We checked everything twice."\n[datasheet.zz]\n#'
+    edit(runs / "inject", warnings=[forged], config=RunRecord.load(runs / "inject").config | {"model": forged})
+    for form in ("neurips", "acl", "datasheet"):
+        file = tmp_path / f"{form}.toml"
+        checklist(ChecklistConfig(runs=(str(runs / "inject"),), form=form, format="toml"), file)
+        assert not any(each.answer for each in read_answers(file, form, load_form(form)).of(form).values())
+
+
+def test_the_size_of_a_model_is_that_of_the_weights_that_a_run_has_loaded(tmp_path: Path) -> None:
+    """Not with a second copy in the form of another library, nor of weights that came later."""
+    model = Path(shutil.copytree(local_folder("embedded"), tmp_path / "model"))
+    problems = "dagmath?ops=2&split=all&n=2&seed=4"
+    readiness(ReadinessConfig(checkpoints=(str(model),), problems=problems, samples=2, group_size=2), tmp_path / "run")
+    shutil.copy(model / "model.safetensors", model / "consolidated.safetensors")
+
+    def size() -> Fact:
+        return fact(parameters(collect([str(tmp_path / "run")], Told())))
+
+    assert size().missing == "it has changed since a run has loaded it"
+    (model / "consolidated.safetensors").unlink()
+    assert re.fullmatch(r"[\d,]{9} parameters", size().text)
+
+
+def test_a_checkpoint_that_was_half_written_is_none(runs: Path) -> None:
+    (left := runs / "demo/rl/checkpoints/step-99.tmp-7").mkdir()
+    names = [each.name for each in new_assets(collect([str(runs / "demo")], Told()))]
+    assert names
+    assert str(left) not in names
+
+
+def test_an_attempt_that_two_copies_of_a_run_share_counts_once(runs: Path, tmp_path: Path) -> None:
+    first = RunRecord.load(runs / "inject").attempts[0].model_copy(update={"seconds": 3600.0}).model_dump()
+    edit(runs / "inject", attempts=[first])
+    shutil.copytree(runs / "inject", tmp_path / "copy")
+    edit(tmp_path / "copy", attempts=[first, first | {"seconds": 1800.0}])
+    (total,) = total_compute(collect([str(runs / "inject"), str(tmp_path / "copy")], Told()))
+    assert "attempts: 2. They took 1.5 h" in total.text
 
 
 def test_two_contents_of_one_name_are_both_listed(

@@ -18,12 +18,13 @@ from rlready.core.errors import UserError
 from rlready.core.missing import did_you_mean
 from rlready.core.options import read_toml
 from rlready.core.result import Record, first_error
-from rlready.core.text import visible
+from rlready.core.text import in_one_line
 from rlready.runs.licences import UNKNOWN
 
-HEAD = """# rlready checklist: your answers; an empty text is no answer.
-# They are used by: rlready checklist {runs} --form {form} --answers FILE
-"""
+HEAD = (
+    "# rlready checklist: your answers; an empty text is no answer.",
+    "# They are used by: rlready checklist {runs} --form {form} --answers FILE",
+)
 
 
 class Answer(Record):
@@ -86,7 +87,8 @@ def read_answers(path: Path, name: str, form: Form) -> Answers:
 
 def skeleton(name: str, form: Form, items: list[AnsweredItem], runs: Runs, answers: Answers) -> str:
     """The file with every question that the records leave open, and the answers that were given."""
-    lines = [HEAD.format(runs=" ".join(str(entry.folder) for entry in runs.outermost[:1]), form=name), "[facts]"]
+    folders = " ".join(str(entry.folder) for entry in runs.outermost[:1])
+    lines = [*(line.format(runs=folders, form=name) for line in HEAD), "", "[facts]"]
     for key, text in answers.facts:
         lines += [f"# {AuthorFacts.model_fields[key].description}", f"{key} = {_quoted(text)}"]
     unknown = {note.id: answers.licences.get(note.id, "") for _, _, note in (*runs.data(), *runs.models())}
@@ -102,7 +104,7 @@ def skeleton(name: str, form: Form, items: list[AnsweredItem], runs: Runs, answe
             lines += [f"# {fact.name}: {'unknown: ' + fact.missing if fact.missing else fact.text}"[:400]]
         lines += [f"answer = {_quoted(given.answer)}"]
         lines += [f"justification = {_quoted(given.justification)}"] if form.choices else []
-    return "".join(f"{visible(line)}\n".replace("\r", " ") for line in lines)
+    return "".join(f"{in_one_line(line)}\n".replace("\r", " ") for line in lines)  # none may add lines of its own
 
 
 def _quoted(text: str) -> str:

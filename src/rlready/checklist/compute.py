@@ -67,11 +67,11 @@ def time_per_run(runs: Runs) -> list[Fact]:
 
 def total_compute(runs: Runs) -> list[Fact]:
     """Wall, CPU and GPU time of all attempts, also of those that failed, were stopped, or were overwritten."""
-    rows = [(entry, attempt, status) for entry in runs.counted for attempt, status in _attempts(entry)]
+    rows = [*_rows(runs)]
     by_status = defaultdict[str, list[float]](list)
     for _, attempt, status in rows:
         by_status[status].append(attempt.seconds)
-    gpu = sum(attempt.seconds * entry.record.gpus_used for entry, attempt, _ in rows)
+    gpu = sum(a.seconds * (entry.record.gpus_used if a.gpus is None else a.gpus) for entry, a, _ in rows)
     wall, cpu = (_hours(getattr(each, name) for _, each, _ in rows) for name in ("seconds", "cpu_seconds"))
     left_out = Counter(entry.record.verb == SWEEP for entry in runs.entries if not entry.counted)
     inside = f", with {left_out[False]} more inside" * bool(left_out[False])
@@ -82,10 +82,10 @@ def total_compute(runs: Runs) -> list[Fact]:
         + "; ".join(f"{len(taken)} {status}, {_hours(taken)} h" for status, taken in by_status.items())
         + "."
     )
-    if any(entry.record.processes > 1 for entry in runs.counted):
+    if any((attempt.processes or entry.record.processes) > 1 for entry, attempt, _ in rows):
         text += " Of runs in several processes, the CPU time is that of the first."
     evidence = [entry.of_record("seconds", entry.record.seconds) for entry in runs.counted]
-    replaced = ((entry, len(entry.record.overwritten)) for entry in runs.counted)
+    replaced = ((entry, len(entry.record.overwritten)) for entry in runs.entries)
     evidence += [entry.of_record("overwritten", f"{n} attempts") for entry, n in replaced if n]
     return [Fact(name="Total compute", text=text, evidence=evidence, missing="; ".join(_not_counted(runs)))]
 
@@ -111,7 +111,7 @@ def _not_counted(runs: Runs) -> Iterator[str]:
 
 def energy(runs: Runs) -> list[Fact]:
     """Energy and emissions, as far as codecarbon has measured them."""
-    attempts = [(entry, attempt) for entry in runs.counted for attempt, _ in _attempts(entry)]
+    attempts = [(entry, attempt) for entry, attempt, _ in _rows(runs)]
     measured = [(entry, attempt.energy) for entry, attempt in attempts if attempt.energy]
     text, missing = "", "not measured; RLREADY_CARBON=DEU before a command measures it (extra codecarbon)"
     if measured:
@@ -138,13 +138,23 @@ def provider(runs: Runs) -> list[Fact]:
     return [runs.told.fact("provider", "Provider", "whose machines these are: an internal cluster, or which cloud")]
 
 
-def _attempts(entry: Entry) -> Iterator[tuple[Attempt, str]]:
-    """Every attempt in a folder and what became of it."""
-    for attempt in entry.record.overwritten:
-        yield attempt, OVERWRITTEN
-    for attempt in entry.record.attempts:
-        status = attempt.status.partition(":")[0]
-        yield attempt, entry.status if status == RUNNING else status
+def _rows(runs: Runs) -> Iterator[tuple[Entry, Attempt, str]]:
+    """Every attempt that counts, with its run and what became of it.
+
+    One counts once, also where a run was copied and both went on.  Of a sweep its jobs are counted, and those that
+    were overwritten with it.
+    """
+    first = dict[tuple[str, str], Path]()
+    for entry in runs.entries:
+        keeps = entry.counted or (entry.record.verb == SWEEP and not entry.part)
+        known = [(attempt, OVERWRITTEN) for attempt in entry.record.overwritten if keeps]
+        for attempt in entry.record.attempts if entry.counted else ():
+            status = attempt.status.partition(":")[0]
+            known.append((attempt, entry.status if status == RUNNING else status))
+        for attempt, status in known:
+            run = first.setdefault((entry.record.verb, attempt.model_dump_json()), entry.folder)
+            if run == entry.folder or not attempt.seconds:
+                yield entry, attempt, status
 
 
 def duration(seconds: float) -> str:

@@ -8,10 +8,14 @@ import re
 from pathlib import Path
 
 from rlready.checklist.result import Evidence, Fact
-from rlready.checklist.runs import Runs
+from rlready.checklist.runs import Entry, Runs
 from rlready.checklist.setting import first
+from rlready.core.errors import UserError
 from rlready.inject.result import InjectResult
+from rlready.models.weights import weight_files
+from rlready.runs.files import LEFTOVER
 from rlready.runs.licences import UNKNOWN
+from rlready.runs.provenance import content_digest
 from rlready.tasks.other_problems import GENERATED
 
 LONGEST = 100_000_000  # bytes of a header, as safetensors limits it
@@ -131,16 +135,22 @@ def terms(runs: Runs) -> list[Fact]:
 
 def checkpoints(runs: Runs) -> list[Fact]:
     """The checkpoints that the runs have saved."""
-    saved = [path for entry in runs.entries for path in (entry.folder / "checkpoints").glob("step-*")]
+    saved = [path for entry in runs.entries for path in _saved(entry)]
     text = f"{len(saved)} checkpoints, each with checksums of its files."
     evidence = [Evidence(file=str(path), key="", value="") for path in saved]
     return [Fact(name="Checkpoints", text=text, evidence=evidence)] if saved else []
 
 
+def _saved(entry: Entry) -> list[Path]:
+    """The checkpoints of a run, without one that it was killed while it wrote."""
+    found = (entry.folder / "checkpoints").glob("step-*")
+    return sorted(path for path in found if not LEFTOVER.search(path.name))
+
+
 def new_assets(runs: Runs) -> list[Fact]:
     """What the runs have made, and whether a card documents it."""
     facts = []
-    made = [path for entry in runs.entries for path in (entry.folder / "checkpoints").glob("step-*")]
+    made = [path for entry in runs.entries for path in _saved(entry)]
     made += [entry.folder for entry in runs.entries if isinstance(entry.result, InjectResult)]
     for path in made:
         card = path / "README.md"
@@ -173,13 +183,17 @@ def parameters(runs: Runs) -> list[Fact]:
     facts = []
     for entry, key, note in runs.models():
         readers = runs.readers(note)
-        weights = sorted(entry.record.located(entry.folder, note.path).glob("*.safetensors")) if note.path else []
+        path = entry.record.located(entry.folder, note.path) if note.path else None
+        weights, changed = list[Path](), ""
         try:
-            text = f"{sum(map(_parameters, weights)):,} parameters" if weights and not readers else ""
-        except (OSError, ValueError, LookupError, AttributeError, TypeError):  # damaged since the run
+            weights = weight_files(path) or sorted(path.glob("adapter_model*.safetensors")) if path else []
+            if note.sha256 and path and weights and content_digest(path) != note.sha256:
+                changed = "it has changed since a run has loaded it"
+            text = f"{sum(map(_parameters, weights)):,} parameters" if weights and not (readers or changed) else ""
+        except (UserError, OSError, ValueError, LookupError, AttributeError, TypeError):  # damaged since the run
             text = ""
         evidence = [Evidence(file=str(file), key="", value="") for file in weights]
-        missing = "" if text else "its weights are not on this machine in the format safetensors"
+        missing = "" if text else changed or "its weights are not on this machine in the format safetensors"
         missing = "runs have loaded different weights by this name" if readers else missing
         evidence += [entry.of_record(f"{key}.path", note.path)]
         facts.append(Fact(name=f"Size of {note.id}{readers}", text=text, evidence=evidence, missing=missing))

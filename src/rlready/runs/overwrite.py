@@ -22,10 +22,10 @@ from rlready.core.settings import Config
 from rlready.runs import lock
 from rlready.runs.checksums import BASE, CARD, CHECKSUMS, LINE
 from rlready.runs.files import LEFTOVER, os_errors_named, plain, remove
-from rlready.runs.folders import START, nothing_done, read_record
+from rlready.runs.folders import START, folders_of_runs, nothing_done, read_record
 from rlready.runs.lineage import models_behind, models_of_runs
 from rlready.runs.log import DRAWN, LOG
-from rlready.runs.record import DONE, OVERWRITTEN, RECORD, Note, RunRecord
+from rlready.runs.record import DONE, OVERWRITTEN, RECORD, Attempt, Note, RunRecord
 
 # what the run of a verb writes into its folder, besides what every run does and what its record has checksums of
 WRITES = {
@@ -47,6 +47,13 @@ DEPTH_OF_JOBS = {"demo": 1, "sweep": 2}  # of folders
 DEEPEST = 3  # folders below an input in which links are looked for
 SETTLED = 60.0  # seconds of work after which a refused run is not given up for the one that it overwrites
 CHECKPOINT = re.compile(rf"step-\d+|{LEFTOVER.pattern}")
+
+
+def attempts_of(out: Path, record: RunRecord) -> list[Attempt]:
+    """All attempts of the run in a folder; of a sweep those of its jobs, whose records go with theirs."""
+    found = (read_record(folder) for folder in folders_of_runs(out) if folder != out)
+    jobs = [job for job in found if job and job.part_of == record.verb == "sweep"]
+    return [*record.overwritten, *(a for job in jobs for a in job.all_attempts)] if jobs else record.all_attempts
 
 
 class Replaced:

@@ -158,7 +158,10 @@ class Energy(Record):
 
 
 class Attempt(Record):
-    """One execution of the command; see `RunRecord` for ``status`` and the units."""
+    """One execution of the command; see `RunRecord` for ``status`` and the units.
+
+    ``processes`` and ``gpus`` are how many of each it computed on; None in records of earlier versions.
+    """
 
     model_config = ConfigDict(frozen=False)
 
@@ -171,6 +174,8 @@ class Attempt(Record):
     cpu_seconds: float = 0.0
     counts: dict[str, int] = Field(default_factory=dict)
     energy: Energy | None = None
+    processes: int | None = None
+    gpus: int | None = None
 
 
 class RunRecord(Record):

@@ -295,6 +295,7 @@ class Recorder:
         attempt.seconds = round(time.monotonic() - self._clock, 3)
         attempt.cpu_seconds = round(provenance.cpu_seconds() - self._cpu, 3)
         attempt.counts = dict(self._counts)
+        attempt.processes, attempt.gpus = record.processes, record.gpus_used
         attempt.energy = self._meter.energy if self._meter else None
         record.seconds = round(sum(each.seconds for each in record.attempts), 3)
         record.cpu_seconds = round(sum(each.cpu_seconds for each in record.attempts), 3)

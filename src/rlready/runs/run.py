@@ -48,7 +48,7 @@ from rlready.runs.invocation import invocation
 from rlready.runs.lock import held
 from rlready.runs.log import DRAWN, LOG, sync_log
 from rlready.runs.moved import rename_paths
-from rlready.runs.overwrite import empty_folder
+from rlready.runs.overwrite import attempts_of, empty_folder
 from rlready.runs.record import CONFIG, DONE, EDITED, PRESET, RunRecord, is_edited
 from rlready.runs.recorder import Recorder
 from rlready.runs.results import checked, is_own
@@ -184,9 +184,9 @@ class Run(Recorder):
             old = read_record(self.out)
             if old and old.part_of and not self._called.part_of:
                 raise UserError(f"{self.out} cannot be overwritten: it is part of a run of {old.part_of}")
+            overwritten = attempts_of(self.out, old) if old else []
             self._replaced = empty_folder(self.out, (self.config, *jobs), self._called.command, self.record.notes)
-            if old:
-                self.record.overwritten = old.all_attempts
+            self.record.overwritten = overwritten
             if self._called.command and not self._inside:
                 note(f"rlready {self.verb}: writing to {self.out}")
         if self.finished:
