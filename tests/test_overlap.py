@@ -99,6 +99,26 @@ def test_problems_that_chose_a_checkpoint_are_warned_of(tmp_path: Path, files: t
             assert (said in text) == warned, (source, model)
 
 
+def test_a_run_that_is_gone_or_another_one_now_is_said(tmp_path: Path, files: tuple[str, str]) -> None:
+    """What the run at its path was trained on is not what led to the model."""
+    rows, test = files
+    model, held = trained(tmp_path / "sft", rows), data_set(test)
+    with Run(tmp_path / "rl", "rl", RLConfig(model=model)) as run:
+        run.claim()
+    learned = str(tmp_path / "rl/checkpoints/step-1")
+    (said,) = [text for text in measured(tmp_path / "a", held, learned).warnings if "trained on" in text]
+    assert said.startswith("1 of 13 problems have a prompt that the sft run")
+    lost = "was moved, deleted or overwritten since the run"
+    (tmp_path / "sft").rename(tmp_path / "moved")
+    (said,) = measured(tmp_path / "b", held, learned).warnings
+    assert f"{tmp_path / 'sft'} {lost} {tmp_path / 'rl'} has started from it, so it is not known which problems" in said
+    trained(tmp_path / "sft", rows)
+    later = RunRecord.load(tmp_path / "sft").model_copy(update={"start": "2999-01-01T00:00:00+00:00"})
+    later.save(tmp_path / "sft")
+    (said,) = measured(tmp_path / "c", held, learned).warnings
+    assert lost in said
+
+
 def test_no_code_is_loaded_to_compare(tmp_path: Path, files: tuple[str, str], monkeypatch: Any) -> None:
     rows, test = files
     (tmp_path / "judge.py").write_text("def right(problem, answer):\n    return True\n")

@@ -21,12 +21,13 @@ from rlready.core.result import Result
 from rlready.core.settings import Config
 from rlready.core.verbs import FUNCTIONS
 from rlready.runs import lock
+from rlready.runs.checksums import changed
 from rlready.runs.files import read_json, write_json
 from rlready.runs.folders import reserved_folder
 from rlready.runs.invocation import Invocation, invocation
 from rlready.runs.log import append_line
 from rlready.runs.moved import rename_paths
-from rlready.runs.record import SCHEMA, RunRecord
+from rlready.runs.record import SCHEMA, RunRecord, is_edited
 from rlready.runs.run import STATE, Run
 from rlready.runs.seen import seen_at
 from rlready.tasks import open_task
@@ -561,6 +562,28 @@ def test_a_moved_sweep_also_renames_paths_of_jobs_that_are_gone(tmp_path: Path) 
     (out / "part.json").write_text(json.dumps(before))
     rename_paths(out, "old")
     assert read_json(out / "part.json") == before | {"model": str(out / "sft/a/checkpoints/step-1")}
+
+
+def test_a_moved_folder_with_an_edited_file_is_refused_before_anything_is_renamed(tmp_path: Path) -> None:
+    old, out = tmp_path / "old", tmp_path / "new"
+    with Run(old / "rl", "rl", RLConfig()) as run:
+        run.claim()
+        with run.writing(old / "rl/part.json"):
+            write_json(old / "rl/part.json", {"model": str(old / "sft/a"), "accuracy": 0.25})
+    old.rename(out)
+    before = (out / "rl/part.json").read_text()
+    (out / "rl/part.json").write_text(before.replace("0.25", "0.75"))
+    record = (out / "rl/record.json").read_text()
+    with pytest.raises(
+        UserError, match=r"new/rl/part\.json: damaged, or not the file that the run has written: put it"
+    ):
+        rename_paths(out, str(old))
+    assert (out / "rl/record.json").read_text() == record
+    (out / "rl/part.json").write_text(before)
+    rename_paths(out, str(old))
+    assert read_json(out / "rl/part.json")["model"] == str(out / "sft/a")
+    assert changed(out / "rl", out / "rl/part.json", RunRecord.load(out / "rl").files) is None  # by its new checksum
+    assert not is_edited(out / "rl")
 
 
 def test_a_sweep_that_was_begun_in_its_own_folder_renames_paths_of_jobs_only(tmp_path: Path) -> None:

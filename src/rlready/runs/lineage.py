@@ -76,12 +76,35 @@ def models_behind(model: Path) -> Iterator[Path]:
             continue
         seen.add(path)
         yield path
-        if run := run_of(path):
-            with suppress(UserError):  # a record that cannot be read
-                record = RunRecord.load(run)
-                waiting.append(record.located(run, str(record.config.get("model"))))
+        if (start := _start_of(path)) and not _overwritten_since(*start):
+            waiting.append(start[1])
         if base := base_folder(path):
             waiting.append(base)
+
+
+def lost_starts(model: Path) -> Iterator[tuple[Path, Path]]:
+    """(a run that led to a model, the run that it started from) where the latter was moved, deleted or overwritten."""
+    for path in models_behind(model):
+        start = _start_of(path)
+        before = run_of(start[1]) if start else None
+        if start and before and (not (before / RECORD).is_file() or _overwritten_since(*start)):
+            yield start[0], before
+
+
+def _start_of(checkpoint: Path) -> tuple[Path, Path] | None:
+    """The run that has saved a checkpoint, and the model that it started from; None where no run did."""
+    run = run_of(checkpoint)
+    with suppress(UserError):  # a record that cannot be read
+        return (run, RunRecord.load(run).located(run, str(RunRecord.load(run).config.get("model")))) if run else None
+    return None
+
+
+def _overwritten_since(run: Path, start: Path) -> bool:
+    """Whether the run that has saved ``start`` began after ``run`` did, so that it is another than the one before."""
+    before = run_of(start)
+    with suppress(UserError):
+        return before is not None and RunRecord.load(before).start > RunRecord.load(run).start
+    return False
 
 
 def models_of_runs(path: Path) -> Iterator[Path]:

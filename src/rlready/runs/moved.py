@@ -11,8 +11,10 @@ import os
 from pathlib import Path, PurePath
 from typing import Any
 
+from rlready.core.errors import UserError
 from rlready.runs.files import read_json, to_json, write_text
 from rlready.runs.log import read_log
+from rlready.runs.provenance import file_digest
 from rlready.runs.record import RECORD, sealed
 
 # folders in which no path stands; the last five are those of an export
@@ -27,13 +29,18 @@ def rename_paths(out: Path, before: str) -> None:
     job, which may have been deleted to run again.
 
     The record of each run is first: its checksums of what will change are dropped before that is written, so that a
-    kill in between leaves nothing that seems damaged.
+    kill in between leaves nothing that seems damaged; they are written again last.  UserError, before anything is
+    written, for a file that was edited before.
     """
     files: list[Path] = []
     for folder, folders, names in os.walk(out):
         folders[:] = sorted({*folders} - KEPT)
         ordered = sorted(names, key=lambda name: name != RECORD)
         files += (Path(folder, name) for name in ordered if name.endswith(TEXTS))
+    for file in files:
+        if file.name == RECORD:
+            _refuse_edited(file)
+    dropped: dict[Path, list[str]] = {}  # names of files by the record that had their checksums
     for file in files:
         lines = read_log(file) if file.suffix == ".jsonl" else [read_json(file)]
         renamed = [_renamed(line, before, out) for line in lines]
@@ -43,8 +50,25 @@ def rename_paths(out: Path, before: str) -> None:
             files_of = renamed[0].get("files", {})
             renamed[0]["files"] = {name: sha for name, sha in files_of.items() if not _may_change(name)}
             renamed = [sealed(renamed[0])] if lines == [sealed(lines[0])] else renamed
+            dropped[file] = [name for name in files_of if _may_change(name)]
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in renamed)
         write_text(file, text if file.suffix == ".jsonl" else to_json(renamed[0]) + "\n")
+    for file, names in dropped.items():
+        record = read_json(file)
+        known = {name: file_digest(file.parent / name) for name in names if (file.parent / name).is_file()}
+        again = record | {"files": record["files"] | known}
+        write_text(file, to_json(sealed(again) if record == sealed(record) else again) + "\n")
+
+
+def _refuse_edited(file: Path) -> None:
+    """UserError for a file that may be renamed and does not have the checksum in the record of its run."""
+    for name, sha in read_json(file).get("files", {}).items():
+        path = file.parent / name
+        if _may_change(name) and path.is_file() and file_digest(path) != sha:
+            raise UserError(
+                f"{path}: damaged, or not the file that the run has written: put it back, or delete {file.parent} to "
+                "run that part again"
+            )
 
 
 def _may_change(name: str) -> bool:

@@ -19,7 +19,7 @@ from rlready.core.progress import only_warnings
 from rlready.core.records import Problem, Row
 from rlready.runs.checksums import changed
 from rlready.runs.files import write_text
-from rlready.runs.lineage import models_behind, run_of
+from rlready.runs.lineage import lost_starts, models_behind, run_of
 from rlready.runs.provenance import content_digest
 from rlready.runs.record import DataNote, Overlap, RunRecord
 from rlready.runs.run import Run
@@ -42,7 +42,7 @@ def warn_of_trained(run: Run, what: str, held: DataSet, models: Iterable[str]) -
     """Warn of problems that the models were trained on, or chosen by, in any run that led to them, and record how many.
 
     ``what`` is how the problems are called.  Returns the warning, or "".  Runs of earlier versions, and those of other
-    programs, are not known.
+    programs, are not known; of a run that is gone it is said.
     """
     found, measured = list[str](), set[str]()
     hashes = [_hash(problem) for problem in held.items]
@@ -68,6 +68,11 @@ def warn_of_trained(run: Run, what: str, held: DataSet, models: Iterable[str]) -
             overlap = _overlap(folder, record, trained, held, shared)
             run.note_overlap(overlap)
             warn_of_near(run, what, overlap)
+    for child, lost in {pair: None for model in models for pair in lost_starts(Path(model))}:
+        found.append(
+            f"{_named(lost)} was moved, deleted or overwritten since the run {_named(child)} has started from it, so "
+            f"it is not known which {what} it was trained on"
+        )
     for text in found:
         run.warn(text)
     return "; ".join(found)
@@ -138,4 +143,9 @@ def _runs_behind(model: str) -> Iterator[tuple[Path, RunRecord]]:
     for path in models_behind(Path(model)):
         if run := run_of(path):
             with suppress(UserError):  # a record that cannot be read
-                yield Path(os.path.relpath(run)) if run.is_relative_to(Path.cwd()) else run, RunRecord.load(run)
+                yield _named(run), RunRecord.load(run)
+
+
+def _named(run: Path) -> Path:
+    """A run's folder from the working directory, if it is below it."""
+    return Path(os.path.relpath(run)) if run.is_relative_to(Path.cwd()) else run
