@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,11 +13,14 @@ import pytest
 from huggingface_hub import DatasetCard, ModelCard
 
 from rlready.core.config import ExportConfig, InjectConfig, SFTConfig
+from rlready.core.text import as_code, in_markdown
 from rlready.export.stage import export
 from rlready.inject.stage import inject
 from rlready.runs.front_matter import hub_bases
-from rlready.runs.licences import Source, on_hub, output_licence, terms_of
-from rlready.runs.record import RunRecord
+from rlready.runs.licences import OutputLicence, Source, on_hub, output_licence, terms_of
+from rlready.runs.model_card import inputs_section
+from rlready.runs.record import DataNote, RunRecord
+from rlready.runs.run import Run
 from rlready.runs.stated_licence import licence_of, licence_of_model
 from rlready.train.sft import sft
 
@@ -149,9 +153,24 @@ def test_licences_and_results_go_into_the_cards(tmp_path: Path, capfd: Any) -> N
     assert (measured.metric_type, measured.metric_value) == ("loss", loss.value)
     assert measured.metric_args == {"confidence": 0.95, "low": loss.low, "high": loss.high, "n": loss.n}
     assert (found.data.license, found.data.library_name) == ("cc-by-nd-4.0", "transformers")
-    assert flag in found.text
+    assert in_markdown(flag) in found.text
     assert "are equal to one of `rows:" in found.text
     assert "| `embedded` | base | apache-2.0 | metadata of the package rlready |" in found.text
+
+
+def test_what_others_write_is_text_in_a_card(tmp_path: Path) -> None:
+    """A licence and a name are those of files that anyone may have made."""
+    hostile = "<img src=//e.vl/x> [x](http://e.vl) | `a`"
+    with Run(tmp_path / "run", "sft", SFTConfig()) as run:
+        run.claim()
+        note = DataNote(id=hostile, role="sft", path=None, sha256=None, size=1, licence=hostile, licence_from=hostile)
+        run.record.data = [note]
+        run.record.output_licence = OutputLicence(licence="mit", flags=[hostile], unknown=[hostile])
+    card = inputs_section(RunRecord.load(tmp_path / "run"))
+    outside_of_code = re.sub(r"(`+) .*? \1", "", re.sub(r"\\.", "", card))
+    assert not re.search(r"[<>\[\]]", outside_of_code)
+    assert all(line.count("|") - line.count(r"\|") == 5 for line in card.splitlines() if line.startswith("|"))
+    assert (as_code("a`b"), as_code("a b"), in_markdown("*a*\nb")) == ("`` a`b ``", "`a b`", r"\*a\* b")
 
 
 def test_an_export_has_the_licence_of_its_problems(tmp_path: Path, capfd: Any) -> None:

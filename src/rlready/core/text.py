@@ -13,6 +13,8 @@ UNSEEN = re.compile(
     "\ufff0-\ufffb\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
 )
 
+SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~$&])")  # in Markdown
+
 
 def visible(text: str) -> str:
     """Text whose every character can be seen: controls, bidi overrides and lone surrogates by name.
@@ -25,6 +27,18 @@ def visible(text: str) -> str:
 def in_one_line(text: str) -> str:
     """As `visible`, with line breaks as spaces: what stands in one line or cell cannot add lines of its own."""
     return visible(text).replace("\n", " ")
+
+
+def in_markdown(text: str) -> str:
+    """Text that stays text in Markdown, in one line."""
+    return SPECIAL.sub(r"\\\1", " ".join(visible(text).split()))
+
+
+def as_code(text: str) -> str:
+    """Text as code in Markdown, within more backticks than it has in a row."""
+    text = " ".join(visible(text).split())
+    ticks = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
+    return f"{ticks} {text} {ticks}" if "`" in text else f"`{text}`"
 
 
 def with_system(prompt: str, system: str | None) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import rlready
-from rlready.core.text import in_one_line
+from rlready.core.text import as_code, in_one_line
 from rlready.export.manifest import LAUNCHER
 from rlready.export.problems import SPLITS
 from rlready.export.translation import Translation
@@ -28,7 +28,7 @@ TEXT = """{head}
     {pip} install {rlready}
     {start}
 
-Training starts from `{model}`{elsewhere} and writes `outputs/`.{note}
+Training starts from {model}{elsewhere} and writes `outputs/`.{note}
 `/path/to/rlready` is a clone of rlready {version}, whose verifier is the reward (`{reward}`).
 Then, where this was exported (if you trained elsewhere, copy `outputs/` back first),
 
@@ -73,7 +73,7 @@ def readme(
     kinds = {parse_source(text).kind for text in (config.problems, config.validation) if text}
     extras = ",".join(sorted(kinds & {"gym", "verifiers"}))
     back = READ_BY_SWEEP if record.part_of else BACK
-    lacking = [in_one_line(f"- `{each.setting}={each.value}`: {each.why}") for each in translation.lacking]
+    lacking = [f"- {as_code(f'{each.setting}={each.value}')}: {in_one_line(each.why)}" for each in translation.lacking]
     return TEXT.format(
         head=_head(record, files),
         inputs=inputs_section(record),
@@ -82,7 +82,7 @@ def readme(
         pip=trainer.pip,
         rlready=f"'/path/to/rlready[{extras}]'" if extras else "/path/to/rlready",
         start=START,
-        model=in_one_line(model),
+        model=as_code(model),
         elsewhere=f" (if you move this, change it in `{trainer.settings}`)" if Path(model).is_absolute() else "",
         note=trainer.note and f" {trainer.note}",
         version=rlready.__version__,

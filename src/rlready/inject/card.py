@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rlready.core.config import InjectConfig
 from rlready.core.options import to_toml
+from rlready.core.text import as_code
 from rlready.inject.result import InjectResult
 from rlready.runs.model_card import head_of, hub_sets, inputs_section
 from rlready.runs.record import RunRecord
@@ -50,7 +51,9 @@ def data_card(config: InjectConfig, result: InjectResult, record: RunRecord) -> 
 
 def _parts(config: InjectConfig, result: InjectResult) -> list[str]:
     table = result.tables()[0]
-    parts = [f"{result.rows_out} rows, made from the {result.rows_in} of `{result.source}`. {result.description}"]
+    parts = [
+        f"{result.rows_out} rows, made from the {result.rows_in} of {as_code(result.source)}. {result.description}"
+    ]
     if config.method == "behaviours":
         parts.append("\n".join(f"- {text}" for name, text in BEHAVIOURS.items() if name in config.behaviours))
     lines = (table.columns, ["---"] * len(table.columns), *table.rows)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from rlready.core.options import to_toml
 from rlready.core.records import Estimate
 from rlready.core.settings import Config
-from rlready.core.text import visible
+from rlready.core.text import as_code, in_markdown, visible
 from rlready.runs.front_matter import HUB_ID, hub_bases
 from rlready.runs.licences import UNKNOWN, on_hub
 from rlready.runs.record import DataNote, Overlap, RunRecord
@@ -76,9 +76,11 @@ def inputs_section(record: RunRecord) -> str:
     """The models and data that the run has read, their licences, and what follows for what it has made."""
     lines = ["| input | role | licence | stated in |", "|---|---|---|---|"]
     for each in (note for note in record.notes if not note.is_code):
-        lines.append(f"| {_code(each.id)} | {each.role} | {_cell(each.licence)} | {_cell(each.licence_from)} |")
+        lines.append(
+            f"| {_code(each.id)} | {each.role} | {in_markdown(each.licence)} | {in_markdown(each.licence_from)} |"
+        )
     found = record.output_licence
-    says = [f"Warning: {visible(flag)}." for flag in found.flags] if found else []
+    says = [f"Warning: {in_markdown(flag)}." for flag in found.flags] if found else []
     if found and found.unknown:
         says.append(f"No licence is stated for {', '.join(map(_code, found.unknown))}: ask before you publish this.")
     return "\n\n".join(["## Inputs and licences", "\n".join(lines), *says]) + "\n"
@@ -128,8 +130,5 @@ def _eval_result(measured: Measurement, record: RunRecord) -> EvalResult:
 
 
 def _code(text: str) -> str:
-    return f"`{_cell(text).replace('`', '')}`"
-
-
-def _cell(text: str) -> str:
-    return " ".join(visible(text).split()).replace("|", r"\|")
+    """A text as code, also in a cell of a table."""
+    return as_code(text).replace("|", r"\|")

@@ -19,6 +19,7 @@ from rlready.runs.moved import moved_path
 from rlready.runs.record import RECORD, RunRecord
 
 R = TypeVar("R", bound=Result)
+LAUNCH = "sh launch.sh"  # of an export, in its folder
 AGAIN = "delete it, and the command of the run makes it again"
 # where each verb's result is defined; imported when one is read
 RESULTS = {
@@ -100,27 +101,30 @@ def record_of(folder: Path) -> RunRecord | None:
 def checked(result: R, folder: Path, record: RunRecord | None) -> R:
     """A result whose notes say which of its checkpoints are not what the run in ``folder`` has saved.
 
-    The next command leaves them out, and is empty if none is left.  It names the paths of today if the run has moved:
+    The next command leaves them out, and is empty if none is left, or if it is not one of rlready, as in the result of
+    another's run.  It names the paths of today if the run has moved:
     at the old ones may be another run.
     """
+    parts = result.next_command.split(" && ")
+    ours = (shlex.join(["cd", record.folder if record and record.folder else str(folder)]), LAUNCH)
+    commands = [shlex.split(part) for part in parts] if all(is_own(part) or part in ours for part in parts) else []
     if record and record.folder not in ("", str(folder)):
-        words = [moved_path(word, record.folder, folder) for word in shlex.split(result.next_command)]
-        now = [str(folder) if word == record.folder else word for word in words]
-        result = result.model_copy(update={"next_command": _joined(now)})
+        commands = [[moved_path(word, record.folder, folder) for word in words] for words in commands]
+        commands = [[str(folder) if word == record.folder else word for word in words] for words in commands]
+    result = result.model_copy(update={"next_command": _joined(commands)})
     known: Mapping[str, str] = record.files if record else {}
     named = {path: folder / "checkpoints" / Path(path).name for path in result.saved}
     gone = {path: place for path, place in named.items() if changed(folder, place, known)}
     if not gone:
         return result
     names = ", ".join(map(str, gone.values()))
-    left = [word for word in shlex.split(result.next_command) if word not in gone] if len(gone) < len(named) else []
+    left = [[word for word in words if word not in gone] for words in commands] if len(gone) < len(named) else []
     told = with_warning(result, f"deleted or replaced since the run has ended: {names}")
     return told.model_copy(update={"next_command": _joined(left)})
 
 
-def _joined(words: Sequence[str]) -> str:
-    """The command of these words, in which && stays an operator of the shell."""
-    return " ".join(word if word == "&&" else shlex.quote(word) for word in words)
+def _joined(commands: Sequence[Sequence[str]]) -> str:
+    return " && ".join(map(shlex.join, commands))
 
 
 def load_result(folder: Path) -> Result:
