@@ -540,6 +540,17 @@ def test_the_next_command_of_anothers_run_is_one_of_rlready_or_none(runs: Runs, 
     assert load_result(out).next_command == ""
 
 
+def test_a_result_that_cannot_be_shown_is_named(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was edited may have any figure in any place."""
+    out = runs.folder("sft", "done")
+
+    def tables(self: SFTResult) -> list[Any]:
+        raise KeyError(self.verb)
+
+    monkeypatch.setattr(SFTResult, "tables", tables)
+    assert "result.json: not as rlready writes it (KeyError)" in show_runs([out]).tables()[0].rows[0][-1]
+
+
 def test_a_sweep_does_not_go_on_with_a_checkpoint_that_was_replaced(runs: Runs) -> None:
     """One that is whole, with checksums of its own; one that is gone is not needed where all is done."""
     other = min((runs.folder("sft", "done") / "checkpoints").iterdir())

@@ -80,10 +80,13 @@ def _status(path: Path) -> RunStatus:
     result, message = None, ""
     if (path / RESULT).exists():
         try:
-            result = load_result(path)
-            message = result.headline
+            found = load_result(path)
+            found.tables()
+            result, message = found, found.headline
         except UserError as error:
             message = str(error)
+        except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
+            message = f"{path / RESULT}: not as rlready writes it ({type(error).__name__})"
     ended = not lock.is_locked(path)
     if ended and is_own(record.command) and record.status != DONE:
         moved = Path(record.folder).resolve() != path.resolve()
