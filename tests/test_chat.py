@@ -247,7 +247,7 @@ def test_a_thought_must_be_written_by_the_template_not_only_known() -> None:
         ("{{ messages[0].content }}{{ range(2) | random }}", "draws at random, so that one seed would give other"),
         ("{{ messages[0].content }}{{ lipsum(1) }}", "draws at random"),
         ("{{ messages[0].content }}{{ caller }}{{ joiner() }}", "differently each time"),
-        ({"tool_use": CHATML}, "cannot be rendered"),
+        ({"tool_use": CHATML}, "has chat templates named 'tool_use', and none named 'default'; save the one"),
     ],
 )
 def test_a_template_that_cannot_be_used_is_one_line(template: Any, message: str) -> None:

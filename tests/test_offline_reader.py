@@ -16,6 +16,7 @@ import pytest
 
 from rlready.core.config import ReadinessConfig
 from rlready.core.errors import UserError
+from rlready.models.hub import refuse_folder_names
 from rlready.predict.candidates import read_candidates
 from rlready.readiness.conditions import drawn_alike, with_doubts
 from rlready.readiness.offline_reader import parse_table_source, read_samples
@@ -566,3 +567,11 @@ def test_problems_in_the_place_of_a_checkpoint_are_refused() -> None:
         parse_table_source("p.jsonl?answer=a")
     with pytest.raises(UserError, match=r"a table has no threshold=; add a column of true and false, and name it as"):
         parse_table_source("p.csv?correct=score&threshold=0.5")
+
+
+def test_options_behind_a_folder_are_said_to_be_for_a_table(tmp_path: Path) -> None:
+    (tmp_path / "samples").mkdir()
+    with pytest.raises(
+        UserError, match=r"options belong to a table of samples, and .*samples is a folder: name a file"
+    ):
+        refuse_folder_names(f"{tmp_path}/samples?problem=a")

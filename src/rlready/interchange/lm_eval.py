@@ -32,7 +32,7 @@ from rlready.interchange.rollouts import (
 from rlready.tasks.columns import Batch
 from rlready.tasks.table import Origin
 
-NOT_METRICS = ("doc_id",)
+NOT_METRICS = ("doc_id", "target")
 NO_VERDICTS = ("perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte")  # metrics of likelihood alone
 LIKELIHOOD = 2  # a log-likelihood, and whether it is that of the greedy continuation
 COLUMNS = ("problem_id", "prompt", "context", "truth", "document", "settings", "text", "score")

@@ -45,6 +45,11 @@ def learn_format(tokenizer: PreTrainedTokenizerBase, source: str, given: Sequenc
     Raises UserError if the template raises or does not end, leaves the question out, writes another prompt each time,
     or writes its thoughts between other delimiters than the given ones.
     """
+    if isinstance(named := tokenizer.chat_template, dict) and named and "default" not in named:
+        raise UserError(
+            f"{source}: its tokenizer has chat templates named {', '.join(map(repr, named))}, and none named "
+            "'default'; save the one that the model was trained on as chat_template"
+        )
     form = _question_taken(ChatFormat(tokenizer, source, given=bool(given)))
     prompt = form.render(ASK, generate=True)
     if prompt != form.render(ASK, generate=True):

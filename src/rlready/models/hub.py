@@ -104,6 +104,9 @@ def refuse_folder_names(source: str) -> None:
     """UserError for a name that looks like a folder, or cannot be a hub id."""
     if os.path.islink(source):
         raise UserError(f"{source}: a link to a missing folder")
+    folder, options, _ = source.partition("?")
+    if options and os.path.isdir(folder):
+        raise UserError(f"{source}: options belong to a table of samples, and {folder} is a folder: name a file in it")
     if source.startswith((".", "/", "~")) or source.count("/") > 1:
         raise UserError(f"{source}: no such folder{did_you_mean(source)}")
     if numbered(source) or os.path.isdir(os.path.dirname(source) or "/nowhere") or not ID.fullmatch(source):
