@@ -22,6 +22,7 @@ from rlready.runs.checkpoint_order import listed
 from rlready.runs.checksums import refuse_changed
 from rlready.runs.continuing import compare
 from rlready.runs.folders import nothing_done
+from rlready.runs.moved import moved_path
 from rlready.runs.provenance import content_digest
 from rlready.runs.record import DONE, RECORD, RunRecord
 from rlready.runs.run import STATE
@@ -188,11 +189,13 @@ def refuse_mixed_inputs(out: Path, records: Mapping[str, RunRecord], *, changed:
 
 
 def _and_what_starts_from(keys: Sequence[str], out: Path, records: Mapping[str, RunRecord]) -> list[str]:
-    """The jobs and those that have read something in their folders, or in those of the latter."""
+    """The jobs and those that have read something in their folders, or in those of the latter, also if it has moved."""
     found = list(keys)
     for first in found:  # which grows
         for key, record in records.items():
-            read = (record.located(out / key, note.path).resolve() for note in record.notes if note.path)
+            before = record.folder.removesuffix(f"/{key}") or str(out)
+            paths = (moved_path(note.path, before, out) for note in record.notes if note.path)
+            read = (record.located(out / key, path).resolve() for path in paths)
             inside = any(place.is_relative_to((out / first).resolve()) for place in read)
             found += [key] if inside and key not in found else []
     return found
