@@ -15,7 +15,7 @@ from rlready.tasks.answers.quantity import exact_number, numbers, quantity
 from rlready.tasks.answers.same_structure import same
 from rlready.tasks.answers.structure import Group, Named, Node, Value, structure
 from rlready.tasks.answers.units import SCALES, compatible, formula_and_unit, label, unit_behind, unit_of
-from rlready.tasks.answers.verify import same_answer, voted
+from rlready.tasks.answers.verify import runs_on, same_answer, voted
 
 
 def shown(node: Node) -> str:
@@ -474,37 +474,54 @@ def test_invented_turns_are_cut_off() -> None:
         assert own_part(f"{text}{turn * turns} #### 5{turn}")[1] == invented
 
 
-INVENTED = [
-    ("Paris", "\n\nQuestion: What is the capital of Germany?\nAnswer: Berlin"),
-    ("3+4=8. So she has 8 pens.", "\n\nQuestion: What is 5+2?\nAnswer: 7"),
-    ("5", "\nUser: 3+4?\nAssistant: 7"),
-    ("Yes.", "\n\nQuestion: Is it?\nAnswer: No"),
-    ("5", "\n\nQ: 3+4?\nA: 7"),
-    ("Paris", "\n[Question]\nGermany?\n[Answer]\nBerlin"),
-    ("Paris", "\n\nQuestion: What is the capi"),
-    ("The answer is 5.", " Question: 3+4? #### 7"),
-    ("The answer is 5.", "\nTask: add 3 and 4\nAnswer: 7"),
-    ("The answer is 5.", "\nInput: 3 4\nOutput: 7"),
+INVENTED = [  # an answer, a turn that is invented behind it, and what that says
+    ("Paris", "Paris\n\nQuestion: What is the capital of Germany?\nAnswer: Berlin", ""),
+    ("8", "3+4=8. So she has 8 pens.\n\nQuestion: What is 5+2?\nAnswer: 7", "7"),
+    ("5", "5\nUser: 3+4?\nAssistant: 7", "7"),
+    ("5", "5 pens\n\n**Question:** 3+4?\n**Answer:** 7", "7"),
+    ("Yes", "Yes.\n\nQuestion: Is it?\nAnswer: No", "No"),
+    ("B", "B\n\nQuestion: Which one?\nAnswer: C", "C"),
+    ("5", "5\n\nQ: 3+4?\nA: 7", "7"),
+    ("Paris", "Paris\n[Question]\nGermany?\n[Answer]\nBerlin", ""),
+    ("5", "5\n\nQuestion: What is 3 + ", "3"),
+    ("5", "The answer is 5.\n[Question]\n3+4?\nAnswer: 7", "7"),
 ]
-OWN = [
-    "Let me restate the problem.\n\nQuestion: What is 3+4?\nAnswer: 7",
-    "Sure!\n\nQuestion: What is 3+4?\nAnswer: 7",
-    "**Parts**\nQuestion 1: What is 3 + 4?\nAnswer: 7",
-    "Question: What is 3+4?\nAnswer: 7",
-    "3 and 4 are given:\nQuestion: the sum?\nAnswer: 7",
-    "The total is 40 + 2.\nInput: 40\nOutput: 42",
+OWN = [  # the question is asked again, or has parts
+    ("7", "Let me restate the problem.\n\nQuestion: What is 3+4?\nAnswer: 7"),
+    ("7", "Sure!\n\nQuestion: What is 3+4?\nAnswer: 7"),
+    ("7", "Understood.\n\nQuestion: What is 3+4?\nAnswer: 7"),
+    ("7", "1.\nQuestion: What is 3+4?\nAnswer: 7"),
+    ("7", "Exercise 4\nQuestion: What is 3+4?\nAnswer: 7"),
+    ("7", "**Parts**\nQuestion 1: What is 3 + 4?\nAnswer: 7"),
+    ("7", "Question: What is 3+4?\nAnswer: 7"),
+    (
+        "12",
+        "A shop has 20 pens.\n\nIt sells 8 of them.\n\nQuestion: How many are left?\n**Answer:**\n20 - 8 = \\boxed{12}",
+    ),
+    ("72", "Natalia sold 48 clips in April.\nQuestion: How many in all, with 24?\n48+24=72\nAnswer: 72"),
+    ("7", "Q: How many pens did he buy?\nA: 3 * 4 = 12 pens.\nQ: How many are left after 5?\nA: 12 - 5 = 7 pens."),
+    ("7", "P: 3\nQ: 4\nP + Q = 7"),
+    ("8", "Admin: 3\nUser: 5\nTotal: 8"),
+    ("21", "Try 20.\nProblem: 20 is even. Then 21."),
+    ("no", "Yes.\nProblem: 9 = 3*3, so no.\nAnswer: no"),
+    ("6", "I think the answer is 5. Question: is that right? No, I forgot one. The answer is 6."),
+    ("7", "I'll write it in \\boxed{answer}.\n\nTask: 3+4\n\n\\boxed{7}"),
+    ("12", "解：\n问题：卖掉8支，还剩多少？\n20-8=12\n答案：12"),
+    ("Paris", "Understood.\n\nQuestion: What is the capital?\nAnswer: Paris"),
 ]
 
 
-@pytest.mark.parametrize(("said", "invented"), INVENTED)
-def test_a_next_question_is_not_part_of_the_answer_before_it(said: str, invented: str) -> None:
-    own, more = own_part(said + invented)
-    assert (own.strip(), more) == (said, True)
+@pytest.mark.parametrize(("answer", "text", "invented"), INVENTED)
+def test_a_next_question_is_not_part_of_the_answer_before_it(answer: str, text: str, invented: str) -> None:
+    assert same_answer(answer, text)
+    assert runs_on(answer, text)
+    assert not (invented and same_answer(invented, text))
 
 
-@pytest.mark.parametrize("text", OWN)
-def test_a_question_that_is_asked_again_is_part_of_the_answer(text: str) -> None:
-    assert own_part(text) == (text, False)
+@pytest.mark.parametrize(("answer", "text"), OWN)
+def test_a_question_that_is_asked_again_is_part_of_the_answer(answer: str, text: str) -> None:
+    assert same_answer(answer, text)
+    assert not runs_on(answer, text)
 
 
 EQUAL = [

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, ClassVar
 from rlready.core.errors import UserError
 from rlready.core.records import Problem, Row
 from rlready.runs.seen import Seen
-from rlready.tasks.answers.extract import final_answer, own_part
-from rlready.tasks.answers.verify import exact_number, judge
+from rlready.tasks.answers.extract import final_answer
+from rlready.tasks.answers.verify import exact_number, judge, runs_on
 from rlready.tasks.guess_baseline import two_fold
 from rlready.tasks.source import Source, canonical, options_from
 
@@ -117,7 +117,7 @@ class Task(ABC):
         """Whether a response is correct, in bounded time and for any text; by default, by equality of final answers."""
         correct = judge(problem.answer, answer)
         reason = {None: "comparing its formula took too long", True: "", False: "the answer is incorrect"}[correct]
-        return Verdict(bool(correct), None, reason, own_part(answer)[1], undecided=correct is None)
+        return Verdict(bool(correct), None, reason, runs_on(problem.answer, answer), undecided=correct is None)
 
     def first_fault(self, problem: Problem, thinking: str) -> Fault | None:
         """The first wrong step of a thought, to be marked in it; None without one, or if the task checks no steps."""

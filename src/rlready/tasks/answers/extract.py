@@ -1,8 +1,8 @@
 """Extract the answer that a text marks as final.
 
 Only the text after the thought (``</think>``) is searched, up to a turn that the model invents after its answer:
-"Question:", "Human:" and the like after an answer that is marked or stands alone, or a token of a chat template.  The
-answer is, in this order:
+"Question:", "Human:" and the like after an answer that is marked, or after one that stands alone on the only line where
+a reply to the question follows; or a token of a chat template.  The answer is, in this order:
 
 1. the last ``<answer>…</answer>`` if no other mark follows it;
 2. what follows the first ``####`` that a number or a formula follows, as in the reference extraction of GSM8K, which
@@ -19,14 +19,16 @@ If nothing is marked, the answer is the text if it is a formula alone that its l
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from itertools import islice
 
 from rlready.tasks.answers.notation import EMPHASIS, plain
-from rlready.tasks.answers.ownpart import TEMPLATE, TURN, after_thought, answers_alone
+from rlready.tasks.answers.ownpart import TEMPLATE, TURN, after_thought, asks_next
 from rlready.tasks.answers.quantity import LONGEST, quantity
 from rlready.tasks.answers.units import BEHIND, MONTHS, SCALES, telling, unit_behind
 from rlready.tasks.answers.withdrawn import CORRECTED, HEDGE, RETRACTED, stands
 
+Alone = Callable[[str], bool]
 SCALE = "|".join(SCALES)
 HASHES = re.compile(r"(?<!#)####(?!#)[^\S\n]*(?:\n[^\S\n]*)?(\S[^\n]*)")
 ANNOTATION = re.compile(r"<<[^<>\n]*>>")  # of GSM8K's calculator
@@ -54,15 +56,17 @@ SENTENCE = re.compile(
     r"(?<=[\w\s)}\]%$*°])(?:[.!](?=\s+(?!Or\b)[A-Z\[(])|[.。](?=\s*$))|(?<=[\w)}\]%$*])\s+I hope it is correct"
 )
 CLAUSE = re.compile(r",?\s(?:because|since|which|where)\s")
-REMARK = re.compile(  # behind an answer
-    r"(?<=[\w)}\]%$*°])(?:[,;]|\s[-–—])?\s*"
-    r"(?:\bas (?:required|desired|expected|needed|claimed|wanted|shown|stated)(?: above)?"
-    r"|\b(?:and )?(?:so )?we(?:['’]re| are) done|\bdone|\bQ\.?E\.?D\b|\\?(?:blacksquare|square|qed)\b|∎"
-    r"|\((?:see|as|from|by|which|because|since)\b[^()\n]*\))[.!]?\s*$",
+REMARK = re.compile(  # behind a value
+    r"(?:[,;]|\s[-–—])?\s*(?:\bas (?:required|desired|expected|needed|claimed|wanted|shown|stated)(?: above)?"
+    r"|\b(?:and )?(?:so )?we(?:['’]re| are) done|(?<=[,;–—-] )done|\bQ\.?E\.?D\b|\\(?:blacksquare|square|qed)\b|[∎□■]"
+    r"|(?<=\s)\((?:(?:see|as|from|by)(?: \w+)? (?:above|below|shown|computed|found)|as (?:required|desired|expected)"
+    r"|(?:because|since) (?!.*\b(?:not?|wrong|incorrect|actually|should)\b)[^()\d\n]*)\))[.!]?\s*$",
     re.IGNORECASE,
 )
-TAGGED = re.compile(r"<(b|strong|u|em|mark|i)>([^<\n]{1,200})</\1>", re.IGNORECASE)  # mark-up as in Markdown
-BULLET = re.compile(r"^[\s:*_]*\n\s*[-*•]\s+(?=\*\*|\$|\\\()")
+TAGGED = re.compile(r"<(b|strong|u|em|mark|i)>([^<\n]{0,100}\d[^<\n]{0,100})</\1>", re.IGNORECASE)  # a bold number
+BULLET = re.compile(r"[ \t:*_]{0,20}\n\s{0,20}[-*•][ \t]{1,9}(?=\*\*|\$|\\\()")
+BULLETS = re.compile(r"\n\s{0,20}[-*•][ \t]")
+FENCE = re.compile(r"```\w*[ \t]*\n([^\n`]+)\n```\s*")
 COPULA = re.compile(r"\b(?:is|are|was|equals)\b:?")
 # Two dollar signs of which the second begins a number, or stands behind a space, are money.
 LATEX = re.compile(
@@ -121,30 +125,35 @@ def final_answer(text: str) -> str:
     return text.strip() if found is None else found
 
 
-def marked(text: str, *, yes_no: bool = False) -> str | None:
+def marked(text: str, *, yes_no: bool = False, alone: Alone | None = None) -> str | None:
     """The marked answer of a text, without mark-up around it; None if the text marks none.
 
     ``yes_no``: yes, no, true or false is asked for, and what follows it belongs to it.
     """
-    found = _marked(own_part(text)[0], yes_no=yes_no)
+    found = _marked(own_part(text, alone)[0], yes_no=yes_no)
     return None if found is None else tidy(found)
 
 
-def own_part(text: str) -> tuple[str, bool]:
-    """(the text after its thought and before an invented turn, whether there is an invented turn)."""
+def own_part(text: str, alone: Alone | None = None) -> tuple[str, bool]:
+    """(the text after its thought and before an invented turn, whether there is an invented turn).
+
+    ``alone`` says whether a text without a mark is an answer of the kind that is asked for, and nothing else.
+    """
     text = after_thought(text)
     if (found := TEMPLATE.search(text)) and text[: found.start()].strip():
-        return own_part(text[: found.start()])[0], bool(text[found.end() :].strip())
+        return own_part(text[: found.start()], alone)[0], bool(text[found.end() :].strip())
     for turn in islice(TURN.finditer(text), TURNS):
         before = text[: turn.start()]
-        if before.strip() and (_marked(before) is not None or answers_alone(before, text[turn.start() :])):
+        if not before.strip():
+            continue
+        if _marked(before) is not None or (alone and asks_next(text[turn.start() :]) and alone(before.strip())):
             return before, True
     return text, False
 
 
-def unmarked(text: str, number: bool) -> str:
+def unmarked(text: str, number: bool, alone: Alone | None = None) -> str:
     """The answer of a text that marks none; ``number``: whether a number is asked for."""
-    text = TAGGED.sub(r"\2", ANNOTATION.sub("", own_part(text)[0])).strip()
+    text = TAGGED.sub(r"\2", ANNOTATION.sub("", own_part(text, alone)[0])).strip()
     if number and len(text) < LONGEST and (quantity(plain(text)) or _is_formula(text)):
         return text
     end = BOLD.sub(r"\2", text[-WINDOW:].translate(DASHES))
@@ -244,17 +253,27 @@ def _final_words(text: str) -> str | None:
 
 def _sentence(text: str, *, yes_no: bool = False) -> str:
     """The answer in the text after "answer is": up to the end of the sentence, and after a further "is"."""
-    text = re.sub(r"^[\s:]*(?:(?:\*\*|__)(?=\s)[\s:]*)?", "", BULLET.sub("", text))
+    if (bullet := BULLET.match(text)) and not BULLETS.search(text, bullet.end(), bullet.end() + WINDOW):
+        text = text[bullet.end() :]
+    text = re.sub(r"^[\s:]*(?:(?:\*\*|__)(?=\s)[\s:]*)?", "", text)
     line = re.split(r"\n(?!\s*or\b)", text, maxsplit=1)[0]
-    if line.startswith("```"):  # so is a block of code
-        return text[len(line) : LONGEST].partition("```")[0]
+    if len(text) < LONGEST and (fenced := FENCE.fullmatch(text)):
+        return fenced[1]
     if line.strip() in ("\\[", "$$"):  # a formula on lines of its own
         return text[:LONGEST].split("\\]" if line.strip() == "\\[" else "\n$$")[0]
     line = SENTENCE.split(line, maxsplit=1)[0]
-    line = REMARK.sub("", CLAUSE.split(line, maxsplit=1)[0])
+    line = _without_remark(CLAUSE.split(line, maxsplit=1)[0])
     if len(line) >= LONGEST or (yes_no and stands(line)):  # "Yes, 91 is composite"
         return line
     return COPULA.split(line)[-1]
+
+
+def _without_remark(line: str) -> str:
+    """A line without a remark behind its value, such as "as required"."""
+    if len(line) >= LONGEST or not (remark := REMARK.search(line)):
+        return line
+    value = line[: remark.start()]
+    return value if quantity(plain(tidy(value))) or value.rstrip()[-1:] in ("$", "}") else line
 
 
 def _boxed(text: str) -> str | None:
@@ -308,7 +327,8 @@ def tidy(answer: str) -> str:
 
 
 def _tidier(answer: str) -> str:
-    answer = re.sub(r"\\?\.$|(?<=[*_])!+$", "", answer.strip().replace("\\*\\*", "**"))
+    answer = re.sub(r"\\?\.$", "", answer.strip().replace("\\*\\*", "**"))
+    answer = re.sub(r"^(\*\*\d{2,}\*\*)!$", r"\1", answer)  # no factorial
     answer = EMPHASIS.sub(r"\2", re.sub(r"^==([^=\n]+)==$", r"\1", answer)).strip("*_`").strip()
     if len(answer) > 2 and answer[0] == answer[-1] == "$" and "$" not in answer[1:-1]:
         return answer[1:-1].strip()

@@ -27,41 +27,23 @@ TEMPLATE = re.compile(
     r"|<[|｜](?:User|end▁of▁sentence)[|｜]>|</s>|\[INST\]|<start_of_turn>\s*user|<end_of_turn>"
 )
 EXERCISE = r"(?:next |new )?(?:question|problem|exercise|example)"
-ASKS = rf"{EXERCISE}|human|user|instruction|task|input|q"
 TURN = re.compile(
-    rf"\n[^\S\n]*(?:(?:#{{1,4}} |\*\*)?(?:{ASKS}) ?\d{{0,4}} ?(?:\*\*)?[:.](?!\w)"
+    rf"\n[^\S\n]*(?:(?:#{{1,4}} |\*\*)?(?:{EXERCISE}|human|user|instruction|q) ?\d{{0,4}} ?(?:\*\*)?[:.](?!\w)"
     rf"|(?:(?:#{{1,4}} |\*\*|\[){EXERCISE}(?: ?\d{{1,4}})?|{EXERCISE} ?\d{{1,4}}|human|user)(?:\*\*|\])?[^\S\n]*(?=\n)"
-    r"|(?:问题|题目) ?\d{0,4}[:：])"
-    r"|(?<=[.!?]) (?-i:Question|Human|User|Q): ",
+    r"|(?:问题|题目) ?\d{0,4}[:：])",
     re.IGNORECASE,
 )
+NEXT = re.compile(r"\s*(?:#{1,4} |\*\*|\[)?(?:(?:next |new )?question|human|user|q|问题)\b(?! ?\d)", re.IGNORECASE)
 REPLY = re.compile(  # to an invented question
-    r"[\s\S]{1,2000}?\n[^\S\n]*(?:#{1,4} |\*\*|\[)?(?:answer|assistant|response|solution|output|a) ?\d{0,4} ?"
-    r"(?:\*\*|\])?(?:[:.](?!\w)|[^\S\n]*\n)",
+    r"[\s\S]{1,2000}?\n[^\S\n]*(?:#{1,4} |\*\*|\[)?(?:answer|assistant|a|答案) ?(?:\*\*|\])?"
+    r"(?:[:.\uff1a](?!\w)|[^\S\n]*\n)",
     re.IGNORECASE,
 )
-ANNOUNCES = re.compile(  # how a text begins that says what it will do, or asks the question again
-    r"\W*(?:sure|certainly|of course|okay|ok|alright|great|let|here|solution|first|to |we (?:need|have|are|want|can)"
-    r"|i (?:will|need|am|have)|i'll|the (?:question|problem)|this |step|given|plan|restat|rephras|break)",
-    re.IGNORECASE,
-)
-PARTS = re.compile(
-    r"\W*(?:\w+ ?1\b|task|input|instruction)", re.IGNORECASE
-)  # of an answer, as likely as a next question
-FEW, MORE = 3, 6  # words of an answer alone; of one before a question that has a reply
 
 
-def answers_alone(before: str, after: str) -> bool:
-    """Whether the text before what may be an invented turn answers, although it marks no answer.
-
-    So does a base model that goes on with a next question: "Paris", or "3 + 4 = 8, so she has 8 pens." before a
-    question with a reply.  A text that announces a solution does not, nor one before "Question 1" or "Input:".
-    """
-    said = before.strip()
-    if not said or said.endswith((":", "?")) or ANNOUNCES.match(said) or PARTS.match(after):
-        return False
-    words = len(said.split())
-    return words <= FEW or (REPLY.match(after) is not None and (words <= MORE or any(map(str.isdigit, said))))
+def asks_next(after: str) -> bool:
+    """Whether a text begins with a question of its own, which has a reply or is cut off: not "Question 2", a part."""
+    return NEXT.match(after) is not None and (REPLY.match(after) is not None or "\n" not in after.strip())
 
 
 def in_thought(prompt: object, text: str) -> str:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from rlready.tasks.answers import extract
 from rlready.tasks.answers.extract import final_answer, marked, tidy
@@ -79,7 +79,14 @@ CASED = re.compile(r"(\d\s?)[A-Za-z]{1,2}(?![A-Za-z])|[^\W\d_]+")  # a short wor
 DIGIT = re.compile(r"\d")
 VARIABLE = re.compile(r"[A-DF-HJ-WYZa-df-hj-wyz]")  # not e, i and x
 LETTERS = re.compile(r"[A-Za-z]{2,}")
-PERCENT = re.compile(r"(.*[\w)}\]])\s*\{?\\?(?:%|percent|pct)\}?")
+# a product that is a percentage
+PERCENT = re.compile(
+    r"((?:\d[\d,.]*|\\[dt]?frac\s*\{[^{}]*\}\s*\{[^{}]*\}|\\sqrt\s*(?:\{[^{}]*\}|\w)|\\pi\b|\\cdot\b|[a-z]|\s)+?)"
+    r"\s*(?:\{\\?%\}|\\?%|\bpercent|\bpct)"
+)
+VALUE = re.compile(r"[*_(\[$€£+\-\\]*(?:\d|[dt]?frac|sqrt|pi\b)\S*(?: [^\W\d_]+)?[.*_]*$")  # and a unit
+NUMBERING = re.compile(r"\(?\d{1,2}[.):]")
+CONCLUSION = re.compile(r"(?:^|[.!;,] )(?:So|so|Thus|Therefore|Hence)\b[^.=\n]*\d[^.=\n]*\.?$")
 
 
 def same_answer(gold: str, text: str) -> bool:
@@ -145,8 +152,32 @@ def _is_number(target: str) -> bool:
 def _given(gold: str, text: str) -> str:
     """The answer of a text to a question whose reference answer is ``gold``."""
     target = _target(gold)
-    found = marked(text, yes_no=YES_NO.fullmatch(plain(target[:LONGEST]).strip('"()')) is not None)
-    return tidy(extract.unmarked(text, _is_number(target))) if found is None else found
+    alone = partial(_stands_alone, target)
+    found = marked(text, yes_no=_is_yes_no(target), alone=alone)
+    return tidy(extract.unmarked(text, _is_number(target), alone)) if found is None else found
+
+
+def runs_on(gold: str, text: str) -> bool:
+    """Whether a text goes on into a turn that it invents, behind its answer."""
+    return extract.own_part(text, partial(_stands_alone, _target(gold)))[1]
+
+
+def _is_yes_no(target: str) -> bool:
+    return YES_NO.fullmatch(plain(target[:LONGEST]).strip('"()')) is not None
+
+
+def _stands_alone(target: str, said: str) -> bool:
+    """Whether a text is an answer of the kind of ``target`` and nothing else; a word or name only if it is that."""
+    if "\n" in said or len(said) > LONGEST or len(target) > LONGEST or NUMBERING.fullmatch(said):
+        return False
+    if _is_yes_no(target):
+        return re.fullmatch(r"(?:yes|no|true|false)[.!]?", said, re.IGNORECASE) is not None
+    if LETTER.fullmatch(target):
+        return LETTER.fullmatch(said.rstrip(".):")) is not None
+    if _is_number(target):
+        bare = VALUE.match(said) is not None and quantity(plain(tidy(said))) is not None
+        return bare or (CONCLUSION.search(said) is not None and "=" in said)
+    return _folded(plain(said)) == _folded(plain(target))
 
 
 def _same(target: str, answer: str) -> bool:
