@@ -504,7 +504,7 @@ THOUGHTS_OF_TEXT = CHATML.replace("im_end", "ends") + OPENER
 @pytest.mark.parametrize(
     ("template", "asked", "ends"),
     [
-        (PROMPTED, "<|says|>user\n{q}<|ends|>\n<|says|>assistant\n", "<|ends|>"),
+        (PROMPTED, "<|says|>user\n{q}<|ends|>\n<|says|>assistant\n", "<|ends|>\n"),
         ("{% for m in messages %}{{ m.role + ': ' + m.content + '\n' }}{% endfor %}", "user: {q}\nassistant: ", "\n"),
     ],
 )
@@ -538,19 +538,65 @@ def said_by(lm: LM, text: str, budget: Budget) -> BudgetState:
 def test_a_response_ends_in_the_text_that_ends_a_turn() -> None:
     lm = lm_of(family("byte-level"), Kind(PROMPTED, "", "", thinks=False))
     assert "a turn ends in the text <|ends|>, which is no token" in str(lm.chat)
-    assert lm.stop_texts == ["</s>", "<|ends|>"]
+    assert lm.stop_texts == ["</s>", "<|ends|>\n", "<|ends|>"]
     state = said_by(lm, "the sum <|en is 5<|ends|>\n<|says|>user\nWhat is 3?", Budget(None, 200))
     sample = state.sample("p", 0, lm.decode(state.tokens))
     assert (sample.finish, answer_of(sample, lm)[1]) == ("stop", "the sum <|en is 5")
     assert sample.mask.all()
 
 
+BETWEEN = (  # as Qwen1.5's and MPT's: no end behind the last turn
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content }}"
+    "{% if not loop.last %}{{ '<|im_end|>\n' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_end|>\n<|im_start|>assistant\n' }}{% endif %}"
+)
+ALWAYS = (  # the header of the next turn, whether it is asked for or not
+    "{% for m in messages %}{{ '### Instruction:\n' if m.role == 'user' else '' }}{{ m.content + '\n\n' }}"
+    "{{ '### Response:\n' if m.role == 'user' or loop.last else '' }}{% endfor %}"
+)
+HASHES = "{% for m in messages %}{{ m.role + ': ' + m.content + '\n###\n' }}{% endfor %}"
+FOREIGN = HASHES.replace("\n###\n", "◁end▷\n")
+
+
+@pytest.mark.parametrize(
+    ("template", "end", "end_text", "response"),
+    [
+        (BETWEEN, "<|im_end|>", "", "5<|im_end|>"),
+        (ALWAYS, "", "", "5\n\n"),
+        (HASHES, "", "\n###\n", "assistant: 5\n###\n"),
+        (FOREIGN, "", "◁end▷\n", "assistant: 5◁end▷\n"),
+    ],
+)
+def test_how_templates_end_a_turn(template: str, end: str, end_text: str, response: str) -> None:
+    lm = lm_of(family("byte-level"), Kind(template, "", "", thinks=False))
+    assert (lm.chat.end, lm.chat.end_text) == (end, end_text)
+    assert lm.chat.worked(Row("r", "Hi", "5"), think=False)[1] == response
+    state = said_by(lm, f"We add.\n#### 5{end or end_text}and more", Budget(None, 200))
+    sample = state.sample("p", 0, lm.decode(state.tokens))
+    if end or end_text:
+        assert (sample.finish, answer_of(sample, lm)[1]) == ("stop", "We add.\n#### 5")
+
+
+def test_a_trace_whose_end_is_a_text_is_replayed_as_it_would_be_drawn() -> None:
+    """Also where the budget is reached inside the text."""
+    lm = lm_of(family("byte-level"), Kind(THOUGHTS_OF_TEXT, "", ""))
+    text = "we add<|ends|>\n5<|ends|>\n"
+    trace = said_by(lm, text, Budget(100, 100)).sample("p", 0, "")
+    whole = len(lm.encode("we add"))
+    for budget in range(1, whole + 12):
+        drawn = said_by(lm, text, Budget(budget, 100))
+        replayed = BudgetState(Budget(budget, 100), forcing_for(lm))
+        replayed.replay(trace)
+        assert replayed.thinking_tokens == drawn.thinking_tokens == min(budget, whole)
+        assert replayed.truncated == drawn.truncated == (budget <= whole)
+
+
 def test_a_thought_is_closed_where_the_response_ends_in_it() -> None:
     lm = lm_of(family("byte-level"), Kind(THOUGHTS_OF_TEXT, "", ""))
-    assert (lm.thinks, lm.chat.end_text) == (True, "<|ends|>")
-    state = said_by(lm, "we add<|ends|>5<|ends|> and more", Budget(100, 100))
+    assert (lm.thinks, lm.chat.end_text) == (True, "<|ends|>\n")
+    state = said_by(lm, "we add<|ends|>\n5<|ends|>\n and more", Budget(100, 100))
     sample = state.sample("p", 0, lm.decode(state.tokens))
-    assert sample.text == "we add\n</think>\n5<|ends|>"
+    assert sample.text == "we add\n</think>\n5<|ends|>\n"
     assert (sample.finish, sample.forced_close, sample.truncated) == ("stop", True, False)
     assert sample.thinking_tokens == len(lm.encode("we add"))
     assert answer_of(sample, lm) == ("we add\n", "\n5")

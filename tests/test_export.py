@@ -9,6 +9,7 @@ import shlex
 import tomllib
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -235,6 +236,21 @@ def test_a_run_folder_is_exported_with_what_it_trained_on(here: Path, monkeypatc
     values = {each.counterpart: each.value for each in result.translated}
     assert (values["data.max_response_length"], values["actor_rollout_ref.rollout.n"]) == (6, 2)
     assert str(here / "model") in Path("out/launch.sh").read_text()
+
+
+def test_the_reward_reads_what_comes_before_a_text_that_ends_a_turn() -> None:
+    """Behind which a tool that knows tokens alone samples on."""
+    fields = {
+        "stops": ["</s>"],
+        "ending": "<|ends|>",
+        "opened": False,
+        "opener": "",
+        "closer": "</think>",
+        "answer_prefix": "",
+    }
+    reward: Any = SimpleNamespace(manifest=SimpleNamespace(**fields))
+    said = "#### 5<|ends|>\n<|says|>user\n3+4?<|ends|>#### 7<|ends|></s>"
+    assert ExportedReward.parts(reward, said)[1] == "#### 5"
 
 
 def test_an_export_is_made_once(here: Path) -> None:

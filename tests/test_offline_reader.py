@@ -155,6 +155,10 @@ def test_several_scores_of_one_response_are_not_several_responses(column: str, t
         read(tmp_path, rows, "?filter=lose")
     assert len(drawn(read(tmp_path, [row | {"sample_id": at} for at, row in enumerate(rows)]))) == 6
     assert len(drawn(read(tmp_path, [row | {column: "one"} for row in rows]))) == 6
+    other = [row | {column: "strict" if i < 2 else "loose"} for i, row in enumerate(rows)]  # by problem
+    assert len(drawn(read(tmp_path, other))) == 6
+    said = [row | {"text": f"response {i}"} for i, row in enumerate(rows)]  # each once
+    assert len(drawn(read(tmp_path, said))) == 6
 
 
 def test_rows_of_one_setting_of_an_evaluation(tmp_path: Path) -> None:

@@ -119,6 +119,28 @@ def test_a_run_that_is_gone_or_another_one_now_is_said(tmp_path: Path, files: tu
     assert lost in said
 
 
+def test_a_start_that_is_what_it_was_is_known_and_one_of_another_program_is_none(
+    tmp_path: Path, files: tuple[str, str]
+) -> None:
+    """The run was begun again and saved the same; a folder that is named like a run's may be anyone's."""
+    rows, test = files
+    model, held = trained(tmp_path / "sft", rows), data_set(test)
+    for start in (Path(model), tmp_path / "olmo/checkpoints/step-1"):
+        start.mkdir(parents=True)
+        (start / "config.json").write_text("{}")
+        out = tmp_path / f"rl-{start.parts[-3]}"
+        with Run(out, "rl", RLConfig(model=str(start))) as run:
+            run.note_model(id=str(start), path=start, role="start")
+            run.claim()
+    later = RunRecord.load(tmp_path / "sft").model_copy(update={"start": "2999-01-01T00:00:00+00:00"})
+    later.save(tmp_path / "sft")
+    (said,) = [
+        w for w in measured(tmp_path / "a", held, str(tmp_path / "rl-sft/checkpoints/step-1")).warnings if "sft" in w
+    ]
+    assert said.startswith("1 of 13 problems have a prompt that the sft run")
+    assert measured(tmp_path / "b", held, str(tmp_path / "rl-olmo/checkpoints/step-1")).warnings == []
+
+
 def test_no_code_is_loaded_to_compare(tmp_path: Path, files: tuple[str, str], monkeypatch: Any) -> None:
     rows, test = files
     (tmp_path / "judge.py").write_text("def right(problem, answer):\n    return True\n")

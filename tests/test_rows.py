@@ -652,11 +652,11 @@ QA = {"prompt": "2+2?", "response": "4"}
 @pytest.mark.parametrize(
     ("columns", "named"),
     [
-        ({"Complex_CoT": "we add"}, "Complex_CoT"),
-        ({"rationale": "we add"}, "rationale"),
-        ({"chain_of_thought": "we add"}, "chain_of_thought"),
-        ({"deepseek_thinking_trajectory": "we add"}, "deepseek_thinking_trajectory"),
-        ({"extra_info": {"reasoning": "we add", "index": 3}}, "extra_info.reasoning"),
+        ({"Complex_CoT": "we add both"}, "Complex_CoT"),
+        ({"rationale": "we add both"}, "rationale"),
+        ({"chain_of_thought": "we add both"}, "chain_of_thought"),
+        ({"deepseek_thinking_trajectory": "we add both"}, "deepseek_thinking_trajectory"),
+        ({"extra_info": {"reasoning": "we add both", "index": 3}}, "extra_info.reasoning"),
     ],
 )
 def test_thoughts_under_another_name_are_not_dropped(columns: dict[str, Any], named: str, tmp_path: Path) -> None:
@@ -665,7 +665,7 @@ def test_thoughts_under_another_name_are_not_dropped(columns: dict[str, Any], na
         UserError, match=f"the column {named} seems to hold a thought, which is not read; write thinking="
     ):
         row_of(file, QA | columns)
-    assert row_of(file, QA | columns, f"?thinking={named}").thinking == "we add"
+    assert row_of(file, QA | columns, f"?thinking={named}").thinking == "we add both"
     assert row_of(file, QA | columns, "?thinking=").thinking is None
     assert [p.prompt for p in open_task(f"rows:{file}?answer=response").problems()] == ["2+2?"]  # RL needs no thought
 
@@ -673,10 +673,11 @@ def test_thoughts_under_another_name_are_not_dropped(columns: dict[str, Any], na
 @pytest.mark.parametrize(
     "columns",
     [
-        {"thinking": "we add", "rationale": "another"},
+        {"thinking": "we add both", "rationale": "another one here"},
         {"rationale": "4"},  # the response has it
         {"rationale": "", "cot": None},
         {"thinking_tokens": 5, "reasoning_type": "sum", "thoughtful": "no"},
+        {"cot": "no", "metadata": {"reasoning": "multi-hop"}},
     ],
 )
 def test_other_columns_beside_a_response(columns: dict[str, Any], tmp_path: Path) -> None:

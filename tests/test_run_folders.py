@@ -586,6 +586,20 @@ def test_a_moved_folder_with_an_edited_file_is_refused_before_anything_is_rename
     assert not is_edited(out / "rl")
 
 
+def test_a_moved_run_that_was_stopped_may_have_files_that_grew(tmp_path: Path) -> None:
+    """Its record has the checksum of an earlier attempt's log."""
+    old, out = tmp_path / "old", tmp_path / "new"
+    with suppress(KeyboardInterrupt), Run(old / "rl", "rl", RLConfig()) as run:
+        run.claim()
+        with run.writing(old / "rl/log.jsonl"):
+            append_line(old / "rl/log.jsonl", {"step": 1, "model": str(old / "sft/a")})
+        append_line(old / "rl/log.jsonl", {"step": 2})
+        raise KeyboardInterrupt
+    old.rename(out)
+    rename_paths(out, str(old))
+    assert str(out / "sft/a") in (out / "rl/log.jsonl").read_text()
+
+
 def test_a_sweep_that_was_begun_in_its_own_folder_renames_paths_of_jobs_only(tmp_path: Path) -> None:
     """With --out . its paths have no prefix; a verb is named like the folder of its jobs."""
     (tmp_path / "result.json").write_text("{}")

@@ -40,7 +40,7 @@ from rlready.runs.log import read_log
 from rlready.runs.overwrite import empty_folder, foreign_entries
 from rlready.runs.pace import Pace
 from rlready.runs.record import OVERWRITTEN, RunRecord
-from rlready.runs.results import load_result
+from rlready.runs.results import _joined, _own_commands, load_result
 from rlready.runs.run import Run
 from rlready.sweep import executors
 from rlready.tasks.dagmath.vocabulary import build_tokenizer
@@ -538,6 +538,13 @@ def test_the_next_command_of_anothers_run_is_one_of_rlready_or_none(runs: Runs, 
     record.files |= checksums(out, out / "result.json")
     record.save(out)
     assert load_result(out).next_command == ""
+
+
+def test_commands_that_start_what_is_in_the_folder_are_kept() -> None:
+    for command in ("sh /a/train.sh", "cd /a && sh launch.sh", "rlready rl 'model=/x && y' && rlready show /a"):
+        assert _joined(_own_commands(command, "/a")) == command
+    for command in ("sh /b/train.sh", "cd /b && sh launch.sh", "rlready 'a", "sh launch.sh; x", "rlready a | sh"):
+        assert _own_commands(command, "/a") == []
 
 
 def test_a_result_that_cannot_be_shown_is_named(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:

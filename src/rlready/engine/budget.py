@@ -165,6 +165,7 @@ class BudgetState:
         if ended := self._completed(self.forcing.ending, self.thinking_tokens):
             self._drop(ended)
             self.thinking_tokens -= ended
+            self._overrun = max(0, self.thinking_tokens - budget)  # one that begins beyond the budget is too late
             self._end_inside()
             return
         closed = self.forcing.delimiter.length(self.tokens)
@@ -177,14 +178,15 @@ class BudgetState:
             else:
                 self.phase = "answer"
         elif self.thinking_tokens >= budget:
-            if self.forcing.delimiter.pending(self.tokens) and self._overrun < len(self.forcing.delimiter.text):
+            texts = [each for each in (self.forcing.delimiter, self.forcing.ending) if each]
+            if any(each.pending(self.tokens) and self._overrun < len(each.text) for each in texts):
                 self._overrun = self.thinking_tokens - budget + 1
             else:
                 self._truncate()
 
     def _completed(self, text: Delimiter | None, within: int) -> int:
         """How many of the last ``within`` tokens contain a text that the last one completes; 0 if none does."""
-        return text.length(self.tokens[-min(within, 2 * len(text.text)) :]) if text else 0
+        return text.length(self.tokens[-min(within, 2 * len(text.text.encode())) :]) if text else 0
 
     def _end_inside(self) -> None:
         """The policy has ended the response inside the thought; its end is never kept."""

@@ -26,7 +26,9 @@ class Delimiter:
             self.opening = frozenset(ids)
         else:
             last, first = text[-1], text[0]
-            self.completing = frozenset(i for i, piece in enumerate(pieces) if last in piece)
+            # a token of some of the bytes of a character has no text of its own
+            ends = (last,) if last.isascii() else (last, "\ufffd")
+            self.completing = frozenset(i for i, piece in enumerate(pieces) if any(end in piece for end in ends))
             stripped = [piece.strip() for piece in pieces]
             self.opening = frozenset(
                 i for i, s in enumerate(stripped) if s[:1] == first and text.startswith(s[: len(text)])
@@ -40,7 +42,10 @@ class Delimiter:
             return 0
         if self.single is not None:
             return 1
-        for n in range(1, min(len(tokens), 2 * len(self.text)) + 1):
+        longest = min(len(tokens), 2 * len(self.text.encode()))
+        if self.text not in self.decode(tokens[-longest:]):
+            return 0
+        for n in range(1, longest + 1):
             if self.text in self.decode(tokens[-n:]):
                 return n
         return 0

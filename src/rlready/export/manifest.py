@@ -34,7 +34,8 @@ class Manifest(Record):
     their problems, which ``makers`` have made.
 
     ``opener`` and ``closer`` delimit a thought, ``thinks`` says whether responses begin with one, ``opened`` whether
-    the prompt opens it, ``stops`` are the texts that may end a response.  ``reward`` with ``reward_coef`` is that of
+    the prompt opens it, ``stops`` are the texts that may end a response, and ``ending`` is one that no
+    token writes, behind which a tool samples on.  ``reward`` with ``reward_coef`` is that of
     ``rlready rl``, for groups of ``group_size``, or of ``eval_samples`` in validation.  ``answer_prefix`` is forced
     after a thought that was truncated, where the tool has budgets.
     """
@@ -46,6 +47,7 @@ class Manifest(Record):
     opener: str
     closer: str
     stops: list[str]
+    ending: str = ""
     reward: Reward
     reward_coef: float | None
     group_size: int

@@ -88,6 +88,7 @@ class ExportedReward:
         m = self.manifest
         for stop in m.stops:
             text = text.removesuffix(stop)
+        text = text.partition(m.ending)[0] if m.ending else text
         whole, opened = text, m.opened
         if m.opener and text.lstrip().startswith(m.opener):
             text, opened = text.lstrip().removeprefix(m.opener), True

@@ -204,6 +204,7 @@ def _manifest(settings: RLConfig, lm: LM, data: Data[Problem], sources: dict[Spl
         opener=lm.open,
         closer=lm.close,
         stops=lm.stop_texts,
+        ending=lm.chat.end_text,
         reward=settings.reward,
         reward_coef=settings.reward_coef,
         group_size=settings.group_size,

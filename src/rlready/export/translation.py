@@ -157,6 +157,9 @@ def lack_common(t: Translation, lm: LM) -> None:
     if end and end != known:
         why = f"a response ends in the eos_token of the tokenizer, {known}; save the tokenizer with {end} as that"
         t.lacking.append(Untranslated(setting="model", value=end, why=why))
+    if lm.chat.end_text:
+        why = "a turn ends in this text, behind which the tool samples on; the reward reads what comes before it"
+        t.lacking.append(Untranslated(setting="model", value=lm.chat.end_text.strip(), why=why))
     if t.config.algorithm == "dapo":
         t.lack("algorithm", "tokens of groups without signal count in the normaliser")
     t.lack("patience", "a run without a gradient goes on")

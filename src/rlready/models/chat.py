@@ -90,12 +90,14 @@ class Thought:
 class ChatFormat:
     """The format of a tokenizer, as `chat_template.learn_format` found it.
 
-    ``key``: the key of a message that the template reads a thought from (``content``: inside of it, ``parts``: as one
-    of its parts); empty if it reads none.  ``tail``: what the generation prompt of a plain question ends in that
-    belongs to a thought.  ``end``: the token that ends an assistant's turn, empty where the template writes none.
-    ``after``: what the template writes behind an answer.  ``parts``: it wants content as a list of parts.  ``leads``:
-    it writes the opener of a thought before any content.  ``thinks``: the model is to begin with a thought, because its
-    template says so or because ``given`` delimiters do.
+    ``key``: the key of a message that the template reads a thought from (``content``: inside of it, ``parts``: as
+    one of its parts); empty if it reads none.  ``tail``: what the generation prompt of a plain question ends in
+    that belongs to a thought.  ``end``: the token that ends an assistant's turn, empty where the template writes
+    none.  ``closes``: whether the template writes ``end`` behind the last turn, too, not only between turns.
+    ``after``: what the template writes behind an answer; ``header``: what of the next turn follows that.
+    ``parts``: it wants content as a list of parts.  ``leads``: it writes the opener of a thought before any
+    content.  ``thinks``: the model is to begin with a thought, because its template says so or because ``given``
+    delimiters do.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -104,7 +106,9 @@ class ChatFormat:
     key: str = ""
     tail: str = ""
     end: str = ""
+    closes: bool = True
     after: str = ""
+    header: str = ""
     parts: bool = False
     leads: bool = False
     given: bool = False
@@ -118,7 +122,7 @@ class ChatFormat:
     @property
     def end_text(self) -> str:
         """The text that ends a turn where no token does; empty where only white space follows an answer."""
-        return "" if self.end else self.after.strip()
+        return "" if self.end or not self.after.strip() else self.after
 
     @property
     def opened(self) -> bool:
@@ -188,7 +192,7 @@ class ChatFormat:
             "thinks": self.thinks,
             **(delimited if self.thinks else {}),
             "generation_prompt": "opens a thought" if self.opened else "closes a thought" if self.closed else "plain",
-            "end_of_turn": self.end or self.end_text or str(self.tokenizer.eos_token),
+            "end_of_turn": self.end or self.end_text.strip() or str(self.tokenizer.eos_token),
             "date": f"{TODAY:%Y-%m-%d}" if "strftime_now" in template_of(self.tokenizer) else None,
         }
 
@@ -214,7 +218,7 @@ class ChatFormat:
         if self.end or self.plain or not self.tokenizer.chat_template:
             return f"a turn ends in {self.describe()['end_of_turn']}"
         if self.end_text:
-            return f"a turn ends in the text {self.end_text}, which is no token"
+            return f"a turn ends in the text {self.end_text.strip()}, which is no token"
         return f"it writes no end of a turn, so a response ends in {self.tokenizer.eos_token}"
 
     def asked(self, prompt: str, system: str = "") -> list[Message]:
@@ -271,7 +275,9 @@ class ChatFormat:
 
     def _answered(self, asked: Sequence[Message], turn: Message) -> str:
         """The conversation with the assistant's turn, up to what ends it; a plain text ends in the end of sequence."""
-        text = self.render([*asked, {"role": "assistant", **turn}], generate=False)
+        text = self.render([*asked, {"role": "assistant", **turn}], generate=False).removesuffix(self.header)
+        if not self.closes:
+            return text.removesuffix(self.after) + self.end
         end = self.end or self.end_text
         if end and end in text:
             return text[: text.rindex(end) + len(end)]

@@ -55,7 +55,15 @@ def learn_format(tokenizer: PreTrainedTokenizerBase, source: str, given: Sequenc
     if prompt != form.render(ASK, generate=True):
         raise UserError(f"{source}: its chat template writes the same conversation differently each time; change it")
     before, after = _around_answer(form)
-    form = _thought_of(replace(form, after=after, end=_end_of_turn(tokenizer, after)), prompt, before)
+    begins = prompt.rpartition(QUESTION)[2].strip()  # an answer, behind which some templates write it again
+    header = (
+        after[after.rindex(begins) :] if begins and all(t.strip().endswith(begins) for t in (before, after)) else ""
+    )
+    after = after.removesuffix(header)
+    end = _end_of_turn(tokenizer, after)
+    inner = "" if end or after.strip() else _end_between(form, prompt)
+    form = replace(form, after=after, header=header, end=end or inner, closes=not inner)
+    form = _thought_of(form, prompt, before)
     if given and (form.thought.told or form.tail) and (form.thought.opener, form.thought.closer) != tuple(given):
         raise UserError(
             f"{source}: its chat template writes thoughts as {form.thought.opener} … {form.thought.closer}, not as "
@@ -138,6 +146,17 @@ def _around_answer(form: ChatFormat) -> tuple[str, str]:
         return "", ""
     before, _, after = text.rpartition(ANSWER)
     return before, after if before else ""
+
+
+def _end_between(form: ChatFormat, prompt: str) -> str:
+    """The token that ends an assistant's turn before another one, not one that a question begins with; or nothing."""
+    turns = [*ASK, {"role": "assistant", "content": ANSWER}, *ASK]
+    try:
+        between = form.render(turns, generate=False).rpartition(ANSWER)[2].partition(QUESTION)[0]
+    except TemplateError:
+        return ""
+    found = _end_of_turn(form.tokenizer, between)
+    return "" if found in prompt.partition(QUESTION)[0] else found
 
 
 def _thought_of(form: ChatFormat, prompt: str, before: str) -> ChatFormat:

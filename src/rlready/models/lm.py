@@ -85,7 +85,9 @@ class LM:
     @cached_property
     def stop_texts(self) -> list[str]:
         """What ends a response: the texts of tokens, and the one by which the chat template ends a turn without one."""
-        return [*(self.decode([stop]) for stop in sorted(self.stop_ids)), *filter(None, [self.chat.end_text])]
+        text = self.chat.end_text
+        texts = dict.fromkeys(filter(None, (text, text.rstrip())))  # some tools store responses without white space
+        return [*(self.decode([stop]) for stop in sorted(self.stop_ids)), *texts]
 
     @cached_property
     def context(self) -> int:

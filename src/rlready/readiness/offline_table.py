@@ -44,6 +44,7 @@ class TableReader:
         self.numbers: dict[str, int] = {}  # a code for each sample_id
         self.filters: dict[str, None] = {}  # values of the column `filtered_by`
         self.filtered_by = "filter"
+        self.crossing: list[tuple[Ints, Ints]] = []  # problems, and codes of these values
         self.drawn_with: dict[str, dict[str, None]] = {column: {} for column in DRAWN_WITH}
         self.parts: list[tuple[Draws, Ints, Ints]] = []  # with lines, and codes of sample_ids or -1
         self.texts: list[tuple[Ints, Ints, Ints]] = []  # digests of (problem, text), correctness, lines
@@ -64,6 +65,7 @@ class TableReader:
         batch = self._filtered(batch)
         problem = batch.map(o.problem, self._problem, np.int64)
         batch, problem = batch.take(np.flatnonzero(problem >= 0)), problem[problem >= 0]
+        self._note_crossing(batch, problem)
         verdict = batch.map(o.correct, verdict_of, np.int8)
         number = batch.map(o.sample, self._number, np.int64)
         self.unnumbered |= bool((number < 0).any())
@@ -155,6 +157,25 @@ class TableReader:
             if all(isinstance(value, str | int | float | None) for value in several):
                 found |= {plain(value): None for value in several if value is not None or column == "thinking_budget"}
         return batch if keep.all() else batch.take(np.flatnonzero(keep))
+
+    def _note_crossing(self, batch: Batch, problem: Ints) -> None:
+        """Keep which problems have which values of the column `filtered_by`."""
+        if self.filtered_by != "filter" and not {self.options.text, self.options.tokens} & self.seen:
+            known = {name: code for code, name in enumerate(self.filters)}
+            codes, values = batch.distinct(self.filtered_by)
+            self.crossing.append((problem, np.array([known.get(str(v), -1) for v in values], dtype=np.int64)[codes]))
+
+    def _crossed(self) -> bool:
+        """Whether every problem has each value as often as any other: then the rows may be several scores of one
+        response.  Where responses are there they are compared instead."""
+        if self.filtered_by == "filter":
+            return True
+        if not self.crossing:
+            return False
+        problem, code = (np.concatenate(arrays) for arrays in zip(*self.crossing, strict=True))
+        counts = np.zeros((len(self.problems), len(self.filters)), dtype=np.int64)
+        np.add.at(counts, (problem[code >= 0], code[code >= 0]), 1)
+        return bool((counts == counts[:, :1]).all() and (counts > 0).all())
 
     def _problem(self, value: Any) -> int:
         """The index of a problem; -1 after the first n problems."""
@@ -252,7 +273,7 @@ class TableReader:
         if o.filter and o.filter not in self.filters:
             why = nearest(o.filter, list(self.filters))
             raise UserError(f"{where}: no row has {self.filtered_by} = {o.filter}; {why}")
-        if not o.filter and len(self.filters) > 1 and self.unnumbered:
+        if not o.filter and len(self.filters) > 1 and self.unnumbered and self._crossed():
             names = ", ".join(map(repr, self.filters))[:200]
             raise UserError(
                 f"{where}: every sample is there once for each {self.filtered_by} ({names}) and would be counted as "

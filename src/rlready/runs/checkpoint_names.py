@@ -4,8 +4,8 @@
 ``RUN/global_step_40/actor/huggingface`` (verl), ``RUN/epoch-3``, ``RUN/epoch-3-step-40``, ``RUN/iter_0000040``
 (Megatron), ``RUN/ba40`` (Composer), ``RUN/step40-tokens4B`` (OLMo), ``RUN/hf_step_40``, ``RUN/checkpoints/40``,
 ``RUN/global_step_40_evals/NAME.jsonl`` (SkyRL's samples), ``__RUN__checkpoint-40`` (lm-eval's folder of a path), and
-``RUN/steps-1-40``, of samples of several steps, of which the last counts.  ``RUN/epoch_0/step_40`` is step 40 of
-``RUN``.  A file of samples may be in such a folder, or have such a name: ``checkpoint-40.parquet``.
+``RUN/steps-1-40``, of samples of several steps, of which the last counts.  A file of samples may be in such a folder,
+or have such a name: ``checkpoint-40.parquet``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ NUMBERED = re.compile(
     r"(?:[-_](?:hf|merged|evals|tokens\d+[a-z]?|rank\d+))?",
     re.IGNORECASE,
 )
-EPOCH = re.compile(r"(?:ep|epoch)[-_=]?\d+", re.IGNORECASE)  # a folder of steps
 STEP = re.compile(r"step|checkpoint|ckpt|epoch|iter|batch|\bba\d|\bep\d", re.IGNORECASE)  # in a name that may have one
 SAMPLES = re.compile(r"\.(?:jsonl?|parquet|[ct]sv|eval)(?:\.gz|\.zst)?$")  # ends the name of a file of samples
 FINAL = re.compile(r"(?:final|last)(?:[-_]\w+)?|\w+[-_](?:final|last)|merged", re.IGNORECASE)
@@ -52,9 +51,8 @@ def numbered(name: str, *, bare: bool = False) -> Numbered | None:
     before, found = _number_in(SAMPLES.sub("", path.name))
     if not found:
         return None
-    parent = path.parent.parent if EPOCH.fullmatch(path.parent.name) else path.parent
     number = int(found[2].lower().replace("k", "000"))
-    return Numbered(str(path), str(parent / before), found[1].lower().replace("_", ""), number)
+    return Numbered(str(path), str(path.parent / before), found[1].lower().replace("_", ""), number)
 
 
 def _number_in(name: str) -> tuple[str, re.Match[str] | None]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rlready.core.errors import UserError
 from rlready.runs.files import read_json
+from rlready.runs.provenance import content_digest
 from rlready.runs.record import RECORD, RunRecord
 
 ADAPTER, MODEL = "adapter_config.json", "config.json"
@@ -87,7 +88,8 @@ def lost_starts(model: Path) -> Iterator[tuple[Path, Path]]:
     for path in models_behind(model):
         start = _start_of(path)
         before = run_of(start[1]) if start else None
-        if start and before and (not (before / RECORD).is_file() or _overwritten_since(*start)):
+        gone = start is not None and not start[1].exists() and not (before and (before / RECORD).is_file())
+        if start and before and (gone or _overwritten_since(*start)):
             yield start[0], before
 
 
@@ -100,10 +102,15 @@ def _start_of(checkpoint: Path) -> tuple[Path, Path] | None:
 
 
 def _overwritten_since(run: Path, start: Path) -> bool:
-    """Whether the run that has saved ``start`` began after ``run`` did, so that it is another than the one before."""
+    """Whether the run that has saved ``start`` began after ``run`` did, and ``start`` is not what that has read."""
     before = run_of(start)
     with suppress(UserError):
-        return before is not None and RunRecord.load(before).start > RunRecord.load(run).start
+        record = RunRecord.load(run)
+        if before is not None and RunRecord.load(before).start > record.start:
+            read = {
+                note.sha256 for note in record.models if note.path and record.located(run, note.path).resolve() == start
+            }
+            return not start.exists() or content_digest(start) not in read
     return False
 
 

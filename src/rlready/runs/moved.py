@@ -15,7 +15,7 @@ from rlready.core.errors import UserError
 from rlready.runs.files import read_json, to_json, write_text
 from rlready.runs.log import read_log
 from rlready.runs.provenance import file_digest
-from rlready.runs.record import RECORD, sealed
+from rlready.runs.record import DONE, RECORD, sealed
 
 # folders in which no path stands; the last five are those of an export
 KEPT = {"checkpoints", "state", "outputs", "data", "code", "tokenizer", "model"}
@@ -61,8 +61,9 @@ def rename_paths(out: Path, before: str) -> None:
 
 
 def _refuse_edited(file: Path) -> None:
-    """UserError for a file that may be renamed and does not have the checksum in the record of its run."""
-    for name, sha in read_json(file).get("files", {}).items():
+    """UserError for a file that may be renamed and does not have the checksum in the record of its finished run."""
+    record = read_json(file)
+    for name, sha in record.get("files", {}).items() if record.get("status") == DONE else ():
         path = file.parent / name
         if _may_change(name) and path.is_file() and file_digest(path) != sha:
             raise UserError(

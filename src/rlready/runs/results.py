@@ -6,6 +6,7 @@ import importlib
 import os
 import shlex
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,7 +20,6 @@ from rlready.runs.moved import moved_path
 from rlready.runs.record import RECORD, RunRecord
 
 R = TypeVar("R", bound=Result)
-LAUNCH = "sh launch.sh"  # of an export, in its folder
 AGAIN = "delete it, and the command of the run makes it again"
 # where each verb's result is defined; imported when one is read
 RESULTS = {
@@ -105,9 +105,7 @@ def checked(result: R, folder: Path, record: RunRecord | None) -> R:
     another's run.  It names the paths of today if the run has moved:
     at the old ones may be another run.
     """
-    parts = result.next_command.split(" && ")
-    ours = (shlex.join(["cd", record.folder if record and record.folder else str(folder)]), LAUNCH)
-    commands = [shlex.split(part) for part in parts] if all(is_own(part) or part in ours for part in parts) else []
+    commands = _own_commands(result.next_command, record.folder if record and record.folder else str(folder))
     if record and record.folder not in ("", str(folder)):
         commands = [[moved_path(word, record.folder, folder) for word in words] for words in commands]
         commands = [[str(folder) if word == record.folder else word for word in words] for words in commands]
@@ -121,6 +119,17 @@ def checked(result: R, folder: Path, record: RunRecord | None) -> R:
     left = [[word for word in words if word not in gone] for words in commands] if len(gone) < len(named) else []
     told = with_warning(result, f"deleted or replaced since the run has ended: {names}")
     return told.model_copy(update={"next_command": _joined(left)})
+
+
+def _own_commands(command: str, place: str) -> list[list[str]]:
+    """The words of the commands that ``&&`` joins; none unless all are of rlready, or start what is in ``place``."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return []
+    commands = [[*group] for last, group in groupby(words, lambda word: word == "&&") if not last]
+    ours = (["cd", place], ["sh", "launch.sh"], ["sh", f"{place}/train.sh"])
+    return commands if _joined(commands) == command and all(c in ours or c[0] == "rlready" for c in commands) else []
 
 
 def _joined(commands: Sequence[Sequence[str]]) -> str:

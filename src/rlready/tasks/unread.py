@@ -29,6 +29,7 @@ CHOICE = re.compile(
     r"|(choice|option|ending|distractor|sol|op|incorrect[_ ]answer)[_ ]?([0-9]{1,2}|[a-j])|answer_?[a-e]"
 )
 LETTERS = ("A", "B", "C", "D", "E")  # columns of choices, as MMLU names them, if the first two are there
+WORDS = 3  # a thought has at least; fewer are a label
 THOUGHT = re.compile(  # a column of thoughts under a name that is not read as such
     r"(?:\w+[_ ])?(?:cot|chain[_ ]of[_ ]thoughts?|rationales?|thoughts?|reasoning|thinking)"
     r"(?:[_ ](?:content|trajectory|traces?|process|chain|text))?",
@@ -75,7 +76,7 @@ def refuse_thoughts(row: Fields, place: str, response: str, named: Collection[st
         (f"{column}.{key}", each) for column, value in fields if isinstance(value, dict) for key, each in value.items()
     ]
     for column, value in (*fields, *inside):
-        if not isinstance(value, str) or is_empty(value) or not THOUGHT.fullmatch(column.rpartition(".")[2]):
+        if not isinstance(value, str) or len(value.split()) < WORDS or not THOUGHT.fullmatch(column.rpartition(".")[2]):
             continue
         if _plain(value) not in _plain(response):
             raise UserError(
