@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 import pytest
 
-from rlready.tasks.answers.extract import marked, own_part, tidy, unmarked
+from rlready.tasks.answers.around import tidy
+from rlready.tasks.answers.extract import marked, own_part, unmarked
+from rlready.tasks.answers.given import runs_on
 from rlready.tasks.answers.literal import moment, same_code
 from rlready.tasks.answers.notation import enclosed, plain, split_top, unwrapped
 from rlready.tasks.answers.ownpart import after_thought
@@ -15,7 +17,7 @@ from rlready.tasks.answers.quantity import exact_number, numbers, quantity
 from rlready.tasks.answers.same_structure import same
 from rlready.tasks.answers.structure import Group, Named, Node, Value, structure
 from rlready.tasks.answers.units import SCALES, compatible, formula_and_unit, label, unit_behind, unit_of
-from rlready.tasks.answers.verify import runs_on, same_answer, voted
+from rlready.tasks.answers.verify import same_answer, voted
 
 
 def shown(node: Node) -> str:

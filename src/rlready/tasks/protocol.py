@@ -17,7 +17,8 @@ from rlready.core.errors import UserError
 from rlready.core.records import Problem, Row
 from rlready.runs.seen import Seen
 from rlready.tasks.answers.extract import final_answer
-from rlready.tasks.answers.verify import exact_number, judge, runs_on
+from rlready.tasks.answers.given import runs_on
+from rlready.tasks.answers.verify import exact_number, judge
 from rlready.tasks.guess_baseline import two_fold
 from rlready.tasks.source import Source, canonical, options_from
 

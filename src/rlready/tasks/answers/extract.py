@@ -22,7 +22,8 @@ import re
 from collections.abc import Callable
 from itertools import islice
 
-from rlready.tasks.answers.notation import EMPHASIS, plain
+from rlready.tasks.answers.around import in_fence, tidy, without_bullet, without_marks, without_remark
+from rlready.tasks.answers.notation import plain
 from rlready.tasks.answers.ownpart import TEMPLATE, TURN, after_thought, asks_next
 from rlready.tasks.answers.quantity import LONGEST, quantity
 from rlready.tasks.answers.units import BEHIND, MONTHS, SCALES, telling, unit_behind
@@ -31,7 +32,6 @@ from rlready.tasks.answers.withdrawn import CORRECTED, HEDGE, RETRACTED, stands
 Alone = Callable[[str], bool]
 SCALE = "|".join(SCALES)
 HASHES = re.compile(r"(?<!#)####(?!#)[^\S\n]*(?:\n[^\S\n]*)?(\S[^\n]*)")
-ANNOTATION = re.compile(r"<<[^<>\n]*>>")  # of GSM8K's calculator
 HEADING = re.compile(r"[*_]*(?:\d+[.):]\s+\S|[A-Za-z]{2,})")  # how the words of one begin
 BRACES = re.compile(r"\\boxed\s*\{|\\fbox\s*\{|\\[{}]|[{}]")
 BARE_BOX = re.compile(r"\\boxed\s+([^\s${}][^$\n]*)")
@@ -56,17 +56,6 @@ SENTENCE = re.compile(
     r"(?<=[\w\s)}\]%$*°])(?:[.!](?=\s+(?!Or\b)[A-Z\[(])|[.。](?=\s*$))|(?<=[\w)}\]%$*])\s+I hope it is correct"
 )
 CLAUSE = re.compile(r",?\s(?:because|since|which|where)\s")
-REMARK = re.compile(  # behind a value
-    r"(?:[,;]|\s[-–—])?\s*(?:\bas (?:required|desired|expected|needed|claimed|wanted|shown|stated)(?: above)?"
-    r"|\b(?:and )?(?:so )?we(?:['’]re| are) done|(?<=[,;–—-] )done|\bQ\.?E\.?D\b|\\(?:blacksquare|square|qed)\b|[∎□■]"
-    r"|(?<=\s)\((?:(?:see|as|from|by)(?: \w+)? (?:above|below|shown|computed|found)|as (?:required|desired|expected)"
-    r"|(?:because|since) (?!.*\b(?:not?|wrong|incorrect|actually|should)\b)[^()\d\n]*)\))[.!]?\s*$",
-    re.IGNORECASE,
-)
-TAGGED = re.compile(r"<(b|strong|u|em|mark|i)>([^<\n]{0,100}\d[^<\n]{0,100})</\1>", re.IGNORECASE)  # a bold number
-BULLET = re.compile(r"[ \t:*_]{0,20}\n\s{0,20}[-*•][ \t]{1,9}(?=\*\*|\$|\\\()")
-BULLETS = re.compile(r"\n\s{0,20}[-*•][ \t]")
-FENCE = re.compile(r"```\w*[ \t]*\n([^\n`]+)\n```\s*")
 COPULA = re.compile(r"\b(?:is|are|was|equals)\b:?")
 # Two dollar signs of which the second begins a number, or stands behind a space, are money.
 LATEX = re.compile(
@@ -153,7 +142,7 @@ def own_part(text: str, alone: Alone | None = None) -> tuple[str, bool]:
 
 def unmarked(text: str, number: bool, alone: Alone | None = None) -> str:
     """The answer of a text that marks none; ``number``: whether a number is asked for."""
-    text = TAGGED.sub(r"\2", ANNOTATION.sub("", own_part(text, alone)[0])).strip()
+    text = without_marks(own_part(text, alone)[0]).strip()
     if number and len(text) < LONGEST and (quantity(plain(text)) or _is_formula(text)):
         return text
     end = BOLD.sub(r"\2", text[-WINDOW:].translate(DASHES))
@@ -196,7 +185,7 @@ def _alone(text: str, start: int, end: int) -> bool:
 
 
 def _marked(text: str, *, yes_no: bool = False) -> str | None:
-    text = TAGGED.sub(r"\2", ANNOTATION.sub("", text))
+    text = without_marks(text)
     before, closed, after = text.rpartition("</answer>")
     if closed and "<answer>" in before and "####" not in after and "box" not in after:
         return _unboxed(before.rpartition("<answer>")[2])
@@ -253,27 +242,18 @@ def _final_words(text: str) -> str | None:
 
 def _sentence(text: str, *, yes_no: bool = False) -> str:
     """The answer in the text after "answer is": up to the end of the sentence, and after a further "is"."""
-    if (bullet := BULLET.match(text)) and not BULLETS.search(text, bullet.end(), bullet.end() + WINDOW):
-        text = text[bullet.end() :]
+    text = without_bullet(text, WINDOW)
     text = re.sub(r"^[\s:]*(?:(?:\*\*|__)(?=\s)[\s:]*)?", "", text)
     line = re.split(r"\n(?!\s*or\b)", text, maxsplit=1)[0]
-    if len(text) < LONGEST and (fenced := FENCE.fullmatch(text)):
-        return fenced[1]
+    if (line_of_code := in_fence(text)) is not None:
+        return line_of_code
     if line.strip() in ("\\[", "$$"):  # a formula on lines of its own
         return text[:LONGEST].split("\\]" if line.strip() == "\\[" else "\n$$")[0]
     line = SENTENCE.split(line, maxsplit=1)[0]
-    line = _without_remark(CLAUSE.split(line, maxsplit=1)[0])
+    line = without_remark(CLAUSE.split(line, maxsplit=1)[0])
     if len(line) >= LONGEST or (yes_no and stands(line)):  # "Yes, 91 is composite"
         return line
     return COPULA.split(line)[-1]
-
-
-def _without_remark(line: str) -> str:
-    """A line without a remark behind its value, such as "as required"."""
-    if len(line) >= LONGEST or not (remark := REMARK.search(line)):
-        return line
-    value = line[: remark.start()]
-    return value if quantity(plain(tidy(value))) or value.rstrip()[-1:] in ("$", "}") else line
 
 
 def _boxed(text: str) -> str | None:
@@ -317,19 +297,3 @@ def _joins(between: str) -> bool:
     if len(between) >= 80 or CONCLUDES.search(between):
         return False
     return bool(LISTED.fullmatch(between) or JOINED.fullmatch(between))
-
-
-def tidy(answer: str) -> str:
-    """The answer without emphasis, dollar signs on both sides and the full stop of a sentence."""
-    while len(answer) <= LONGEST and answer != (answer := _tidier(answer)):
-        pass
-    return answer.strip()
-
-
-def _tidier(answer: str) -> str:
-    answer = re.sub(r"\\?\.$", "", answer.strip().replace("\\*\\*", "**"))
-    answer = re.sub(r"^(\*\*\d{2,}\*\*)!$", r"\1", answer)  # no factorial
-    answer = EMPHASIS.sub(r"\2", re.sub(r"^==([^=\n]+)==$", r"\1", answer)).strip("*_`").strip()
-    if len(answer) > 2 and answer[0] == answer[-1] == "$" and "$" not in answer[1:-1]:
-        return answer[1:-1].strip()
-    return answer

@@ -1,6 +1,6 @@
 """Compare a final answer with the reference answer.
 
-``extract`` finds the answer of a text, ``notation`` normalises Unicode, Markdown and LaTeX, ``quantity`` compares
+``given`` finds the answer of a text, ``notation`` normalises Unicode, Markdown and LaTeX, ``quantity`` compares
 numbers exactly and has the rule for percentages, and ``structure`` splits lists, tuples, intervals and inequalities.
 Formulas are compared by sympy (``mathpool``), which decides whether they have the same value; decimals are fractions
 there too, so no tolerance is absolute, and none is wider than the last digit of a decimal.
@@ -20,11 +20,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from functools import lru_cache, partial
 
-from rlready.tasks.answers import extract
-from rlready.tasks.answers.extract import final_answer, marked, tidy
+from rlready.tasks.answers.extract import final_answer, marked
 from rlready.tasks.answers.formula import CALL, formula, in_radians, is_no_formula
+from rlready.tasks.answers.given import LETTER, YES_NO, folded, given, target_of
 from rlready.tasks.answers.literal import moment, same_code
 from rlready.tasks.answers.mathpool import POOL, Question, in_parallel
 from rlready.tasks.answers.notation import in_one_value, plain, split_top
@@ -62,20 +61,12 @@ OTHER_OPTION = re.compile(
     r"[(\[][A-Z][)\]]|(?<![a-zA-Z'])[A-Z][.:)](?!\w)|^(?:or|and)\b|^[A-HJ-UWYZ](?:,|,? (?:and|or)\b|$)"
     r"|^(?:is )?(?:not [(\[]?[A-Z]\b|(?:not )?(?:wrong|correct|incorrect|false)\b)"
 )
-LETTER = re.compile(r"[(\[]?([A-Za-z])[)\]]?")
-# The word, then nothing, or what explains it: not "No idea", "No, yes" or "True only if"
-YES_NO = re.compile(
-    r"(yes|no|true|false)(?: *[,.;:!-][ ,.;:!-]*+(?!(?:yes|no|true|false|or|and|only|if|unless)\b)(.*)"
-    r"| +((?:because|since|as|it|this|that|they|there|the|we|he|she|you)\b.*)|)",
-    re.IGNORECASE,
-)
 MODULUS = re.compile(r"\\p?mod(?![a-z])(.*)")  # the parser of formulas drops it
 TOTAL = re.compile(r"[a-z](?: ?\+ ?[a-z])+ ?= ?(?=[\d-])")  # "m+n = 70" where 70 is asked for
 CALLED = re.compile(rf"{CALL}\s*[({{\d]")  # a function of a number
 ABOUT = re.compile(r"\\approx(?![a-z])")
 COMMAND = re.compile(r"\\(?:begin|end)\{[a-z]*\}|\\[a-zA-Z]+")
 WORDY = re.compile(r"[A-Za-z]{4}|[A-Za-z]{2,}[' ]+[A-Za-z]{2,}")
-CASED = re.compile(r"(\d\s?)[A-Za-z]{1,2}(?![A-Za-z])|[^\W\d_]+")  # a short word behind a number is a unit
 DIGIT = re.compile(r"\d")
 VARIABLE = re.compile(r"[A-DF-HJ-WYZa-df-hj-wyz]")  # not e, i and x
 LETTERS = re.compile(r"[A-Za-z]{2,}")
@@ -84,14 +75,11 @@ PERCENT = re.compile(
     r"((?:\d[\d,.]*|\\[dt]?frac\s*\{[^{}]*\}\s*\{[^{}]*\}|\\sqrt\s*(?:\{[^{}]*\}|\w)|\\pi\b|\\cdot\b|[a-z]|\s)+?)"
     r"\s*(?:\{\\?%\}|\\?%|\bpercent|\bpct)"
 )
-VALUE = re.compile(r"[*_(\[$€£+\-\\]*(?:\d|[dt]?frac|sqrt|pi\b)\S*(?: [^\W\d_]+)?[.*_]*$")  # and a unit
-NUMBERING = re.compile(r"\(?\d{1,2}[.):]")
-CONCLUSION = re.compile(r"(?:^|[.!;,] )(?:So|so|Thus|Therefore|Hence)\b[^.=\n]*\d[^.=\n]*\.?$")
 
 
 def same_answer(gold: str, text: str) -> bool:
     """Whether the answer of ``text`` equals that of ``gold``; in both, the marked answer counts."""
-    target, answer = _target(gold), _given(gold, text)
+    target, answer = target_of(gold), given(gold, text)
     if INTEGER.fullmatch(target) and INTEGER.fullmatch(answer) and len(answer) <= LONGEST >= len(target):
         return int(target) == int(answer)
     return _same(target, answer)
@@ -106,7 +94,7 @@ def judge(gold: str, text: str) -> bool | None:
 def compare_in_advance(pairs: Iterable[tuple[str, str]]) -> None:
     """Compare the formulas of (reference answer, text) pairs in parallel; ``same_answer`` then uses the results."""
     asked: list[Question] = []
-    for target, answer in dict.fromkeys((_target(gold), _given(gold, text)) for gold, text in pairs):
+    for target, answer in dict.fromkeys((target_of(gold), given(gold, text)) for gold, text in pairs):
         if target != answer and not (INTEGER.fullmatch(target) and INTEGER.fullmatch(answer)):
             _compare(target, answer, asked)
     in_parallel(asked)
@@ -117,7 +105,7 @@ def voted(gold: str, text: str) -> str:
 
     ``gold`` only says whether a number is asked for: if so, the answer of a text without a mark is its last number.
     """
-    answer = _given(gold, text)[:LONGEST]
+    answer = given(gold, text)[:LONGEST]
     number = exact_number(answer)
     if number is not None and "%" not in answer:
         return str(number)
@@ -135,49 +123,6 @@ def ballots(answers: Sequence[str]) -> list[str]:
             )
             first[answer] = equal
     return [first[answer] for answer in answers]
-
-
-@lru_cache(1 << 12)
-def _target(gold: str) -> str:
-    return gold if INTEGER.fullmatch(gold) else final_answer(gold)
-
-
-@lru_cache(1 << 12)
-def _is_number(target: str) -> bool:
-    if len(target) > LONGEST or moment(target := plain(target)):
-        return False
-    return quantity(target, False) is not None
-
-
-def _given(gold: str, text: str) -> str:
-    """The answer of a text to a question whose reference answer is ``gold``."""
-    target = _target(gold)
-    alone = partial(_stands_alone, target)
-    found = marked(text, yes_no=_is_yes_no(target), alone=alone)
-    return tidy(extract.unmarked(text, _is_number(target), alone)) if found is None else found
-
-
-def runs_on(gold: str, text: str) -> bool:
-    """Whether a text goes on into a turn that it invents, behind its answer."""
-    return extract.own_part(text, partial(_stands_alone, _target(gold)))[1]
-
-
-def _is_yes_no(target: str) -> bool:
-    return YES_NO.fullmatch(plain(target[:LONGEST]).strip('"()')) is not None
-
-
-def _stands_alone(target: str, said: str) -> bool:
-    """Whether a text is an answer of the kind of ``target`` and nothing else; a word or name only if it is that."""
-    if "\n" in said or len(said) > LONGEST or len(target) > LONGEST or NUMBERING.fullmatch(said):
-        return False
-    if _is_yes_no(target):
-        return re.fullmatch(r"(?:yes|no|true|false)[.!]?", said, re.IGNORECASE) is not None
-    if LETTER.fullmatch(target):
-        return LETTER.fullmatch(said.rstrip(".):")) is not None
-    if _is_number(target):
-        bare = VALUE.match(said) is not None and quantity(plain(tidy(said))) is not None
-        return bare or (CONCLUSION.search(said) is not None and "=" in said)
-    return _folded(plain(said)) == _folded(plain(target))
 
 
 def _same(target: str, answer: str) -> bool:
@@ -244,9 +189,9 @@ def _as_words(one: str, other: str) -> bool | None:
         said = YES_NO.fullmatch(other)
         same_word = bool(said and said[1].lower() == yes[1].lower() and not _turned(said))
         explained = all(each and (each[2] or each[3]) for each in (yes, said))
-        return same_word and (not explained or _folded(one) == _folded(other))
+        return same_word and (not explained or folded(one) == folded(other))
     if not (DIGIT.search(one) and DIGIT.search(other)) and (_wordy(one) or _wordy(other)):
-        return _folded(one) == _folded(other)
+        return folded(one) == folded(other)
     return None
 
 
@@ -273,7 +218,7 @@ def _equal(kind: str, one: str, other: str, asked: list[Question] | None) -> boo
         known = left or right
         step = rounding(known) if known else None
         if (known and (known.unit or known.percent)) or any(_wordy(t) or LETTER.fullmatch(t) for t in (one, other)):
-            return len(one) > 1 < len(other) and _folded(one) == _folded(other)
+            return len(one) > 1 < len(other) and folded(one) == folded(other)
         if any(INTEGER.fullmatch(a) and _has_variable(b) for a, b in ((one, other), (other, one))):
             return False  # which is sure without sympy, whose start takes seconds
     question = (kind, formula(one), formula(other), step)
@@ -331,9 +276,3 @@ def _has_variable(text: str) -> bool:
     """Whether a formula without commands has a letter that is neither a constant nor, as x may be, a sign."""
     written = formula(text)
     return "\\" not in written and VARIABLE.search(written) is not None
-
-
-def _folded(text: str) -> str:
-    text = CASED.sub(lambda m: m[0] if m[1] else m[0].casefold(), text)
-    words = " ".join(re.sub(r"[\"“”.,;:!?()]", " ", text).split())
-    return re.sub(r"^(?:the|an?) ", "", words)
