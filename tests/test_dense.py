@@ -872,7 +872,7 @@ def test_logs_give_the_diagnosis(evidence: ModuleType, tmp_path: Path) -> None:
     assert evidence.diagnosed(tmp_path) == {"dense": {"dense_right": [0.1, None], "dense_length": [-0.5, -0.5]}}
     for name, seconds in (("dense", 1.5), ("sft", 2.0)):
         (tmp_path / name).mkdir(exist_ok=True)
-        write_json(tmp_path / name / "record.json", {"seconds": seconds})
+        write_json(tmp_path / name / "record.json", {"cpu_seconds": seconds})
     assert evidence.seconds_of(tmp_path) == 3.5
 
 
@@ -913,7 +913,7 @@ def test_the_page_says_what_was_measured(evidence: ModuleType, monkeypatch: pyte
                 "dense, no reference (log π_SFT)": {"dense_right": [0.4, 0.4], "dense_length": [None, None]},
             },
             "stopped": {"dense": "no gradient for 8 steps"} if seed == 1 else {},
-            "seconds": 1.0,
+            "cpu_seconds": 1.0,
         }
 
     monkeypatch.setattr(evidence, "measured", measured)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -326,7 +327,9 @@ def test_a_sweep_for_verl_names_its_checkpoints_by_paths_inside_it(
         for line in Path("copy", key, "launch.sh").read_text().splitlines()
         if "model.path=" in line
     ]
-    assert (Path("copy", key) / model.split('"')[1].removeprefix("$HERE/") / "model.safetensors").is_file()
+    (inside,) = shlex.split(model.removesuffix(" \\"))  # in Hydra's quotes, from the folder of the export
+    assert inside.startswith("'$QUOTED/")
+    assert (Path("copy", key) / inside.removeprefix("'$QUOTED/").removesuffix("'") / "model.safetensors").is_file()
     trained_by_verl(Path("copy", key), 0.2, 0.7)
     Path("copy").rename("runs/s")
     assert sweep(config, Path("runs/s")).starts[0].outcome.value == 0.7
