@@ -546,7 +546,8 @@ def test_a_response_ends_in_the_text_that_ends_a_turn() -> None:
 
 
 BETWEEN = (  # as Qwen1.5's and MPT's: no end behind the last turn
-    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content }}"
+    "{% for m in messages %}{% if loop.first and m.role != 'system' %}"
+    "{{ '<|im_start|>system\nBe helpful<|im_end|>\n' }}{% endif %}{{ '<|im_start|>' + m.role + '\n' + m.content }}"
     "{% if not loop.last %}{{ '<|im_end|>\n' }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_end|>\n<|im_start|>assistant\n' }}{% endif %}"
 )
@@ -554,6 +555,7 @@ ALWAYS = (  # the header of the next turn, whether it is asked for or not
     "{% for m in messages %}{{ '### Instruction:\n' if m.role == 'user' else '' }}{{ m.content + '\n\n' }}"
     "{{ '### Response:\n' if m.role == 'user' or loop.last else '' }}{% endfor %}"
 )
+ENDS = "{{ eos_token }}{% for m in messages %}{{ m.content + eos_token }}{% endfor %}"  # DialoGPT's, and one before all
 HASHES = "{% for m in messages %}{{ m.role + ': ' + m.content + '\n###\n' }}{% endfor %}"
 FOREIGN = HASHES.replace("\n###\n", "◁end▷\n")
 
@@ -563,6 +565,7 @@ FOREIGN = HASHES.replace("\n###\n", "◁end▷\n")
     [
         (BETWEEN, "<|im_end|>", "", "5<|im_end|>"),
         (ALWAYS, "", "", "5\n\n"),
+        (ENDS, "</s>", "", "5</s>"),
         (HASHES, "", "\n###\n", "assistant: 5\n###\n"),
         (FOREIGN, "", "◁end▷\n", "assistant: 5◁end▷\n"),
     ],
@@ -575,14 +578,17 @@ def test_how_templates_end_a_turn(template: str, end: str, end_text: str, respon
     sample = state.sample("p", 0, lm.decode(state.tokens))
     if end or end_text:
         assert (sample.finish, answer_of(sample, lm)[1]) == ("stop", "We add.\n#### 5")
+    assert lm.without_end(f"#### 5{end_text}\n") == ("#### 5" if end_text else "#### 5\n")  # of the same token
 
 
 def test_a_trace_whose_end_is_a_text_is_replayed_as_it_would_be_drawn() -> None:
     """Also where the budget is reached inside the text."""
     lm = lm_of(family("byte-level"), Kind(THOUGHTS_OF_TEXT, "", ""))
-    text = "we add<|ends|>\n5<|ends|>\n"
+    thought = "we add <|"  # which begins like the text
+    text = f"{thought}<|ends|>\n5<|ends|>\n"
     trace = said_by(lm, text, Budget(100, 100)).sample("p", 0, "")
-    whole = len(lm.encode("we add"))
+    whole = len(lm.encode(thought))
+    assert trace.thinking_tokens == whole
     for budget in range(1, whole + 12):
         drawn = said_by(lm, text, Budget(budget, 100))
         replayed = BudgetState(Budget(budget, 100), forcing_for(lm))

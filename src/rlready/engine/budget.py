@@ -165,7 +165,7 @@ class BudgetState:
         if ended := self._completed(self.forcing.ending, self.thinking_tokens):
             self._drop(ended)
             self.thinking_tokens -= ended
-            self._overrun = max(0, self.thinking_tokens - budget)  # one that begins beyond the budget is too late
+            self._overrun = int(self.thinking_tokens >= budget)  # then the budget was reached before
             self._end_inside()
             return
         closed = self.forcing.delimiter.length(self.tokens)

@@ -43,7 +43,8 @@ class Delimiter:
         if self.single is not None:
             return 1
         longest = min(len(tokens), 2 * len(self.text.encode()))
-        if self.text not in self.decode(tokens[-longest:]):
+        tail = self.decode(tokens[-longest:])
+        if self.text not in tail and "\ufffd" not in tail:  # which a cut inside of a character makes of what follows
             return 0
         for n in range(1, longest + 1):
             if self.text in self.decode(tokens[-n:]):

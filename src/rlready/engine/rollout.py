@@ -37,9 +37,7 @@ def answer_of(sample: Sample, lm: LM) -> tuple[str, str]:
     A truncated response is verified too: it may contain an answer.  One that never closes the thought that its prompt
     opens has none.
     """
-    text = as_verified(sample, lm).text
-    for stop in lm.stop_texts:
-        text = text.removesuffix(stop)
+    text = lm.without_end(as_verified(sample, lm).text)
     unclosed = lm.chat.opened and sample.thinking_budget is None and lm.close not in text
     return Thought.cut((text, "") if unclosed else split_text(text, lm.close), text)
 

@@ -56,12 +56,12 @@ def learn_format(tokenizer: PreTrainedTokenizerBase, source: str, given: Sequenc
         raise UserError(f"{source}: its chat template writes the same conversation differently each time; change it")
     before, after = _around_answer(form)
     begins = prompt.rpartition(QUESTION)[2].strip()  # an answer, behind which some templates write it again
-    header = (
-        after[after.rindex(begins) :] if begins and all(t.strip().endswith(begins) for t in (before, after)) else ""
-    )
+    again = bool(begins) and begins != _end_of_turn(tokenizer, begins)
+    again = again and all(text.strip().endswith(begins) for text in (before, after))
+    header = after[after.rindex(begins) :] if again else ""
     after = after.removesuffix(header)
     end = _end_of_turn(tokenizer, after)
-    inner = "" if end or after.strip() else _end_between(form, prompt)
+    inner = "" if end or after.strip() else _end_between(form)
     form = replace(form, after=after, header=header, end=end or inner, closes=not inner)
     form = _thought_of(form, prompt, before)
     if given and (form.thought.told or form.tail) and (form.thought.opener, form.thought.closer) != tuple(given):
@@ -148,15 +148,19 @@ def _around_answer(form: ChatFormat) -> tuple[str, str]:
     return before, after if before else ""
 
 
-def _end_between(form: ChatFormat, prompt: str) -> str:
-    """The token that ends an assistant's turn before another one, not one that a question begins with; or nothing."""
+def _end_between(form: ChatFormat) -> str:
+    """The token that ends an assistant's turn before another one, if there is one: the end of sequence, or one behind
+    which another token begins the next turn."""
     turns = [*ASK, {"role": "assistant", "content": ANSWER}, *ASK]
     try:
         between = form.render(turns, generate=False).rpartition(ANSWER)[2].partition(QUESTION)[0]
     except TemplateError:
         return ""
     found = _end_of_turn(form.tokenizer, between)
-    return "" if found in prompt.partition(QUESTION)[0] else found
+    ends = (
+        found == form.tokenizer.eos_token or _end_of_turn(form.tokenizer, between.partition(found)[2]) if found else ""
+    )
+    return found if ends else ""
 
 
 def _thought_of(form: ChatFormat, prompt: str, before: str) -> ChatFormat:

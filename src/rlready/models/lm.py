@@ -89,6 +89,12 @@ class LM:
         texts = dict.fromkeys(filter(None, (text, text.rstrip())))  # some tools store responses without white space
         return [*(self.decode([stop]) for stop in sorted(self.stop_ids)), *texts]
 
+    def without_end(self, text: str) -> str:
+        """A response without what ends it, and without what the last token of an end in a text holds behind that."""
+        for stop in self.stop_texts:
+            text = text.removesuffix(stop)
+        return text.partition(self.chat.end_text)[0] if self.chat.end_text else text
+
     @cached_property
     def context(self) -> int:
         """Largest number of tokens of prompt and response together.

@@ -201,8 +201,7 @@ def _verify(stored: Stored, task: Task, by_id: Mapping[str, Problem], lm: LM | N
         if text is None:
             bare.append(sample.line)
             continue
-        for stop in lm.stop_texts if lm else ():
-            text = text.removesuffix(stop)
+        text = lm.without_end(text) if lm else text
         unread.append(sample.at)
         asked.append((by_id[sample.problem_id], Thought.cut(split_sample(text, close, pairs), text)))
     refuse_unverifiable(stored.origin, bare, stored.total)
