@@ -14,7 +14,7 @@ A row is a sample.  Its columns, unless options name others (with dots for neste
                   ``planned`` is then the maximum number of samples of a problem, by default the largest number seen
 
 ``thinking`` (the thought, if ``text`` has none), ``thinking_tokens``, ``truncated`` or ``finish``, ``logprobs`` and
-``mask`` are used if present. The option ``model`` also gives the held-out loss, ``name`` names the table,
+``mask`` are used if present.  The option ``model`` also gives the held-out loss, ``name`` names the table,
 ``thinking_budget`` keeps the rows of one budget, ``setting`` those of one setting of an evaluation (``64+1``: a budget
 of 64 and one wait), ``filter`` those of one filter (or of one metric or scorer), ``n`` the first n problems.  Without
 ``wave`` the number of samples of a problem must not depend on their outcomes.

@@ -97,7 +97,9 @@ def _start_of(checkpoint: Path) -> tuple[Path, Path] | None:
     """The run that has saved a checkpoint, and the model that it started from; None where no run did."""
     run = run_of(checkpoint)
     with suppress(UserError):  # a record that cannot be read
-        return (run, RunRecord.load(run).located(run, str(RunRecord.load(run).config.get("model")))) if run else None
+        if run:
+            record = RunRecord.load(run)
+            return run, record.located(run, str(record.config.get("model")))
     return None
 
 

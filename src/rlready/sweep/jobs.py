@@ -19,6 +19,7 @@ from rlready.core.presets import BUDGETS
 from rlready.core.result import RESULT
 from rlready.export.settings import ElsewhereConfig
 from rlready.runs.checkpoint_order import listed
+from rlready.runs.checksums import changed as changed_file
 from rlready.runs.checksums import refuse_changed
 from rlready.runs.continuing import compare
 from rlready.runs.folders import nothing_done
@@ -163,9 +164,10 @@ def refuse_mixed_inputs(out: Path, records: Mapping[str, RunRecord], *, changed:
     ``changed``, if what is there now is not what they have read; and if a checkpoint in the folder of the job that
     wrote it was replaced."""
     for key, record in records.items():
-        again = f"put it back, or delete, in {out}, {' '.join(_and_what_starts_from([key], out, records))}"
         for checkpoint in sorted((out / key / "checkpoints").glob("step-*")):
-            refuse_changed(out / key, checkpoint, record.files, again)
+            if changed_file(out / key, checkpoint, record.files):
+                again = " ".join(_and_what_starts_from([key], out, records))
+                refuse_changed(out / key, checkpoint, record.files, f"put it back, or delete, in {out}, {again}")
     readers: dict[Path, dict[str, list[str]]] = {}
     for key, record in records.items():
         for each in record.notes:
