@@ -28,8 +28,8 @@ LARGE = 1 << 20  # bytes: a weight file that is verified, then recorded
 
 
 def now() -> str:
-    """The time in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    """The time in UTC, to the millisecond, so that no two runs share all times."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def file_digest(path: Path) -> str:
