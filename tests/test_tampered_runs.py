@@ -624,6 +624,18 @@ def test_an_edited_log_is_not_drawn(runs: Runs, capsys: pytest.CaptureFixture[st
     )
 
 
+def test_edited_samples_of_rl_are_not_shown(runs: Runs) -> None:
+    out = runs.folder("rl", "done")
+    assert "changed after the run" not in report(out).read_text()
+    (first, *_) = SampleFiles(out / "samples").paths()
+    rows = read_table(first)
+    write_table(first, [row | {"text": "edited"} for row in rows])
+    page = report(out).read_text()
+    assert f"<li>samples/{first.name}: changed after the run had ended</li>" in page
+    first.write_bytes(first.read_bytes()[:-9])
+    assert f"<li>samples/{first.name}: changed after the run had ended</li>" in report(out).read_text()
+
+
 def test_an_edited_table_of_a_sweep_is_refused_and_made_again(runs: Runs, tmp_path: Path) -> None:
     out = runs.folder("sweep", "done")
     table = out / "runs.jsonl"

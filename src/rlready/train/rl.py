@@ -85,7 +85,8 @@ def rl(config: RLConfig, out: Path) -> RLResult:
         trainer.samples.truncate(state.step)
         _say_most(config, len(data.held))
         steps = Progress("rl", total=config.steps, done=state.step, unit="steps")
-        with StepLog(run, state.step) as log, steps as progress, trainer.engine:
+        sealed = run.writing(trainer.samples.folder)  # with checksums once training has ended
+        with sealed, StepLog(run, state.step) as log, steps as progress, trainer.engine:
             while (evaluating := is_due(state, config)) or (state.step < config.steps and not state.stopped):
                 try:
                     if evaluating:
