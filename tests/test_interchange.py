@@ -534,6 +534,58 @@ def test_evaluations_of_skyrl(tmp_path: Path) -> None:
     assert len(read_sources(sources, problems_named=False)[1]) == 1
 
 
+def test_tasks_of_lm_eval_are_chosen(tmp_path: Path) -> None:
+    """One, or several that count as one: a document's number is that of its task."""
+
+    def write(name: str, metric: str = "em") -> Path:
+        rows = [
+            {"doc_id": i, "arguments": [[f"{name} {i}?", {}]], "resps": [["4"]], "metrics": [metric], metric: i % 2}
+            for i in range(2)
+        ]
+        return lines(tmp_path / f"samples_{name}.jsonl", rows)
+
+    files = [write(f"{task}_2026-11-26T12-00-00.1") for task in ("gsm8k", "math_algebra", "math_geometry")]
+    with pytest.raises(
+        UserError, match=r"\(gsm8k, math_algebra, math_geometry\); choose one, as in \?task=gsm8k, or a"
+    ):
+        read(f"lm-eval:{tmp_path}")
+    with pytest.raises(UserError, match=r"no task math; known: gsm8k, math_algebra, math_geometry"):
+        read(f"lm-eval:{tmp_path}?task=math")
+    one = alone(f"lm-eval:{tmp_path}?task=gsm8k")
+    assert (one.path, counts(one)) == (str(files[0]), {"0": "0", "1": "1"})
+    group = alone(f"lm-eval:{tmp_path}?task=math_*")
+    assert counts(group) == {f"{i} [math_{name}]": str(i) for name in ("algebra", "geometry") for i in range(2)}
+    write("math_words", "other")
+    with pytest.raises(
+        UserError, match=r"samples_math_words\.jsonl: its metric is other, and em that of the task before"
+    ):
+        read(f"lm-eval:{tmp_path}?task=math_*")
+    again = write("gsm8k_2026-11-27T12-00-00.1")
+    with pytest.raises(UserError, match=rf"several files of gsm8k; name one .*: rlready readiness .*{again.name}"):
+        read(f"lm-eval:{tmp_path}?task=gsm8k")
+
+
+def test_half_a_character_is_named(tmp_path: Path) -> None:
+    path = lines(tmp_path / "samples_a.jsonl", [{"doc_id": 0, "resps": [["\ud83d"]]}])
+    with pytest.raises(UserError, match=r"samples_a\.jsonl:1: not JSON .*; remove the half of a character"):
+        read(f"lm-eval:{path}")
+
+
+def test_environments_of_prime_rl_are_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = DATA / "prime-rl/rollouts/step_1/train/all/traces.jsonl"
+    episodes = [json.loads(line) for line in file.read_text().splitlines()]
+    for episode in episodes:
+        episode["env"] = {"name": "sums" if episode["task"]["key"] == "sum-0" else "words"}
+    lines(tmp_path / "rollouts/step_1/train/all/traces.jsonl", episodes)
+    alone(f"prime-rl:{tmp_path}")
+    assert "several environments (sums, words) are read as one set; ?task=NAME chooses one" in capsys.readouterr().err
+    chosen = [len(alone(f"prime-rl:{tmp_path}?task={name}").draws.problem) for name in ("sums", "words")]
+    assert chosen == [4, 7]
+    assert "several environments" not in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"no environment word; did you mean words\?"):
+        read(f"prime-rl:{tmp_path}?task=word")
+
+
 def test_samples_of_lm_eval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(
         UserError, match=r"for each filter \(strict-match, flexible-extract\); choose one, as in \?filter=strict"
@@ -710,8 +762,13 @@ def test_details_of_lighteval(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="row 1: 2 responses, but em is one number"):
         read(f"lighteval:{double}?score=em")
     assert [p.text for p in alone(f"lighteval:{double}", problems_named=True).pending] == ["4", "5"] * 2
-    with pytest.raises(UserError, match="details of several tasks or dates"):
+    with pytest.raises(
+        UserError, match=r"several tasks \(a_2026, b_2026\); choose one, as in \?task=a_2026, or a group"
+    ):
         read(f"lighteval:{tmp_path}?score=em")
+    assert counts(alone(f"lighteval:{tmp_path}?score=em&task=a*")) == {"0": "0", "1": "1"}
+    both = alone(f"lighteval:{tmp_path}?task=*", problems_named=True)
+    assert both.problem_ids == ["0 [a_2026]", "1 [a_2026]", "0 [b_2026]", "1 [b_2026]"]
     pq.write_table(pa.Table.from_pylist(rows[:2] * 2), single)
     with pytest.raises(UserError, match="row 3: document '0' is there again, which lighteval writes once"):
         read(f"lighteval:{single}?score=em")
@@ -966,6 +1023,7 @@ def trainer(folder: Path, *rewards: dict[str, list[float]]) -> Path:
             json.dumps(verl_rows(1, {"p": "1"})[0]),
             "filter= does not apply to samples of verl",
         ),
+        ("verl", "1.jsonl?task=a", json.dumps(verl_rows(1, {"p": "1"})[0]), "task= does not apply to samples of verl"),
         ("verl", "1.jsonl", json.dumps(verl_rows(1, {"p": "1"})[0] | {"step": 1e400}), "step must be a whole"),
         ("verl", "1.jsonl", json.dumps(verl_rows(1, {"p": "1"})[0] | {"score": 1e400}), "a finite number, not inf"),
         ("verl", "1.jsonl?step=5-3", json.dumps(verl_rows(1, {"p": "1"})[0]), "not a range that ascends, as 3-5"),

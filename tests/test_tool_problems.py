@@ -215,7 +215,7 @@ def test_files_of_several_tasks_are_not_proposed_as_checkpoints(tmp_path: Path) 
     with pytest.raises(UserError, match=r"or each that is of a checkpoint: rlready readiness lm-eval:\S+ lm-eval:\S+$"):
         alone(f"lm-eval:{tmp_path / 'dates'}")
     of_lm_eval(tmp_path / "dates" / "samples_products_2026-11-28T10-00-00.1.jsonl", ["1 * 4?"])
-    with pytest.raises(UserError, match=r"name one of the files, as in rlready readiness lm-eval:\S+$"):
+    with pytest.raises(UserError, match=r"several tasks \(products, sums\); choose one, as in \?task=products"):
         alone(f"lm-eval:{tmp_path / 'dates'}")
     (tmp_path / "logs").mkdir()
     for name in ("2026-11-28T10-00-00_sums_a1", "2026-11-29T10-00-00_sums_b2"):

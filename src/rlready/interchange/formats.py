@@ -77,8 +77,9 @@ def open_tool(format: Format, request: Request) -> Iterator[Batch]:
         )
     if not path.exists():
         raise UserError(f"{where}: no such file or folder{did_you_mean(str(path))}")
-    if request.options.filter and not format.filtered:
-        raise UserError(f"{where}: filter= does not apply to samples of {format.tool}; leave it out")
+    for option in ("filter", "task"):
+        if getattr(request.options, option) and option not in format.choices:
+            raise UserError(f"{where}: {option}= does not apply to samples of {format.tool}; leave it out")
     files = format.files(path)
     for file in files:
         if not file.is_file():

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rlready.interchange.chosen_files import only_file
 from rlready.interchange.inspect_log import ATTACHED, BEGINNING, ENDINGS, config_of, is_log, samples
 from rlready.interchange.rollouts import (
     FAILED,
@@ -23,7 +24,6 @@ from rlready.interchange.rollouts import (
     choose_score,
     context,
     drawn_with,
-    only_file,
     said,
     score_first,
 )

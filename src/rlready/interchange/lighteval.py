@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from rlready.core.errors import UserError
-from rlready.interchange.rollouts import Format, Request, choose_score, context, only_file, refuse_several, score_first
+from rlready.interchange.chosen_files import files_of_tasks
+from rlready.interchange.rollouts import Format, Request, choose_score, context, refuse_several, score_first
 from rlready.tasks.columns import Batch, read_batches
 from rlready.tasks.parquet import ParquetTable
 
@@ -33,7 +34,13 @@ def files_of(path: Path) -> list[Path]:
 
 
 def read(request: Request) -> Iterator[Batch]:
-    file = only_file(request, files_of(request.path), "the details of several tasks or dates")
+    files = files_of_tasks(request, files_of(request.path))
+    for task, file in files.items():
+        yield from _samples(request, file, task if len(files) > 1 else None)
+
+
+def _samples(request: Request, file: Path, task: str | None) -> Iterator[Batch]:
+    """The samples in a file; ``task`` is None if no other is read."""
     table = ParquetTable(file)
     metrics = [name.removeprefix("metric.") for name in table.columns if name.startswith("metric.")]
     if not {"doc", "model_response", METRIC} <= {*table.schema.names}:
@@ -44,7 +51,7 @@ def read(request: Request) -> Iterator[Batch]:
         every = np.arange(len(batch))
         ids, queries, texts, tokens, scores, choices, gold, inputs = (batch.values(name, every) for name in wanted)
         columns: dict[str, list[Any]] = {
-            name: [] for name in ("problem_id", "prompt", "context", "truth", "text", "tokens", "score")
+            name: [] for name in ("problem_id", "variant", "prompt", "context", "truth", "text", "tokens", "score")
         }
         numbers = []
         for at, line in enumerate(batch.lines.tolist()):
@@ -61,6 +68,7 @@ def read(request: Request) -> Iterator[Batch]:
             drawn = tokens[at] if isinstance(tokens[at], list) and len(tokens[at]) == len(responses) else None
             for number, response in enumerate(responses):
                 columns["problem_id"].append(document)
+                columns["variant"].append(task)
                 columns["prompt"].append(queries[at])
                 columns["context"].append(context(inputs[at], None))
                 columns["truth"].append(_truth(choices[at], gold[at]))
@@ -96,4 +104,5 @@ LIGHTEVAL = Format(
     read,
     "lighteval writes details_TASK_DATE.parquet with --save-details: name that file",
     "lighteval does not log the limit of a thought",
+    choices=frozenset({"task"}),
 )

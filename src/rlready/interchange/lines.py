@@ -49,10 +49,12 @@ def read_objects(file: Path) -> Iterator[tuple[list[int], list[dict[str, Any]]]]
                 if not raw.endswith(b"\n") and line > 1:
                     note(f"{file}: its last line is incomplete, as a crash leaves it, and is left out")
                     continue
-                one = "; write each object of its list on a line" if raw.lstrip().startswith(b"[") else ""
-                raise UserError(
-                    f"{file}:{line}: not JSON ({str(error)[:100]}); each line must be one object{one}"
-                ) from None
+                fix = "each line must be one object"
+                if raw.lstrip().startswith(b"["):
+                    fix += "; write each object of its list on a line"
+                elif "hex escape" in str(error):  # of half of a surrogate pair
+                    fix = "remove the half of a character (\\ud8.. to \\udf..) from its text"
+                raise UserError(f"{file}:{line}: not JSON ({str(error)[:100]}); {fix}") from None
             if not isinstance(row, dict):
                 raise UserError(f"{file}:{line}: expected one JSON object on each line, not {type(row).__name__}")
             lines.append(line)

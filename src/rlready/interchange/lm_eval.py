@@ -16,6 +16,7 @@ import numpy as np
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.core.messages import note, warn_once
+from rlready.interchange.chosen_files import files_of_tasks
 from rlready.interchange.lines import files_named, read_objects
 from rlready.interchange.rollouts import (
     Format,
@@ -25,7 +26,6 @@ from rlready.interchange.rollouts import (
     context,
     drawn_with,
     numeric,
-    only_file,
     refuse_several,
     score_first,
 )
@@ -35,18 +35,31 @@ from rlready.tasks.table import Origin
 NOT_METRICS = ("doc_id", "target")
 NO_VERDICTS = ("perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte")  # metrics of likelihood alone
 LIKELIHOOD = 2  # a log-likelihood, and whether it is that of the greedy continuation
-COLUMNS = ("problem_id", "prompt", "context", "truth", "document", "settings", "text", "score")
+COLUMNS = ("problem_id", "variant", "prompt", "context", "truth", "document", "settings", "text", "score")
 
 
 def files_of(path: Path) -> list[Path]:
-    """The file that is named, or the only one with samples in a folder."""
+    """The file that is named, or those with samples in a folder."""
     if path.is_file():
         return [path] if ".jsonl" in path.suffixes else []
     return files_named(path, "**/samples_*")
 
 
 def read(request: Request) -> Iterator[Batch]:
-    file = only_file(request, files_of(request.path), "the samples of several tasks or dates")
+    files, verdict = files_of_tasks(request, files_of(request.path)), ""
+    for task, file in files.items():
+        for batch in _samples(request, file, task if len(files) > 1 else None):
+            verdict = verdict or batch.named[0]
+            if batch.named[0] != verdict and not request.verified:
+                raise UserError(
+                    f"{file}: its metric is {batch.named[0]}, and {verdict} that of the task before: choose tasks of "
+                    "one metric with ?task=, or name problems= to have the texts verified"
+                )
+            yield batch
+
+
+def _samples(request: Request, file: Path, task: str | None) -> Iterator[Batch]:
+    """The samples in a file; ``task`` is None if no other is read."""
     score, others, filters = "", list[str](), dict[str, None]()
     seen: dict[str, set[str]] = {}  # documents by filter
     before, settings = dict[str, Any](), drawn_with({})
@@ -84,7 +97,7 @@ def read(request: Request) -> Iterator[Batch]:
                 _say_unstated(request.text, stated)
             empty += several.count("")
             for response in several:
-                about = row["doc_id"], prompt, around, str(row.get("target") or ""), row.get("doc_hash")
+                about = row["doc_id"], task, prompt, around, str(row.get("target") or ""), row.get("doc_hash")
                 found.append((*about, settings, response, row.get(score)))
                 numbers.append(line)
         columns = {name: [row[at] for row in found] for at, name in enumerate(COLUMNS)}
@@ -179,5 +192,5 @@ LM_EVAL = Format(
     read,
     "lm-eval writes samples_TASK_DATE.jsonl with --log_samples: name that file",
     "lm-eval logs neither tokens nor finish reasons",
-    filtered=True,
+    choices=frozenset({"filter", "task"}),
 )

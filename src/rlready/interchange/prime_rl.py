@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
 from functools import partial
 from itertools import compress
 from pathlib import Path
@@ -20,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from rlready.core.errors import UserError
-from rlready.core.messages import warn
+from rlready.core.explain import nearest
+from rlready.core.messages import note, warn
 from rlready.interchange.lines import files_named, read_objects
 from rlready.interchange.rollouts import (
     FAILED,
@@ -64,7 +66,7 @@ def read(request: Request) -> Iterator[Batch]:
         raise UserError(f"{request.text}: no rollouts of {purpose}; there are those of {', '.join(there) or 'no kind'}")
     if len(there) > 1 and not purpose:
         raise UserError(f"{request.text}: has rollouts of train and of eval; choose: ?filter=eval, or ?filter=train")
-    score, others = "", list[str]()
+    score, others, environments = "", list[str](), dict[str, None]()
     for file in files:
         if (purpose and purpose not in _below(file)) or not request.options.wants(_step(file)):
             continue
@@ -72,7 +74,7 @@ def read(request: Request) -> Iterator[Batch]:
         rollouts = (("rollouts", kept),) if kept else ()
         if kept == EFFECTIVE:
             warn(f"{file}: warning: has only the groups that were learned from, which makes pass@k and signal too high")
-        for lines, rows in read_objects(file):
+        for lines, rows in _chosen(request, file, environments):
             place = partial("{}:{}".format, file)
             traces = [_trace(row, line, place) for line, row in zip(lines, rows, strict=True)]
             if not others and (others := list({name: 0 for trace in traces for name in trace.get("rewards") or ()})):
@@ -95,6 +97,27 @@ def read(request: Request) -> Iterator[Batch]:
             numbers = np.array(lines, dtype=np.int64)
             del rows, traces, sampled  # before the next are parsed, into the same memory
             yield Batch(Origin(str(file), "line"), numbers, columns, score_first(score, others))
+    wanted = request.options.task
+    if wanted and not any(fnmatchcase(name, wanted) for name in environments):
+        raise UserError(f"{request.text}: no environment {wanted}; {nearest(wanted, list(environments))}")
+    if len(environments) > 1 and not wanted:
+        names = ", ".join(environments)
+        note(f"{request.text}: problems of several environments ({names}) are read as one set; ?task=NAME chooses one")
+
+
+def _chosen(
+    request: Request, file: Path, environments: dict[str, None]
+) -> Iterator[tuple[list[int], list[dict[str, Any]]]]:
+    """The lines and episodes of the environments that ``task=`` chooses; all are added to ``environments``."""
+    wanted = request.options.task
+    for lines, rows in read_objects(file):
+        names = [_environment(row) or "" for row in rows]
+        environments.update(dict.fromkeys(names))
+        if wanted:
+            kept = [at for at, name in enumerate(names) if fnmatchcase(name, wanted)]
+            lines, rows = [lines[at] for at in kept], [rows[at] for at in kept]
+        if rows:
+            yield lines, rows
 
 
 def _run_of(file: Path) -> Path:
@@ -221,5 +244,5 @@ PRIME_RL = Format(
     read,
     "prime-rl writes rollouts/step_N/.../traces.jsonl: name the output folder",
     "prime-rl does not log the limit of a thought, only whether the response was cut",
-    filtered=True,
+    choices=frozenset({"filter", "task"}),
 )

@@ -34,8 +34,6 @@ from rlready.tasks.strictjson import Refused
 from rlready.tasks.turns import asked_in
 
 STEP = re.compile(r"(?:^|_)(?:step_?)?([0-9]{1,15})$")  # at the end of the name of a file or folder
-DATE = r"\d{4}-\d\d-\d\dT[^_]*"
-DATED = re.compile(rf"{DATE}_(.+)_[^_]+|(.+)_{DATE}")  # Inspect's DATE_TASK_ID, or TASK_DATE, in the name of a file
 UNSCORED = -1
 LIMIT = "max_tokens"
 LIMITS = ("max_gen_toks", "max_completion_tokens", "max_new_tokens", "max_output_tokens")  # its other names
@@ -68,13 +66,15 @@ class ToolOptions:
 
     ``step``: one step or a range of them, read as the samples of one policy; ``score``: the reward or metric that is
     the verdict; ``threshold``: from which score on a sample is correct; ``filter``: lm-eval's filter, or train or eval
-    of prime-rl; ``n``, ``name`` and ``model`` as for a table.
+    of prime-rl; ``task``: lm-eval's or lighteval's task, or prime-rl's environment, or a pattern of several, which are
+    read as one set of problems; ``n``, ``name`` and ``model`` as for a table.
     """
 
     step: tuple[int, int] | None = None
     score: str = ""
     threshold: float | None = None
     filter: str = ""
+    task: str = ""
     thinking_budget: int | None = None
     n: int | None = None
     name: str = ""
@@ -115,7 +115,8 @@ class Format:
 
     ``columns`` are those that together no other tool writes; ``files``: the files below a path, none if there are none
     of this format; ``written``: what the tool writes, and when;
-    ``no_budget``: why its samples do not say which thinking budget they had; ``filtered``: whether ``filter=`` applies.
+    ``no_budget``: why its samples do not say which thinking budget they had; ``choices``: which of the options
+    ``filter=`` and ``task=`` apply.
     """
 
     kind: str
@@ -125,17 +126,7 @@ class Format:
     read: Callable[[Request], Iterator[Batch]]
     written: str
     no_budget: str
-    filtered: bool = False
-
-
-def only_file(request: Request, files: Sequence[Path], what: str) -> Path:
-    """The file; UserError if there are several, which hold ``what``, with the command for files of one task."""
-    if len(files) > 1:
-        dated = [DATED.fullmatch(stem_of(file.name)) for file in files]
-        alike = all(dated) and len({each[1] or each[2] for each in dated if each}) == 1
-        fix = f"or each that is of a checkpoint: {request.each(files)}" if alike else f"as in {request.each(files[:1])}"
-        raise UserError(f"{request.text}: holds {what}; name one of the files, {fix}")
-    return files[0]
+    choices: frozenset[str] = frozenset()
 
 
 def choose_score(request: Request, names: Sequence[str], usual: str = "") -> str:

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from rlready.core.errors import UserError
+from rlready.interchange.chosen_files import only_file
 from rlready.interchange.lines import files_named, read_objects
-from rlready.interchange.rollouts import Format, Request, choose_score, number, only_file, step_of
+from rlready.interchange.rollouts import Format, Request, choose_score, number, step_of
 from rlready.tasks.answers.ownpart import LAST_TOKEN
 from rlready.tasks.columns import Batch
 from rlready.tasks.files import stem_of

@@ -57,7 +57,8 @@ def read_tool_samples(source: str, *, problems_named: bool) -> dict[str, Stored]
     with _without_cycles():
         for batch in open_tool(format, request):
             collector.add(batch)
-    return collector.checkpoints(format.files(request.path))
+    files = format.files(request.path)
+    return collector.checkpoints([f for f in files if str(f) in collector.files] if request.options.task else files)
 
 
 class _Collector:
@@ -82,9 +83,11 @@ class _Collector:
         self.unusable = Counter[str]()  # by the reason
         self.unclosed = 0  # responses in a thought that their prompt opens
         self.total = 0
+        self.files = set[str]()  # with samples
 
     def add(self, batch: Batch) -> None:
         self.total += len(batch)
+        self.files.add(batch.origin.where)
         step = batch.map("step", _step, np.int64)
         batch = batch.take(np.flatnonzero(self._wanted(step))) if self.options.step else batch
         step = step[self._wanted(step)]
