@@ -43,7 +43,7 @@ Four rounds of 150 rows were read, each with fresh seeds, and the program was ch
 | 1 | 11, 12, 13 | 4, 2, 7 | 5, 3, 3 | analyses and names, see below |
 | 2 | 31, 32, 33 | 1, 0, 0 | 2, 4, 6 | sums of fractions stay as they are; rows with unknown persons are unfit |
 | 3 | 41, 42, 43 | 0, 0, 0 | 6, 6, 5 | rows with slips of grammar are unfit |
-| 4 | 51, 52, 53 | 0, 1, 0 | 7, 7, 8 | nothing |
+| 4 | 51, 52, 53 | 0, 1, 0 | 7, 7, 8 | one more reason to leave rows out, see below |
 
 The 13 rows of the first round: seven recalled only some of the results that the step uses; one recalled a result of
 the same value as the one that was used; one quoted a sentence whose "4" was another four; one was ungrammatical ("how
@@ -57,7 +57,9 @@ of grammar. Those left are slips of other kinds (a wrong word, *he* for *she*, a
 that no calculation shows. They were marked more strictly from round to round, so their counts do not compare.
 
 After the last round, an equation with a sign that is not read, such as a power, a root or ½, became a reason too, as
-its text could contradict the annotation unnoticed. That leaves out 11 more rows. What was written, below, is of
+its text could contradict the annotation unnoticed. That leaves out 11 more rows; the other 3 of the 14 in the table
+were
+unfit before, for another reason. What was written, below, is of
 the program with this reason; the rows were read at revision 18e39c2, before it, which drew others of them.
 """
 
@@ -132,17 +134,28 @@ def report(stored: Sequence[object], seconds: float | None) -> None:
         seconds=seconds,
         cpu=True,
         claims=[
-            number("rows read that what was inserted has spoilt", [r.verdict == "spoilt" for r in read], "<= 1"),
+            number(
+                "rows read that what was inserted has spoilt",
+                [r.verdict == "spoilt" for r in read if r.inserted],
+                "<= 1",
+                "rows with something inserted",
+            ),
             number("rows read with any fault, the author's included", [r.verdict != "good" for r in read], "== 0"),
         ],
         words=page(counts, read),
     )
 
 
-def number(claim: str, holds: Sequence[bool], target: str) -> Claim:
+def number(claim: str, holds: Sequence[bool], target: str, varies: str = "rows") -> Claim:
     """How many of the rows read it holds for; the interval is that of the share, times the rows."""
     share, n = mean_estimate(holds, bounds=(0.0, 1.0), varies="rows"), len(holds)
-    return Claim(claim, float(sum(holds)), share.low * n, share.high * n, n, "rows", target)
+    return Claim(claim, float(sum(holds)), share.low * n, share.high * n, n, varies, target)
+
+
+def behaviours(read: Sequence[Reading]) -> str:
+    """In how many of the rows each behaviour was inserted, in words."""
+    times = {name: sum(name in r.inserted.split() for r in read) for name in ("exploration", "analysis", "computation")}
+    return "; ".join(f"{count} have {name}" for name, count in times.items()).replace("; ", ", ")
 
 
 def spoilt(read: Sequence[Reading]) -> Estimate:
@@ -158,8 +171,9 @@ def page(counts: Sequence[Counts], read: Sequence[Reading]) -> str:
     return f"""# What `inject` writes of GSM8K, read row by row
 
 Would you let a model learn from this row? One reader asked that of {len(read)} rows that `inject` wrote of GSM8K's
-training file (MIT) with all three behaviours: {READ} random rows for each of {len(SEEDS)} seeds, drawn after the last
-change to the program, none of them left out. A row is *spoilt* if what was inserted is wrong, belongs to another
+training file (MIT) with all three behaviours: {READ} random rows for each of {len(SEEDS)} seeds, drawn after the
+changes that three earlier rounds had led to, none of them left out; {behaviours(read)}. A row is *spoilt* if what
+was inserted is wrong, belongs to another
 quantity or is bad English. It has an *author's* fault if the original solution, which `inject` never changes, has a
 wrong or unreadable statement.
 

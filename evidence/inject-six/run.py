@@ -251,6 +251,10 @@ def end(ops: int, outcome: str) -> Callable[[Trained], float]:
     return lambda run: run.after[ops].outcome(outcome)
 
 
+def start_of(outcome: str) -> Callable[[Trained], float]:
+    return lambda run: run.before[TRAINED].outcome(outcome)
+
+
 def gain(ops: int, outcome: str) -> Callable[[Trained], float]:
     return lambda run: run.after[ops].outcome(outcome) - run.before[ops].outcome(outcome)
 
@@ -276,8 +280,8 @@ def claims_of(stored: Stored) -> list[Claim]:
         claims.append(Claim.of(said, minus(stored, ALL, other, gain(TRAINED, "sampled")), "> 0"))
     said = f"accuracy after RL at {TRAINED} operations, sampled, {ALL} minus {MATCHED}, points"
     claims.append(Claim.of(said, minus(stored, ALL, MATCHED, end(TRAINED, "sampled")), "> 0"))
-    late = t_estimate([run.rewards[-1] - run.rewards[-2] for run in stored.runs], varies="runs")
-    claims.append(Claim.of(f"reward of the last {EVERY} steps of RL minus that of {EVERY} before", late, "<= 0.02"))
+    said = f"reward of the last {EVERY} steps of RL minus that of {EVERY} before, the mean of all arms"
+    claims.append(Claim.of(said, late_over_seeds(stored), "<= 0.02"))
     flat = [run.losses[-2] - run.losses[-1] for run in stored.runs if run.arm != MATCHED]
     said = "held-out loss after the last epoch of SFT below that of the epoch before, nats; the largest"
     return [*claims, Claim.exact(said, max(flat), "runs", "<= 0.02", n=len(flat))]
@@ -287,7 +291,7 @@ def protocol() -> str:
     return f"""# Behaviour injection at 6 operations
 
 The [first experiment](../inject/README.md) had problems of 4 operations, which the embedded model knows from its
-pretraining, and 28 steps of RL; its arms ended within eight points. Its world was chosen in a pilot because
+pretraining, and 28 steps of RL; its arms ended within ten points. Its world was chosen in a pilot because
 injection showed an effect there.
 
 ## Protocol
@@ -338,19 +342,18 @@ The {len(stored.runs)} runs took {seconds / 3600:.1f} CPU hours.
 How injection helps where RL learns much: here RL gains few points in any arm ({gains(stored)} sampled at {TRAINED}
 operations, not all of them significantly above 0). In the last {EVERY} steps the mean reward falls in every arm, and
 that of vanilla rows ends below its start, by no more than chance over seeds: the last checkpoint, which is compared, is
-not the best one. The claim on that plateau takes {len(stored.runs)} runs as independent, which share {len(SEEDS)}
-seeds; over these it is {late_over_seeds(stored)} (computed after the results were known). An attempt
+not the best one. The claim on that plateau is over seeds since a review, as the runs of a seed are not independent.
+An attempt
 that names what is missing counts as a right step, so that *every step right* is not against these rows as such, but
 they have more steps. One model of a million
 parameters, one symbolic world, one recipe of RL, {len(SEEDS)} seeds.
 """
 
 
-def late_over_seeds(stored: Stored) -> str:
+def late_over_seeds(stored: Stored) -> Estimate:
     """The reward of the last steps minus that of those before, the mean of all arms in each seed."""
     late = [[run.rewards[-1] - run.rewards[-2] for run in stored.runs if run.seed == seed] for seed in SEEDS]
-    found = t_estimate([sum(each) / len(each) for each in late])
-    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+    return t_estimate([sum(each) / len(each) for each in late])
 
 
 def in_short(stored: Stored) -> str:
@@ -367,6 +370,10 @@ def in_short(stored: Stored) -> str:
         f"rows, a difference of {said(ALL, VANILLA, end(TRAINED, outcome))}"
         for outcome in OUTCOMES
     ]
+    ends[-1] += (
+        f"; before RL it was {share(of_arm(stored, ALL), start_of(OUTCOMES[-1]))} and "
+        f"{share(of_arm(stored, VANILLA), start_of(OUTCOMES[-1]))}, so that SFT made this difference, and not RL"
+    )
     further = ", ".join(f"{said(ALL, VANILLA, end(ops, 'sampled'))} at {ops}" for ops in OPS[1:])
     parts = [f"{said(arm, VANILLA, end(TRAINED, 'sampled'))} for {arm}" for arm in NAMES[2:]]
     start, of_matched = (
@@ -395,7 +402,7 @@ def gains(stored: Stored) -> str:
 def table(stored: Stored, ops: int) -> str:
     lines = [
         "| rows | after RL: sampled | − vanilla's | greedy | − vanilla's | every step right | − vanilla's "
-        "| before RL: sampled, greedy | gain, sampled | − vanilla's |",
+        "| before RL: sampled, greedy, every step right | gain, sampled | − vanilla's |",
         "|---" * 10 + "|",
     ]
     for arm in NAMES:
@@ -403,7 +410,7 @@ def table(stored: Stored, ops: int) -> str:
         cells = []
         for outcome in OUTCOMES:
             cells += [share(runs, end(ops, outcome)), compared(stored, arm, end(ops, outcome))]
-        before = ", ".join(f"{np.mean([run.before[ops].outcome(o) for run in runs]):.1%}" for o in OUTCOMES[:2])
+        before = ", ".join(f"{np.mean([run.before[ops].outcome(o) for run in runs]):.1%}" for o in OUTCOMES)
         more = signed(t_estimate([100 * gain(ops, "sampled")(run) for run in runs]))
         lines.append(
             f"| {arm} | {' | '.join(cells)} | {before} | {more} | {compared(stored, arm, gain(ops, 'sampled'))} |"
@@ -434,7 +441,8 @@ def course(stored: Stored) -> str:
     ]
     for arm in NAMES:
         runs = of_arm(stored, arm)
-        losses = " ".join(f"{np.mean(each):.3f}" for each in zip(*(run.losses for run in runs), strict=True))
+        kept = 1 if arm == MATCHED else EPOCHS  # its checkpoint is that of the first epoch
+        losses = " ".join(f"{np.mean(each):.3f}" for each in zip(*(run.losses[:kept] for run in runs), strict=True))
         rewards = " ".join(f"{100 * np.mean(each):.1f}" for each in zip(*(run.rewards for run in runs), strict=True))
         entropy = " → ".join(f"{np.mean([run.entropy[at] for run in runs]):.2f}" for at in (0, 1))
         long, cut = (
