@@ -117,7 +117,10 @@ def written() -> dict[Path, str]:
         "creators": [{"name": name} for name in authors],
         "keywords": citation["keywords"],
     }
-    head = "# Written by scripts/make_manifest.py from the results of evidence and benchmarks.\n"
+    head = (
+        "# Written by scripts/make_manifest.py from the results of evidence and benchmarks.\n"
+        "# The status of a claim says that its value was measured; whether it meets its target stands in its text.\n"
+    )
     return {
         Path(".adduce/manifest.yaml"): head + yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=110),
         Path("codemeta.json"): json.dumps(codemeta, indent=2, ensure_ascii=False) + "\n",

@@ -481,9 +481,11 @@ setting, of 43.6 % on test problems, {TEACHER} ended at 49.1 %, with γ = 0 at 5
 
 def page(stored: Stored) -> str:
     minutes = float(np.median([each.cpu_seconds for each in stored.seeds])) / 60
+    hours = len(stored.seeds) * minutes / 60
     return f"""{protocol()}
 
-A seed takes {minutes:.0f} CPU minutes (the median; of two seeds that were killed and continued, part is counted).
+A seed takes {minutes:.0f} CPU minutes (the median; of two seeds that were killed and continued, part is counted, also
+in the total below: five seeds at the median are {hours:.1f} hours, before the teacher).
 
 {in_short(stored)}
 

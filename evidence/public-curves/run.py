@@ -156,7 +156,8 @@ if anything. The rules and the primary predictor, {PRIMARY}, were chosen before 
 the curves were known: the regret of the SFT score had been read off them.
 
 Two public runs are left out. RL from the base model, the same run in every family, begins at 19.7 and ends at 40.3, the
-lowest of both, after a tenth of the compute of the longest runs; with it every correlation of the SFT score would be
+lowest start and the lowest end, after a tenth of the compute of the longest runs; with it every correlation of the
+SFT score would be
 higher. RL from step 6,120 of easy102K ends at 41.0, and the score of its start is not published.
 
 {sections}

@@ -411,8 +411,10 @@ def pilot_text(chosen: Pilot | None) -> str:
     rules = f"""## Pilot
 
 In words, the same generator has too few templates for a test split at 2 operations, and 5 test templates at 3; there, a
-thought takes 25 tokens a step. In symbols 200 test problems have 5 templates at 3 operations, 30 at 4 and 113 at 5,
-with 12 tokens a step. Hence symbols. `run.py --pilot` chooses the rest on seed {PILOT_SEED}, which is not reported, by
+thought takes 25 tokens a step. In symbols the 200 test problems of the pilot's seed have 5 templates at 3
+operations, 31 at 4 and 114 at 5 (34 to
+39 at 4 in the reported seeds), with 12 tokens a step. Hence symbols. `run.py --pilot` chooses the rest on seed
+{PILOT_SEED}, which is not reported, by
 two rules: from {FIRST} operations upwards or downwards ({OPERATIONS[0]} to {OPERATIONS[-1]}) until accuracy after SFT
 is {WANTED[0]:.0%} to {WANTED[1]:.0%}, or else the nearest; and of {rates}, the learning rate of RL with the higher
 validation accuracy at the last step.
@@ -467,7 +469,9 @@ def results_text(seeds: list[Seed]) -> str:
     return f"""
 ## Results
 
-Accuracy at the largest budget; differences in points, with intervals over problems:
+Accuracy at the largest budget; differences in points, with intervals over problems. These are of 34 to 39 templates a
+seed, so that the intervals speak of other problems of those templates; the counts of problems, by which it could be
+told what they are over templates, were not kept:
 
 | seed | pick, worst | {" | ".join(MODELS)} | pick: gain | worst: gain | pick − worst, after RL | hours |
 |---|---|---|---|---|---|---|---|---|---|

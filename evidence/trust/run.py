@@ -105,10 +105,16 @@ def report(stored: dict[str, Any], seconds: float | None) -> None:
     inputs = stored["fuzz"]["total"]
     bad, folders = sum(inputs[kind] for kind in BAD), stored["checkpoints"]
     claims = [
-        count("runs that were ended by a kill or a fault, and then continued", kills, kills, "runs", ">= 1000"),
+        count(
+            "strikes by a kill or a fault, after which a run was continued, went on or was refused",
+            kills,
+            kills,
+            "strikes",
+            ">= 1000",
+        ),
         count("files that differ from those of an unbroken run", total["different"], total["trials"], "trials", "== 0"),
         count("half-written files under their final names", total["half"], files, "files", "== 0"),
-        count("runs without a clear end, or that do not continue", total["problems"], kills, "runs", "== 0"),
+        count("runs without a clear end, or that do not continue", total["problems"], kills, "strikes", "== 0"),
         count("planted losses that are found", sum(stored["planted"].values()), found, "losses", f"== {found}"),
         count(f"growth of memory from step {FROM} to step {steps} of RL", grown, steps, "steps", "< 0.01"),
         count("odd inputs that were tried", inputs["tried"], inputs["tried"], "inputs", ">= 10000"),
@@ -167,7 +173,8 @@ it must be whole.
 The changes are counted below Python, by a library that is loaded before the others, so that the writes of torch,
 safetensors and Arrow count too. A kill is planned at each of them, save those that only write on in the same file, and
 nine in ten of those of `sweep` and `demo`, which call the other verbs. Of {stored["planned"]:,} trials that are planned
-{total["trials"]:,} were done, in random order, in {stored["seconds"] / 60:.0f} minutes. On average a
+{total["trials"]:,} were done, in random order, in {stored["seconds"] / 60:.0f} minutes, which is the time at
+the end of this page; that of the long run and of the odd inputs below was not kept. On average a
 run was struck {strikes / total["trials"]:.1f} times in a trial.
 
 {table([head, *rows])}
@@ -219,7 +226,8 @@ last faults were being fixed, each after the fixes of its own.
 A file of a model, a model in shards or a LoRA adapter is cut, replaced, removed or changed at random: one bit of it,
 one value of its JSON, or one tensor. Of {folders["tried"]:,} folders {folders["accepted"]:,} load with exactly the
 weights that their files hold, and {folders["refused"]:,} are refused in one line that names them, each within 10
-seconds ({folders["date"]}, revision {folders["commit"]}: `python evidence/trust/run.py --checkpoints`).
+seconds ({folders["date"]}, at revision {folders["commit"]}, which was rewritten before it came here: `python
+evidence/trust/run.py --checkpoints`).
 """
 
 

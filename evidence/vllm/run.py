@@ -77,10 +77,11 @@ def report(stored: Stored, seconds: float | None) -> None:
     words = f"""# RL with rollouts from vLLM
 
 The embedded model after one epoch of SFT on 1,000 rows, then {len(stored["vllm"][0]["reward"])} steps of RL of 16 x 16
-rollouts, once for each engine and seed. Only `engine` differs; the draws differ, too, as each engine has its own random
+rollouts, once for each engine and seed. SFT was run once: the seeds are those of RL. Only `engine` differs; the
+draws differ, too, as each engine has its own random
 numbers. The largest difference of log-probabilities of any token was {largest:.2g} nats.
 
-| seed | reward, torch | reward, vLLM |
+| seed of RL | reward of the last {LAST} steps, torch | vLLM |
 |---|---|---|
 {chr(10).join(rows)}
 
