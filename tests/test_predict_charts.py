@@ -130,7 +130,7 @@ def test_without_outcomes_one_sft_run_has_only_what_readiness_has_not(tmp_path: 
         for i, reach in enumerate((0.5, 0.7, 0.76))
     ]
     result = predict(PredictConfig(runs=(str(write_readiness(tmp_path / "ready", found)),)), tmp_path / "out")
-    assert result.next_steps[-1].startswith("No outcome of RL is named, and all checkpoints are from one SFT run: ")
+    assert result.next_steps[-1].startswith("Only the certainty of the order is new here, beside readiness: no outcome")
     assert result.next_steps[-1].endswith("to score predictors, name RL runs from at least 3 SFT recipes.")
     text = text_of(tmp_path, result)
     for heading in ("What to do", "How certain the order is", "Which is better, by pass@64"):

@@ -265,7 +265,7 @@ def test_ranks_equals_and_the_sign() -> None:
     assert words[2].why == "best loss"
     more = units_to_decide(Estimate(0.1, -0.1, 0.3, 9), comparisons(4))
     assert [w.more_problems for w in words] == [None, more, None, None]
-    assert less.headline() == "Start RL from y; on 9 problems it and x are not significantly different."
+    assert less.headline() == "Start RL from y; x does not differ significantly on 9 problems."
     assert next_action(less) == "Start RL from y now: it has the best loss."
     count = f"{float(f'{more:.2g}'):,.0f}"
     assumed = "enough in 4 cases of 5, if the lead is as measured"
@@ -319,7 +319,7 @@ def test_the_cheaper_of_a_tie_is_the_pick(
     assert f"{found.labels[pick]} {found.reason()}." == said
     tie = min(abs(values[i] - 0.5) for i in (0, 1, 3)) < 0.1
     assert found.headline().startswith(f"Start RL from {STEPS[pick].rpartition('/')[2]}")
-    assert ("; on 100 problems it" in found.headline()) is tie
+    assert found.headline().endswith(" not differ significantly on 100 problems.") is tie
     other = STEPS[pick] if pick != 2 else STEPS[3] if values[3] > 0.4 else STEPS[0]  # where no value decides
     name = other.rpartition("/")[2]
     assert bool(re.search(f"{name} (from|and) step-30", " ".join(separation(found)))) is tie
@@ -379,11 +379,17 @@ def test_what_pass_k_cannot_rule_out_pass_1_may() -> None:
                     pass_1_CP=shares, overfitting=[None] * 3)  # fmt: skip
 
     found = ranked((0.45, 0.49, 0.5), (0.2, 0.4, 0.4))
-    assert found.headline() == "Start RL from step-20; on 100 problems it and step-30 are not significantly different."
+    assert found.headline() == "Start RL from step-20; step-30 does not differ significantly on 100 problems."
     chosen = found.checkpoint(found.pick, "step-20")
-    assert chosen.decided == "took the fewest steps of those within one standard error of step-30"
+    why = "took the fewest steps of those within one standard error of step-30"
+    assert chosen.decided == f"{why} (1.0 points behind step-30 in pass@8, standard error 3.3 points)"
     assert found.checkpoint(found.order[0], "step-30").decided == ""
-    assert found.drops() == ["Drop step-10: pass@8 is no better than step-20's and pass@1 significantly worse."]
+    (said,) = found.drops()
+    assert re.fullmatch(
+        r"Drop step-10: pass@8 is no better than step-20's and pass@1 significantly worse, "
+        r"20\.0 \[\d+\.\d, \d+\.\d\] points behind\.",
+        said,
+    )
     assert found.checkpoint(0, names[0]).next == "drop: pass@1 significantly worse"
     assert "; pass@1 is significantly worse than step-20's: 20.0 [" in found.checkpoint(0, names[0]).why
     assert ranked((0.45, 0.49, 0.5), (0.4, 0.4, 0.4)).drops() == []
@@ -414,7 +420,7 @@ def test_equal_checkpoints_and_unsolved_problems_are_said() -> None:
         return rank("ab"[:count], "pass@8", values, lambda a, b: lead(error, 0.1),
                     pass_1_CP=pass_1_CP, overfitting=[None] * count)  # fmt: skip
 
-    assert ranked(0).headline() == "Start RL from a; on 100 problems it and b are not significantly different."
+    assert ranked(0).headline() == "Start RL from a; b does not differ significantly on 100 problems."
     for gap in (0, 1e-4):
         said = "b and a cannot be separated by pass@8: it would take over 10,000 more problems."
         assert separation(ranked(gap)) == [said]
@@ -444,7 +450,9 @@ def test_a_checkpoint_that_solves_nothing_is_never_the_pick() -> None:
     alone = replace(found, pass_1=np.array([0, 0.01, 0, 0]), order=[1, 0, 2, 3])
     assert calibrate(alone, one_run=False) == ""  # two runs of RL at least
     said = calibrate(alone, one_run=True)
-    assert said.endswith("how certain the order is. To score predictors, name RL runs from at least 3 SFT recipes.")
+    assert said.endswith(
+        "checkpoints are from one SFT run. To score predictors, name RL runs from at least 3 SFT recipes."
+    )
 
 
 def test_so_many_more_problems_decide_a_tie_in_four_of_five_cases() -> None:

@@ -503,7 +503,7 @@ def test_what_to_do_next_stands_below_the_title(tmp_path: Path) -> None:
     write_record(tmp_path, "readiness")
     record = RunRecord.load(tmp_path)
     write_json(tmp_path / "record.json", record.model_copy(update={"part_of": "demo"}))
-    said = "Start. This run is a step of a demo, which takes the next ones by itself. Few problems."
+    said = "Start. This run is part of a demo, which goes on by itself: there is nothing to run. Few problems."
     assert said in text_of(tmp_path, readiness_result(**told))
 
 

@@ -33,8 +33,9 @@ def calibrate(ranking: Ranking, one_run: bool) -> str:
     if one_run:
         within = f"RL from {named} shows how far to trust {ranking.by} within this run; to" if several else "To"
         return (
-            "No outcome of RL is named, and all checkpoints are from one SFT run: to readiness this adds only how "
-            f"certain the order is. {within} score predictors, name RL runs from at least {LEAST} SFT recipes."
+            "Only the certainty of the order is new here, beside readiness: no outcome of RL is named, and all "
+            f"checkpoints are from one SFT run. {within} score predictors, name RL runs from at least {LEAST} SFT "
+            "recipes."
         )
     if not several:
         return ""

@@ -151,7 +151,12 @@ def _next_steps(
     apart = " ".join(separating(ranking, [measured.efforts[name] for name in measured.names], cost))
     if not scored:
         recipes = {c.sft or c.name for c in measured.all}
-        steps = [*ranking.drops(), apart, "" if ranking.no_signal else calibrate(ranking, len(recipes) == 1)]
+        steps = [
+            *ranking.drops(),
+            *ranking.no_onset(),
+            apart,
+            "" if ranking.no_signal else calibrate(ranking, len(recipes) == 1),
+        ]
         return [ranking.headline(), *filter(None, steps)]
     families = [family for family, _ in scored]
     trusted = [

@@ -57,7 +57,7 @@ def compare(
         informative_group_size=informative_size,
         ranked_by=ranking.by,
         rule=ranking.rule,
-        reasons=[*ranking.drops(), *separation(ranking)],
+        reasons=[*ranking.drops(), *ranking.no_onset(), *separation(ranking)],
         chosen=names[ranking.pick],
         checkpoints=[
             _checkpoint(ranking.checkpoint(i, part.name), part, counts[i], changes[i], ks, informative_size, first)

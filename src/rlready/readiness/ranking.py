@@ -128,7 +128,8 @@ class Ranking:
         bests = [f"of the best {name}" for name in dict.fromkeys((self.by, "pass@1"))]
         close = f"keep those within one standard error {', and of these '.join(bests)}; of these"
         worse = f"what ranks below it and is significantly worse in {' or '.join(dict.fromkeys((self.by, 'pass@1')))}"
-        return f"drop what is {ONSET}; {close} take the fewest SFT steps, as further SFT can overfit; drop {worse}."
+        fewest = "take the fewest SFT steps, as a precaution against overfitting"
+        return f"drop what is {ONSET}; {close} {fewest}; drop {worse}."
 
     def checkpoint(self, i: int, name: str) -> RankedCheckpoint:
         """The record of one checkpoint's rank."""
@@ -145,7 +146,7 @@ class Ranking:
             else WORDS[advice] + (f": {self._drop_reason(i)}" if advice == "drop" else ""),
             why=self._why(i),
             overfitting=self.overfitting[i],
-            decided=self.reason() if i == self.pick != self.order[0] else "",
+            decided=f"{self.reason()} ({self.error()})" if i == self.pick != self.order[0] else "",
         )
 
     @property
@@ -176,8 +177,9 @@ class Ranking:
             return f"{name}: {self.by} is {in_units(self.by, self.values[self.pick])}."
         if tied:
             n = next(counted(b.n, b.varies.removesuffix("s")) for b in self.behind if b)
-            alike = listed(["it", *(tied if len(tied) <= HEADED else [f"{len(tied)} others"])])
-            return f"Start RL from {name}; on {n} {alike} are {WORDS['tie']}."
+            others = listed(tied) if len(tied) <= HEADED else f"{len(tied)} others"
+            verb = "does" if len(tied) == 1 else "do"
+            return f"Start RL from {name}; {others} {verb} not differ significantly on {n}."
         others = self.labels[self.order[1]] if len(self.order) == 2 else "the others"
         ahead = f", significantly ahead of {others}" if all(b is None or b.low > 0 for b in self.behind) else ""
         return f"Start RL from {name}: {self._best()}{ahead}."
@@ -190,12 +192,19 @@ class Ranking:
             WORSE: f"{self.by} is significantly worse",
             WORSE_1: f"{self.by} is no better than {self.labels[self.pick]}'s and pass@1 significantly worse",
         }
+        if leads := [lead_in_units("pass@1", self.dominated[i]) for i in others if self._drop_reason(i) == WORSE_1]:
+            why[WORSE_1] += f", {listed(leads)} behind" if len(leads) <= HEADED else ""
         found = {reason: [self.labels[i] for i in others if self._drop_reason(i) == reason] for reason in why}
         said = [f"Drop {listed(names)}: {why[reason]}." for reason, names in found.items() if names]
         unsolved = [] if self.nothing_solved else [self.labels[i] for i in self.order if self.advice(i) == "unsolved"]
         if unsolved:
             said.append(f"Drop {listed(unsolved)}: no problem solved, so RL would have no signal.")
         return said
+
+    def no_onset(self) -> list[str]:
+        """A sentence if held-out loss is known along an SFT run, and no checkpoint is past overfitting onset."""
+        known = any(self.overfitting) and not any(map(self.dropped, self.order))
+        return [f"No checkpoint is {ONSET}, as far as held-out loss tells."] if known else []
 
     def reason(self) -> str:
         """Why the pick is the one to start from, as what it does."""

@@ -27,7 +27,7 @@ MOST_BANDS = 2  # of distributions over problems, whose intervals are wide
 MOST_NAMED = 6  # checkpoints; of more only first, last and chosen stand out
 Rows = Sequence[CheckpointReadiness | CheckpointPrediction]
 Entry = TypeVar("Entry", CheckpointReadiness, CheckpointPrediction)
-LOSS_NOTE = "Bars are 95 % intervals over examples, which checkpoints share: differences are far more certain."
+LOSS_NOTE = "Bars are 95 % intervals over examples, the same for all checkpoints: their differences are more certain."
 
 
 def sft_section(result: SFTResult) -> Section:
@@ -151,9 +151,10 @@ def _histogram(rows: Sequence[CheckpointReadiness], short: Mapping[str, str]) ->
         [*others, *named],
         title="Rollout accuracy of the problems",
         x_label="share of a problem's rollouts that are correct",
-        y_label="problems",
+        y_label="share of problems",
         percent=True,
-        note=f"Points: none correct, fifths at their middle, all correct. {said}" + _apart_note(rows, others),
+        note="Points, from left: problems without a correct rollout, those between by fifths of the share that is "
+        f"correct (each at its middle), and problems of which all are correct. {said}" + _apart_note(rows, others),
     )
 
 

@@ -93,7 +93,7 @@ def _numbers(run: RunFolder) -> Iterator[Number]:
             before, after = result.sft.strict_accuracy, result.rl.strict_accuracy
             if before and after:
                 shares = [brief_percent(share) for share in (result.rl.accuracy, before, result.sft.accuracy)]
-                note = "answer alone: {} %; {}: {} and {} %".format(shares[0], sft, *shares[1:])
+                note = "{1}: {2} %. The answer alone: {0} %, {1}: {3} %".format(shares[0], sft, *shares[1:])
                 yield Number(f"Answer and every step correct, {rl}", PERCENT, after, note)
             tokens = TOKENS.show(result.sft.thinking_tokens.value)
             yield Number(f"Thinking tokens of {rl}", TOKENS, result.rl.thinking_tokens, f"{sft}: {tokens}")
@@ -177,7 +177,8 @@ def _ranking_numbers(result: Ranked, seconds_each: float | None) -> Iterator[Num
     if other and other.behind:
         first = min(rows, key=lambda c: c.rank)
         unit = POINTS if is_share(by) else THREE_DIGITS
-        yield Number(f"Lead of {short[first.name]} over {short[other.name]}", unit, other.behind)
+        together = "for all pairs together" if len(rows) > 2 else ""
+        yield Number(f"Lead of {short[first.name]} over {short[other.name]}", unit, other.behind, together)
         if other.advice == "tie" or other.chosen:
             yield _more_problems(other.behind.varies, other.separable, seconds_each)
     if isinstance(chosen, CheckpointReadiness):

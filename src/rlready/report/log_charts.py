@@ -87,8 +87,8 @@ def _groups(log: Log) -> Markup:
     return line_chart(
         [
             _curve("informative", log, lambda line: line.informative, 1, 0),
-            _curve("all correct, no gradient", log, lambda line: line.share(line.groups_solved), 2, 1),
-            _curve("all wrong, no gradient", log, lambda line: line.share(line.groups_unsolved), 3, 2),
+            _curve("all correct", log, lambda line: line.share(line.groups_solved), 2, 1),
+            _curve("all wrong", log, lambda line: line.share(line.groups_unsolved), 3, 2),
             *([_curve("equal rewards", log, lambda line: line.share(line.groups_equal), 4, 4)] if equal else []),
             _curve("truncated", log, lambda line: line.truncated, NEUTRAL, 3),
         ],
@@ -97,7 +97,8 @@ def _groups(log: Log) -> Markup:
         y_label="share of groups; truncated: of rollouts",
         percent=True,
         note="The rewards of an informative group differ, which gives it a gradient: with a reward of 0 or 1 it has "
-        "correct and wrong rollouts, and with a length reward all may be correct. Truncated: reached a limit.",
+        "correct and wrong rollouts, and with a length reward all may be correct; the others give none. Truncated: "
+        "reached a limit.",
     )
 
 

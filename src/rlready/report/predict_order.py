@@ -26,10 +26,21 @@ def certainty(rows: Sequence[CheckpointPrediction]) -> Section:
         column("probability of being the best", lambda c: c.p_best, WHOLE_PERCENT),
     ]
     title = "How certain the order is"
-    said = small(P_BEST.format(name="The probability"))
+    said = small(f"{P_BEST.format(name='The probability')}{_likelier(rows)}")
     rest = small("Losses, pass@k and all else that was measured of the checkpoints is on the page of readiness.")
     notes = ["onset"] if any(row.past_onset for row in rows) else []
     return Section(title, [table(title, [rows], columns, lambda c: c.chosen), said, rest], notes)
+
+
+def _likelier(rows: Sequence[CheckpointPrediction]) -> str:
+    """Why another checkpoint is more often the best than the pick, where one is."""
+    pick, best = next((row for row in rows if row.chosen), None), max(rows, key=lambda row: row.p_best)
+    if pick is None or not pick.decided or best.p_best <= pick.p_best:
+        return ""
+    return (
+        f" {best.label} is the likelier best, but within noise: {pick.label} {pick.decided}. To go by the predictor "
+        f"alone, take {best.label}."
+    )
 
 
 def better_than(result: PredictResult, ranked: Sequence[CheckpointPrediction]) -> list[Section]:
