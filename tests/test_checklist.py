@@ -310,20 +310,20 @@ def test_the_total_has_every_attempt_once(runs: Path) -> None:
     lost = [attempt.model_copy(update={"status": status}).model_dump() for status in ("failed: X", "running", "done")]
     edit(runs / "demo", status="running", attempts=lost[:2], overwritten=lost[2:])
     text = fact(total_compute(collect([str(runs / "demo"), str(runs)], Told()))).text
-    totals = "They took 3 h of wall time, 6 core-hours of CPU and 0 GPU-hours."
+    totals = "They took 3.0 h of wall time, 6.0 core-hours of CPU and no GPU time."
     assert text.startswith(f"Runs: 2, with 5 more inside, attempts: 4. {totals}")
-    assert "1 overwritten, 1 h; 1 failed, 1 h; 1 killed, 1 h; 1 done, " in text
+    assert "1 overwritten, 60 min; 1 failed, 60 min; 1 killed, 60 min; 1 done, " in text
 
 
 def test_gpus_count_by_the_processes_of_a_run_and_a_server_is_missing(runs: Path) -> None:
     record = RunRecord.load(runs / "inject")
     earlier = record.attempts[0].model_copy(update={"seconds": 1800.0, "gpus": None, "processes": None}).model_dump()
     edit(runs / "inject", attempts=[earlier], processes=4, config=record.config | {"device": "cuda:0"})
-    assert " 2 GPU-hours" in fact(total_compute(collect([str(runs / "inject")], Told()))).text
+    assert " 2.0 GPU-hours" in fact(total_compute(collect([str(runs / "inject")], Told()))).text
     on_cpu, on_gpus = earlier | {"gpus": 0, "processes": 4}, earlier | {"gpus": 8, "processes": 8}
     edit(runs / "inject", overwritten=[on_cpu], attempts=[on_gpus], processes=1)  # an attempt has its own
     (total,) = total_compute(collect([str(runs / "inject")], Told()))
-    assert " 4 GPU-hours" in total.text
+    assert " 4.0 GPU-hours" in total.text
     assert total.text.endswith("Of runs in several processes, the CPU time is that of the first.")
     edit(runs / "inject", config=record.config | {"engine": "http://host:8000"})
     assert "the server at http://host:8000" in fact(total_compute(collect([str(runs / "inject")], Told()))).missing
@@ -597,7 +597,8 @@ def test_of_a_sweep_the_jobs_are_counted(tmp_path: Path, monkeypatch: pytest.Mon
         fact(FACTS[name](collect([str(out)], Told()))) for name in ("total_compute", "energy", "commands")
     )
     assert total.text.startswith(
-        "Runs: 5, started by 1 sweep, attempts: 5. They took 2 h of wall time, 4 core-hours of CPU and 2 GPU-hours."
+        "Runs: 5, started by 1 sweep, attempts: 5. They took 2.0 h of wall time, 4.0 core-hours of CPU and 2.0 "
+        "GPU-hours."
     )
     assert energy.text.startswith("1.25 kWh, 0.625 kg CO2e")
     assert energy.known
@@ -610,7 +611,7 @@ def test_of_a_sweep_the_jobs_are_counted(tmp_path: Path, monkeypatch: pytest.Mon
     again = [attempt | {"seconds": 720.0} for job in jobs for attempt in [RunRecord.load(job).attempts[0].model_dump()]]
     for job, attempt in zip(jobs, again, strict=True):
         edit(job, attempts=[attempt])
-    assert "attempts: 10. They took 3 h" in fact(total_compute(collect([str(out)], Told()))).text
+    assert "attempts: 10. They took 3.0 h" in fact(total_compute(collect([str(out)], Told()))).text
 
 
 def test_what_a_record_says_adds_no_lines_to_the_answers_file(runs: Path, tmp_path: Path) -> None:
@@ -650,7 +651,7 @@ def test_an_attempt_that_two_copies_of_a_run_share_counts_once(runs: Path, tmp_p
     shutil.copytree(runs / "inject", tmp_path / "copy")
     edit(tmp_path / "copy", attempts=[first, first | {"seconds": 1800.0}])
     (total,) = total_compute(collect([str(runs / "inject"), str(tmp_path / "copy")], Told()))
-    assert "attempts: 2. They took 1.5 h" in total.text
+    assert "attempts: 2. They took 90 min" in total.text
 
 
 def test_two_contents_of_one_name_are_both_listed(
@@ -676,6 +677,16 @@ def test_two_contents_of_one_name_are_both_listed(
     assert "2 sources of data" in fact(FACTS["scope"](found)).text
     alone = {f.name for f in FACTS["data_identity"](collect(["b", "c"], Told()))}
     assert alone == {"Identity of rows:rows.jsonl (worked rows)"}
+
+
+def test_a_model_of_runs_that_were_copied_together_is_made_by_them(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copy has another path, where a model of its records is known by what the runs inside called themselves."""
+    copy = shutil.copytree(runs / "demo", tmp_path / "sent")
+    monkeypatch.chdir(tmp_path)
+    before = {note.id for _, _, note in collect([str(runs / "demo")], Told()).models()}
+    assert {note.id for _, _, note in collect([str(copy)], Told()).models()} == before == {"embedded"}
 
 
 def test_other_weights_of_one_name_are_listed_and_their_size_is_not_guessed(runs: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from rlready.core.cells import counted
 from rlready.runs.record import OVERWRITTEN, RUNNING, SCHEMA, Attempt
 
 GIB = 1 << 30
+UNITS = {"s": "seconds", "min": "minutes", "h": "hours"}
 
 
 def machine(runs: Runs) -> list[Fact]:
@@ -72,14 +73,14 @@ def total_compute(runs: Runs) -> list[Fact]:
     for _, attempt, status in rows:
         by_status[status].append(attempt.seconds)
     gpu = sum(a.seconds * (entry.record.gpus_used if a.gpus is None else a.gpus) for entry, a, _ in rows)
-    wall, cpu = (_hours(getattr(each, name) for _, each, _ in rows) for name in ("seconds", "cpu_seconds"))
+    wall, cpu = (sum(getattr(each, name) for _, each, _ in rows) for name in ("seconds", "cpu_seconds"))
     left_out = Counter(entry.record.verb == SWEEP for entry in runs.entries if not entry.counted)
     inside = f", with {left_out[False]} more inside" * bool(left_out[False])
     inside += f", started by {counted(left_out[True], 'sweep')}" * bool(left_out[True])
     text = (
-        f"Runs: {len(runs.counted)}{inside}, attempts: {len(rows)}. They took {wall} h of wall time, {cpu} core-hours "
-        f"of CPU and {_hours([gpu])} GPU-hours. Attempts: "
-        + "; ".join(f"{len(taken)} {status}, {_hours(taken)} h" for status, taken in by_status.items())
+        f"Runs: {len(runs.counted)}{inside}, attempts: {len(rows)}. They took {duration(wall)} of wall time, "
+        f"{_of_each(cpu, 'core')} of CPU and {_of_each(gpu, 'GPU') if gpu else 'no GPU time'}. Attempts: "
+        + "; ".join(f"{len(taken)} {status}, {duration(sum(taken))}" for status, taken in by_status.items())
         + "."
     )
     if any((attempt.processes or entry.record.processes) > 1 for entry, attempt, _ in rows):
@@ -164,8 +165,10 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _hours(seconds: Iterable[float]) -> str:
-    return f"{sum(seconds) / 3600:.3g}"
+def _of_each(seconds: float, unit: str) -> str:
+    """ "2 core-minutes": a time that counts for each of several units."""
+    number, _, of = duration(seconds).partition(" ")
+    return f"{number} {unit}-{UNITS[of]}"
 
 
 def _size(folder: Path) -> int:
@@ -179,4 +182,4 @@ def _size(folder: Path) -> int:
 
 
 def _gib(size: int) -> str:
-    return f"{size / GIB:.3g} GiB"
+    return f"{size / GIB:.3g} GiB" if size >= GIB else f"{size / (1 << 20):.3g} MiB"

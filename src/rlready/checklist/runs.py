@@ -6,7 +6,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from urllib.parse import quote
 
 from pydantic import JsonValue
@@ -100,14 +100,26 @@ class Runs:
 
     def models(self) -> Iterator[tuple[Entry, str, ModelNote]]:
         """Every content of a model once that none of these runs has made."""
-        own, seen = {entry.folder.resolve() for entry in self.entries}, set[tuple[str, str | None]]()
+        seen = set[tuple[str, str | None]]()
         for entry in self.entries:
             for at, note in enumerate(entry.record.models):
-                place = entry.record.located(entry.folder, note.path).resolve() if note.path else None
-                made = place is not None and not own.isdisjoint(place.parents)
-                if (note.id, note.sha256) not in seen and not made:
+                if (note.id, note.sha256) not in seen and not (note.path and self._made(entry, note.path)):
                     seen.add((note.id, note.sha256))
                     yield entry, f"models[{at}]", note
+
+    def _made(self, reader: Entry, path: str) -> bool:
+        """Whether the model that a run has called ``path`` is in the folder of one of these runs.
+
+        That is where it is now or, of a run that was copied or moved with others, where these had it.
+        """
+        place = reader.record.located(reader.folder, path).resolve()
+        if any(entry.folder.resolve() in place.parents for entry in self.entries):
+            return True
+        named = [(entry.folder, entry.record.folder) for entry in self.entries if entry.record.folder]
+        return any(
+            PurePath(path).is_relative_to(before) and (now / PurePath(path).relative_to(before)).exists()
+            for now, before in named
+        )
 
     def readers(self, note: Note) -> str:
         """The runs that have read this content, in words, if others have read another by that name; "" otherwise."""

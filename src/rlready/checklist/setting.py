@@ -85,13 +85,13 @@ def chosen(runs: Runs) -> list[Fact]:
     """Where the values came from, which differ between these runs, and what was selected by which figure."""
     parts, evidence = list[str](), list[Evidence]()
     for verb, entries in _by_verb(runs).items():
-        origins = defaultdict[str, set[str]](set)
+        alike = defaultdict[str, list[Entry]](list)
         for entry in entries:
-            for name, origin in entry.record.origins.items():
-                origins[ORIGINS.get(origin, origin)].add(name)
+            alike[_origins(entry)].append(entry)
             evidence.append(entry.of_record("origins", f"{len(entry.record.origins)} settings"))
-        counts = ", ".join(f"{len(names)} {origin}" for origin, names in origins.items())
-        parts.append(f"{verb}: {counts}")
+        for text, same in alike.items():
+            of = "" if len(alike) == 1 else f" ({', '.join(first([str(entry.folder) for entry in same]))})"
+            parts.append(f"{verb}{of}: {text}")
     tried = list(_tried(runs))
     differ = f"Values that differ between these runs: {'; '.join(tried)}"
     parts.append(differ if tried else "Each setting has one value in all of these runs")
@@ -100,6 +100,18 @@ def chosen(runs: Runs) -> list[Fact]:
             parts.append(text)
             evidence.append(entry.of_result(key, value))
     return [Fact(name="How values were set and selected", text=f"{'. '.join(parts)}.", evidence=evidence)]
+
+
+def _origins(entry: Entry) -> str:
+    """Where the values of a run's settings came from; those that were given by name."""
+    names = defaultdict[str, list[str]](list)
+    for name, origin in entry.record.origins.items():
+        names[origin].append(name)
+    ways = ORIGINS | ({"caller": f"given by the {entry.record.part_of}"} if entry.record.part_of else {})
+    return ", ".join(
+        f"{len(found)} {ways.get(origin, origin)}" + f" ({', '.join(first(found))})" * (origin in GIVEN)
+        for origin, found in names.items()
+    )
 
 
 def why_chosen(runs: Runs) -> list[Fact]:
