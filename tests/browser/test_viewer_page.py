@@ -263,15 +263,15 @@ def test_what_is_wrong_here_and_correct_beside_it_can_be_filtered(open_page: Ope
     page.get_by_label("Compare with").select_option(label="step-9 · budget 64")
     expect(outcome.locator("optgroup")).to_have_attribute("label", "of the two")
     outcome.select_option("lost")
-    expect(count).to_have_text("1 of 40 samples")
+    expect(count).to_have_text("1 of 40 samples; the other way round 0")
     expect(page.locator("#detail .response")).to_have_text(["0 64 says 01", "1 64 says 01"])
     outcome.select_option("gained")
-    expect(count).to_have_text("0 of 40 samples")
+    expect(count).to_have_text("0 of 40 samples; the other way round 1")
     outcome.select_option("lost")
-    expect(count).to_have_text("1 of 40 samples")
+    expect(count).to_have_text("1 of 40 samples; the other way round 0")
     page.get_by_label("Compare with").select_option(label="step-9 · unconstrained")
     expect(page.locator("#detail .response")).to_have_text(["0 64 says 01", "1 unconstrained says 01"])
-    expect(count).to_have_text("1 of 40 samples")
+    expect(count).to_have_text("1 of 40 samples; the other way round 0")
     page.get_by_label("Compare with").select_option(label="compare with …")
     expect(count).to_have_text("40 samples")
     expect(outcome).to_have_value("")
@@ -292,16 +292,16 @@ def test_outcomes_are_compared_with_the_next_checkpoint_if_none_was_chosen(
     expect(page.locator("#meaning")).to_contain_text("or budget, at the last with the one before it")
     for name, value in chosen.items():
         page.get_by_label(name, exact=True).select_option(label=value)
-        expect(count).to_have_text("1 of 40 samples")
+        expect(count).to_have_text(re.compile("^1 of 40 samples; the other way round"))
     expect(page.locator("#detail .response")).to_have_text(["0 64 says 01", "1 64 says 01"])
     expect(page.get_by_label("Compare with").locator("option:checked")).to_have_text("step-9 · budget 64")
     page.get_by_label("Checkpoint", exact=True).select_option(label="step-9")
-    expect(count).to_have_text("0 of 40 samples")
+    expect(count).to_have_text("0 of 40 samples; the other way round 1")
     outcome.select_option("gained")
     expect(page.locator("#detail .response")).to_have_text(["1 64 says 01", "0 64 says 01"])
     page.reload()
     expect(page.locator("#detail .response")).to_have_text(["1 64 says 01", "0 64 says 01"])
-    expect(open_page(viewer, fragment="#outcome=lost").locator("#count")).to_have_text("1 of 40 samples")
+    expect(open_page(viewer, fragment="#outcome=lost").locator("#count")).to_have_text(re.compile("^1 of 40 samples"))
 
 
 def test_it_is_said_why_an_outcome_cannot_be_chosen_and_what_flipped_means(
@@ -326,7 +326,7 @@ def test_problems_that_only_the_other_has_solved_can_be_filtered(open_page: Open
     rows = [[sample(p, n, correct=(p, n) in mine) for p in ("p0", "p1", "p2") for n in range(2)] for mine in solved]
     page = open_page(run_of(tmp_path, rows))
     page.get_by_label("Outcome").select_option("unsolved")
-    expect(page.locator("#count")).to_have_text("2 of 12 samples")
+    expect(page.locator("#count")).to_have_text("2 of 12 samples, of 1 problem")
     expect(page.locator("#detail h2")).to_have_text("p1")
 
 
@@ -346,6 +346,43 @@ def test_filters_stay_when_the_page_is_loaded_again(open_page: Opened, viewer: P
     expect(page.get_by_label("Search")).to_have_value("says 0")
     link = page.get_by_role("link", name="link", exact=True).first  # to the sample alone
     expect(link).not_to_have_attribute("href", re.compile("filter"))
+
+
+def test_filters_that_nothing_fits_stay_in_the_address(open_page: Opened, viewer: Path) -> None:
+    page = open_page(viewer)
+    page.locator("#checkpoint").select_option("step-9")
+    page.get_by_label("flipped").check()
+    page.get_by_label("Search").fill("nowhere")
+    expect(page.locator("#count")).to_have_text("0 of 40 samples")
+    expect(page).to_have_url(re.compile("filter.search=nowhere"))
+    page.reload()
+    expect(page.locator("#count")).to_have_text("0 of 40 samples")
+    expect(page.get_by_label("flipped")).to_be_checked()
+
+
+def test_what_a_checkpoint_is_compared_with_can_be_chosen_as_the_checkpoint(open_page: Opened, viewer: Path) -> None:
+    """The two are compared from the other side: a checkpoint beside itself differs in nothing."""
+    page = open_page(viewer)
+    page.get_by_label("Compare with").select_option(label="step-9 · budget 64")
+    page.get_by_label("Outcome").select_option("lost")
+    page.locator("#checkpoint").select_option("step-9")
+    expect(page.locator("#count")).to_have_text("0 of 40 samples; the other way round 1")
+    page.get_by_label("Outcome").select_option("gained")
+    expect(page.locator("#detail .response")).to_have_text(["1 64 says 01", "0 64 says 01"])
+
+
+def test_on_a_phone_back_leads_to_the_list(open_page: Opened, viewer: Path) -> None:
+    page = open_page(viewer, size=PHONE)
+    page.locator("[role=option]").nth(3).click()
+    expect(page.locator("#detail .response")).to_be_visible()
+    page.get_by_role("button", name="Next sample").click()
+    page.go_back()
+    expect(page.locator("#list")).to_be_visible()
+    expect(page.locator("[aria-selected=true]")).to_be_visible()
+    page.locator("[role=option]").nth(2).click()
+    page.get_by_role("button", name="← List").click()
+    expect(page.locator("#list")).to_be_visible()
+    assert "samples.html" in page.url
 
 
 def test_an_address_leads_to_its_sample(open_page: Opened, viewer: Path) -> None:
@@ -432,7 +469,7 @@ def test_fifty_thousand_samples_show_the_first_within_a_second(open_page: Opened
         outcome.value = "lost"; outcome.dispatchEvent(new Event("change", { bubbles: true }));
         return performance.now() - begin; }"""
     )
-    expect(page.locator("#count")).to_have_text("2,000 of 50,000 samples")
+    expect(page.locator("#count")).to_have_text("2,000 of 50,000 samples; the other way round 0")
     assert taken < 300  # milliseconds
     page.get_by_label("Compare with").select_option(label="compare with …")
     expect(page.locator("#count")).to_have_text("50,000 samples")

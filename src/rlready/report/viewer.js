@@ -21,7 +21,8 @@
   const $ = (id) => document.getElementById(id);
   const list = $("list"), rows = $("rows"), detail = $("detail"), query = $("query");
   const selects = ["outcome", "checkpoint", "budget"].map($);
-  const rowHeight = () => (matchMedia("(max-width: 760px)").matches ? 60 : 52);
+  const onPhone = () => matchMedia("(max-width: 760px)").matches;
+  const rowHeight = () => (onPhone() ? 60 : 52);
   const number = new Intl.NumberFormat("en").format;
 
   let index; // what viewer.py says of all samples
@@ -103,8 +104,8 @@
 
   // ---- filters and search
   const wanted = () => query.value.trim().toLowerCase();
-  const fits = () => {
-    const [kind, checkpoint, budget] = selects.map((select) => select.value);
+  const fits = (kind = selects[0].value) => {
+    const [, checkpoint, budget] = selects.map((select) => select.value);
     const must = [...document.querySelectorAll("#flags input:checked")].reduce((bits, box) => bits | BIT[box.name], 0);
     let conditions = index.conditions.map(([c, b]) => (!checkpoint || c === checkpoint) && (!budget || b === budget));
     const compared = kind in DIFFERENT;
@@ -115,7 +116,9 @@
       && (!kind || judged(i)));
   };
   const besideOf = (condition) => { // what it stands beside: what was chosen; where outcomes are compared its neighbour
-    if (beside >= 0 || !(selects[0].value in DIFFERENT)) return beside;
+    if (beside >= 0 && beside !== condition) return beside;
+    if (beside >= 0 && here >= 0 && here !== condition) return here; // the same two, from the other side
+    if (!(selects[0].value in DIFFERENT)) return -1;
     const all = [...index.conditions.keys()];
     const alike = all.filter((other) => index.conditions[other][1] === index.conditions[condition][1]);
     const line = alike.length > 1 ? alike : all, at = line.indexOf(condition); // of one checkpoint the budgets
@@ -155,7 +158,7 @@
     const mine = (searching += 1), words = wanted(), candidates = fits();
     view = words ? [] : candidates;
     list.scrollTop = 0;
-    refresh(words && "searching …");
+    refresh(words && candidates.length ? "searching …" : "");
     for (let at = 0; words && at < candidates.length;) { // file by file
       const file = fileOf(candidates[at]), content = await load(file).catch(fail);
       if (mine !== searching || !content) return;
@@ -168,10 +171,17 @@
     }
   };
 
+  const problems = (n) => `${number(n)} ${n === 1 ? "problem" : "problems"}`;
+  const of = () => { // what a comparison has to be read with: how many it finds the other way round, or of how many problems
+    const kind = selects[0].value;
+    if (kind === "unsolved") return `, of ${problems(new Set(view.map((i) => index.problem[i])).size)}`;
+    return kind in DIFFERENT && !wanted() ? `; the other way round ${number(fits(kind === "lost" ? "gained" : "lost").length)}` : "";
+  };
+
   const refresh = (progress = "") => {
     const all = index.flags.length;
     const noun = all === 1 ? "sample" : "samples";
-    const shown = `${view.length === all ? "" : `${number(view.length)} of `}${number(all)} ${noun}`;
+    const shown = `${view.length === all ? "" : `${number(view.length)} of `}${number(all)} ${noun}${of()}`;
     $("count").textContent = progress ? `${shown}, ${progress}` : shown;
     rows.style.height = `${view.length * rowHeight()}px`;
     drawRows();
@@ -195,7 +205,7 @@
     const element = make("div",
       {
         id: `sample-${sample}`, role: "option", class: "row", "aria-selected": String(sample === current),
-        "aria-setsize": view.length, "aria-posinset": at + 1, click: () => { show(sample, { open: true }); list.focus(); },
+        "aria-setsize": view.length, "aria-posinset": at + 1, click: () => { show(sample, { open: true, asRow: true }); list.focus(); },
       },
       make("span", { class: has(sample, "correct") ? "right" : "wrong" }, has(sample, "correct") ? "✓" : "✗"),
       make("bdi", { class: "name" }, problemOf(sample)), make("span", { class: "no" }, `#${index.number[sample]}`),
@@ -212,10 +222,13 @@
   };
 
   // ---- the sample
-  const show = async (sample, { open }) => {
+  const show = async (sample, { open, asRow = false }) => {
     const mine = (showing += 1);
     current = sample;
-    if (open) document.body.classList.add("reading");
+    if (open && !document.body.classList.contains("reading")) {
+      if (onPhone() && asRow) history.pushState({ reading: true }, "", location.hash || "#"); // so that Back is the list
+      document.body.classList.add("reading");
+    }
     if (sample < 0) {
       detail.replaceChildren(make("p", { class: "empty" }, "No sample fits these filters."),
         make("button", { type: "button", click: clear }, "Clear all filters"));
@@ -230,6 +243,8 @@
       if (mine !== showing) return;
       detail.replaceChildren(...page(sample, texts, other, against));
       detail.scrollTop = 0;
+      const chosen = detail.querySelector("[aria-pressed=true]"), frame = chosen?.closest(".scroll"); // in sight on a phone
+      if (frame) frame.scrollLeft += chosen.getBoundingClientRect().right - frame.getBoundingClientRect().right + 8;
       highlight();
     } catch (error) {
       fail(error);
@@ -259,13 +274,27 @@
     const values = { problem: problemOf(sample), checkpoint, budget, sample: index.number[sample], with: beside };
     return `#${new URLSearchParams([...Object.entries(values), ...more].filter(([, v]) => v !== "" && v !== -1))}`;
   };
-  const remember = () => { if (current >= 0) history.replaceState(null, "", link(current, filters())); };
+  const remember = () => {
+    const onlyFilters = `#${new URLSearchParams(filters().filter(([, value]) => value))}`;
+    history.replaceState(history.state, "", current >= 0 ? link(current, filters()) : onlyFilters);
+  };
+
+  const leave = () => { // on a phone, the sample for the list
+    if (history.state?.reading) history.back(); else document.body.classList.remove("reading");
+  };
+  let left = false; // by Back, whose address is that of an earlier sample
+  window.addEventListener("popstate", () => {
+    if (!document.body.classList.contains("reading") || history.state?.reading) return;
+    document.body.classList.remove("reading");
+    left = true;
+    setTimeout(() => { left = false; }, 100);
+  });
 
   const page = (sample, texts, other, against) => {
     const same = !against || against.prompt === texts.prompt;
     const columns = [column(sample, texts, same), against && column(other, against, same)];
     return [
-      make("button", { type: "button", class: "back", click: () => document.body.classList.remove("reading") }, "← List"),
+      make("button", { type: "button", class: "back", click: leave }, "← List"),
       make("button", { type: "button", class: "back", click: () => move(1) }, "Next sample"),
       make("div", { class: "problem" }, make("h2", {}, make("bdi", {}, problemOf(sample))),
         make("button", { type: "button", click: () => moveProblem(-1) }, "Previous problem"),
@@ -470,7 +499,7 @@
     j: () => move(1), k: () => move(-1), ArrowDown: () => move(1), ArrowUp: () => move(-1), w: nextWrong,
     n: () => moveProblem(1), p: () => moveProblem(-1), c: nextComparison,
     C: () => detail.querySelector("[aria-label='Compare with']")?.focus(),
-    "/": () => query.focus(), "?": () => $("keys").showModal(), Escape: () => document.body.classList.remove("reading"),
+    "/": () => query.focus(), "?": () => $("keys").showModal(), Escape: leave,
   };
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || $("keys").open || !KEYS[event.key] || !view.length) return;
@@ -484,10 +513,11 @@
   const follow = () => { // a link to a sample, or to samples that fit filters
     const asked = new URLSearchParams(location.hash.slice(1));
     if (!asked.has("sample")) {
-      setFilters(asked, "");
+      const prefix = [...asked.keys()].some((key) => key.startsWith(FILTER)) ? FILTER : "";
+      setFilters(asked, prefix);
       allowDifferent();
       refilter();
-      const unknown = selects.find((select) => asked.has(select.id) && select.value !== asked.get(select.id));
+      const unknown = selects.find((select) => asked.has(prefix + select.id) && select.value !== asked.get(prefix + select.id));
       if (unknown) fail(new Error(`The link is to samples whose ${unknown.id} is not here.`));
       return;
     }
@@ -551,7 +581,7 @@
     $("help").addEventListener("click", () => $("keys").showModal());
     list.addEventListener("scroll", drawRows, { passive: true });
     window.addEventListener("resize", () => refresh());
-    window.addEventListener("hashchange", follow);
+    window.addEventListener("hashchange", () => { if (!left) follow(); });
     view = fits();
     together = index.problem.some((problem, i) => i > 0 && problem === index.problem[i - 1]
       && index.condition[i] !== index.condition[i - 1]);
