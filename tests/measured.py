@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,11 @@ from rlready.readiness.part import ExampleLosses, Part, Sampled, Vocabulary
 from rlready.readiness.result import ProblemCounts, SampleStats
 from rlready.runs import provenance
 from rlready.runs.files import plain, write_json
-from rlready.runs.record import DONE, RunRecord
+from rlready.runs.record import DONE, Attempt, RunRecord
 
 HELDOUT = "dagmath?ops=5&split=test&seed=2"
 PROBLEMS = "dagmath?ops=5&asked=3&split=train&n=24&seed=6"
+STARTS = count()
 
 
 @dataclass(frozen=True)
@@ -97,10 +99,11 @@ def write_record(
     folder: Path, verb: str, status: str = DONE, config: dict[str, JsonValue] | None = None, cpu_seconds: float = 0.0
 ) -> None:
     """``record.json`` of a run in a folder."""
+    start = f"2026-01-01T00:00:00.{next(STARTS):06}+00:00"  # no run begins when another does
     record = RunRecord(
         verb=verb,
         status=status,
-        start="2026-01-01T00:00:00+00:00",
+        start=start,
         part_of=None,
         command="python API",
         revision=None,
@@ -111,8 +114,8 @@ def write_record(
         host=provenance.host(),
         data=[],
         models=[],
-        attempts=[],
+        attempts=[Attempt(start=start, command="python API", revision=None, status=status)],
         seconds=2 * cpu_seconds,
         cpu_seconds=cpu_seconds,
     )
-    write_json(folder / "record.json", record)
+    record.save(folder)

@@ -101,6 +101,14 @@ def fact(facts: list[Fact]) -> Fact:
     return only
 
 
+def another(run: Path, again: Path) -> RunRecord:
+    """A run of the same settings, as its own times say, and its record."""
+    shutil.copytree(run, again)
+    record = RunRecord.load(again)
+    edit(again, attempts=[each.model_copy(update={"seconds": 9.0}).model_dump() for each in record.attempts])
+    return record
+
+
 def edit(folder: Path, seal: bool = True, **changes: object) -> None:
     """Change a record, with its checksum as if the run had written it."""
     content = read_json(folder / "record.json") | changes
@@ -434,6 +442,8 @@ def test_answers_are_the_authors_alone(runs: Path, tmp_path: Path) -> None:
     assert questions["facts"].keys() == AuthorFacts.model_fields.keys()
     assert questions["neurips"].keys() == {str(n) for n in range(1, 17)} - {"6", "7", "8"}
     assert by_number(filled(runs, answers=str(file))) == by_number(filled(runs))  # an empty text is no answer
+    file.write_text('[facts]\nother_runs = " "\nprovider = "\\u200b"\n')  # nor is one that nobody sees
+    assert by_number(filled(runs, answers=str(file))) == by_number(filled(runs))
     file.write_text(
         '[neurips.3]\nanswer = "NA"\njustification = "No theory."\n[facts]\naddress = "https://example.org"\n'
     )
@@ -690,8 +700,7 @@ def test_a_model_of_runs_that_were_copied_together_is_made_by_them(
 
 
 def test_other_weights_of_one_name_are_listed_and_their_size_is_not_guessed(runs: Path) -> None:
-    shutil.copytree(runs / "demo" / "sft", runs / "again")
-    record = RunRecord.load(runs / "again")
+    record = another(runs / "demo" / "sft", runs / "again")
     other = record.models[0].model_copy(update={"sha256": "0" * 64}).model_dump()
     edit(runs / "again", models=[other], config=record.config | {"seed": 4}, seeds={"seed": 4})
     found = collect([str(runs / "demo" / "sft"), str(runs / "again")], Told())
@@ -703,8 +712,7 @@ def test_other_weights_of_one_name_are_listed_and_their_size_is_not_guessed(runs
 
 
 def test_the_repetitions_of_a_recipe_are_its_seeds(runs: Path) -> None:
-    shutil.copytree(runs / "demo" / "sft", runs / "again")
-    record = RunRecord.load(runs / "again")
+    record = another(runs / "demo" / "sft", runs / "again")
     seeds = {"config": record.config | {"seed": 4}, "seeds": {"seed": 4}}
     edit(runs / "again", **seeds)
 
@@ -720,8 +728,7 @@ def test_the_repetitions_of_a_recipe_are_its_seeds(runs: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["data", "models"])
 def test_runs_on_other_content_are_no_seeds_of_a_recipe(runs: Path, kind: str) -> None:
-    record = RunRecord.load(runs / "demo" / "sft")
-    shutil.copytree(runs / "demo" / "sft", runs / "again")
+    record = another(runs / "demo" / "sft", runs / "again")
     notes = [note.model_dump() | {"sha256": "0" * 64} for note in getattr(record, kind)]
     edit(runs / "again", config=record.config | {"seed": 4}, seeds={"seed": 4}, **{kind: notes})
     found = collect([str(runs / "demo" / "sft"), str(runs / "again")], Told())

@@ -133,6 +133,14 @@ def test_a_copy_of_a_run_is_named(tmp_path: Path) -> None:
     assert compare([*folders, tmp_path / "c"])[0].notes == ["c is a copy of a: leave one of them out."]
 
 
+def test_a_record_that_was_edited_is_named(tmp_path: Path) -> None:
+    """Its settings, by which runs are compared, may be others than those of the run."""
+    folders = [evaluation(tmp_path / name, BETTER) for name in "ab"]
+    record = folders[1] / "record.json"
+    record.write_text(record.read_text().replace('"temperature": 1.0', '"temperature": 0.3'))
+    assert "b: its record.json was edited by hand, as its checksum says." in compare(folders)[0].notes
+
+
 def test_what_was_not_measured_alike_is_not_compared(tmp_path: Path) -> None:
     """Settings of sampling that have an effect, the verifier and the options of the problems; a note says which."""
     settings: list[dict[str, Any]] = [

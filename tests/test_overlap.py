@@ -161,6 +161,17 @@ def test_a_record_whose_source_is_none_ends_nothing(tmp_path: Path, files: tuple
     assert (found.exact, found.near) == (1, None)
 
 
+def test_a_source_that_this_version_cannot_open_ends_nothing(tmp_path: Path, files: tuple[str, str]) -> None:
+    """As of a later version, with an option that is not known here."""
+    rows, test = files
+    model = trained(tmp_path / "sft", rows)
+    record = RunRecord.load(tmp_path / "sft")
+    record.data[0] = record.data[0].model_copy(update={"id": "dagmath?ops=5&split=train&future=1", "path": None})
+    write_json(tmp_path / "sft" / "record.json", record)
+    (found,) = measured(tmp_path / "a", data_set(test), model).overlaps
+    assert (found.exact, found.near) == (1, None)
+
+
 def test_a_folder_that_a_record_names_is_no_verifier(tmp_path: Path, files: tuple[str, str], monkeypatch: Any) -> None:
     """A run from elsewhere may say that it was started in a folder with a name like options."""
     rows, test = files

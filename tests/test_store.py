@@ -182,18 +182,18 @@ def test_a_kill_while_writing_a_folder_keeps_the_previous_one(tmp_path: Path) ->
     out = tmp_path / "run"
     with Run(out, "sft", Config()) as run:
         run.claim()
-        write_folder(out / "step", lambda folder: write_text(folder / "a", "whole"))
-        set_aside = out / "other.tmp-1-before"  # as if killed between the two renames
+        write_folder(out / "checkpoints", lambda folder: write_text(folder / "a", "whole"))
+        set_aside = out / "state.tmp-1-before"  # as if killed between the two renames
         set_aside.mkdir()
-    process = python(WRITING, out / "step")
+    process = python(WRITING, out / "checkpoints")
     process.kill()
     process.wait()
-    assert (out / "step" / "a").read_text() == "whole"
-    assert len(list(out.glob("step.tmp-*"))) == 1
+    assert (out / "checkpoints" / "a").read_text() == "whole"
+    assert len(list(out.glob("checkpoints.tmp-*"))) == 1
     with Run(out, "sft", Config()) as run:
         run.claim()
-        assert sorted(p.name for p in out.iterdir() if p.is_dir()) == ["other", "step"]
-        assert (out / "step" / "a").read_text() == "whole"
+        assert sorted(p.name for p in out.iterdir() if p.is_dir()) == ["checkpoints", "state"]
+        assert (out / "checkpoints" / "a").read_text() == "whole"
 
 
 def test_an_incomplete_line_is_skipped_and_then_removed(tmp_path: Path) -> None:

@@ -461,12 +461,13 @@ def test_temporary_files_of_a_living_run_inside_are_left(tmp_path: Path) -> None
         inner.mkdir()
         raise KeyboardInterrupt
     held = lock.lock_folder(inner)
-    for name in ("sft/log.tmp-1", "parts.tmp-1"):
+    for name in ("sft/log.tmp-1", "readiness.tmp-1", "plan.tmp-2026"):
         (tmp_path / name).touch()
     with Run(tmp_path, "demo", Nothing()) as run:
         run.claim()
     assert (inner / "log.tmp-1").exists()
-    assert not (tmp_path / "parts.tmp-1").exists()
+    assert not (tmp_path / "readiness.tmp-1").exists()
+    assert (tmp_path / "plan.tmp-2026").exists()  # of the user
     with pytest.raises(UserError, match="sft is in use"):
         empty_folder(tmp_path, [Nothing()])
     lock.unlock(held)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -96,11 +97,14 @@ def test_a_tracker_that_cannot_start_is_one_line(tmp_path: Path, monkeypatch: py
         write(tmp_path, LINE)
 
 
-@pytest.mark.parametrize(("out", "name"), [("runs/rl", "runs/rl"), (".hid/run", ".hid/run"), ("../b", "b"), (".", "w")])
+@pytest.mark.parametrize(
+    ("out", "name"), [("runs/rl", "runs/rl"), (".hid/run", ".hid/run"), ("../b", "b-"), (".", "w-")]
+)
 def test_a_run_is_named_by_its_path_here(out: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "w").mkdir()
     monkeypatch.chdir(tmp_path / "w")
-    assert run_name(Path(out)) == name
+    assert re.fullmatch(f"{re.escape(name)}([0-9a-f]{{6}})?", run_name(Path(out)))
+    assert run_name(Path("../a/rl")) != run_name(Path("../b/rl"))
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from rlready.cli.trust import refuse_code
 from rlready.core.errors import UserError
 from rlready.models.checkpoint import save
 from rlready.models.checksums import CHECKSUMS
+from rlready.models.llama.kernel_library import _cache_folder
 from rlready.models.weights import ALLOW_PICKLE
 from rlready.report.folder import read_folder
 from rlready.runs.folders import refuse_links
@@ -137,7 +138,23 @@ def test_a_file_in_the_working_directory_is_not_imported_unasked(tmp_path: Path)
         done = subprocess.run([sys.executable, *words], cwd=poison, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert printed in done.stdout
+    packages = [entry for entry in sys.path if entry and entry != str(poison)]
+    for named in (":{}", "{}:", ".:{}"):  # an empty entry is the working directory, too
+        environment = os.environ | {"PYTHONPATH": named.format(os.pathsep.join(packages))}
+        line = [sys.executable, "-P", "-m", "rlready", "schema", "sft"]
+        done = subprocess.run(line, cwd=poison, env=environment, capture_output=True, text=True, check=False)
+        assert "SFTConfig" in done.stdout
     assert not (tmp_path / "PWNED").exists()
+
+
+def test_a_relative_cache_folder_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As its specification demands: the folder of a stranger could hold compiled kernels there."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    for given, folder in ((".cache", "home/.cache"), ("", "home/.cache"), (str(tmp_path / "own"), "own")):
+        monkeypatch.setenv("XDG_CACHE_HOME", given)
+        assert _cache_folder() == tmp_path / folder / "rlready"
+    assert not (tmp_path / ".cache").exists()
 
 
 def test_no_process_is_started_that_looks_for_modules_in_the_working_directory() -> None:

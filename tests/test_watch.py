@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from measured import write_record
 from rlready.cli.main import main
 from rlready.cli.watch import watch
 from rlready.core.config import RLConfig
@@ -73,8 +74,23 @@ def test_a_log_is_read_on_and_again_where_it_was_cut(tmp_path: Path) -> None:
     with path.open("a") as file:
         file.write("}\n" + json.dumps({"step": 3}) + "\n")
     assert [each.step for each in tail.read()] == [1, 2, 3]
+    assert tail.unread == 1
     path.write_text(json.dumps({"step": 1}) + "\n")
     assert [each.step for each in tail.read()] == [1]
+    assert tail.unread == 0
+
+
+def test_a_damaged_log_is_said_and_a_huge_one_not_read(tmp_path: Path) -> None:
+    write_record(tmp_path, "rl", "running")
+    append_line(tmp_path / "log.jsonl", line(1))
+    assert snapshot(tmp_path, {}).alerts == []
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write('{"step": "two"}\n')
+    said = "log.jsonl is damaged: lines that cannot be read are left out (1)"
+    assert snapshot(tmp_path, {}).alerts == [said]
+    os.truncate(tmp_path / "log.jsonl", 1 << 29)  # takes no room
+    found = snapshot(tmp_path, {})
+    assert (found.step, found.alerts) == (None, [said])
 
 
 def test_a_run_that_is_running_and_one_that_was_killed(tmp_path: Path) -> None:

@@ -60,8 +60,13 @@ class Answers(Record):
 
     def told(self, file: str) -> Told:
         """The facts in it."""
-        facts = {name: text for name, text in self.facts if text}
-        return Told(file, facts, {name: text for name, text in self.licences.items() if text})
+        facts = {name: text for name, text in self.facts if _says(text)}
+        return Told(file, facts, {name: text for name, text in self.licences.items() if _says(text)})
+
+
+def _says(text: str) -> bool:
+    """Whether a text has a character that can be seen."""
+    return any(c.isprintable() and not c.isspace() for c in text)
 
 
 def read_answers(path: Path, name: str, form: Form) -> Answers:

@@ -7,7 +7,6 @@ token of a text or of samples.  With ``--template``: how a checkpoint's chat tem
 from __future__ import annotations
 
 import re
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,7 +34,7 @@ from rlready.inject.diff import row_pairs
 from rlready.runs import lock
 from rlready.runs.folders import status_of
 from rlready.runs.record import DONE, RECORD, RunRecord
-from rlready.runs.results import is_own, load_result
+from rlready.runs.results import load_result, own_command
 
 if TYPE_CHECKING:
     from rlready.credit.probe import Probe
@@ -59,10 +58,13 @@ def show_runs(paths: Sequence[Path], *, diff: Sequence[str] | None = None) -> Sh
         raise UserError(f"{paths[0]}: {what}{runs[0].message}")
     counts = Counter(re.split("[;:]", run.status)[0] for run in runs)
     found = ", ".join(f"{n} {status}" for status, n in counts.items())
-    stopped = (run.record.command for run in runs if run.record and run.status.startswith(("killed", "interrupted")))
+    ended = [
+        (run.folder, run.record) for run in runs if run.record and run.status.startswith(("killed", "interrupted"))
+    ]
+    stopped = (own_command(Path(folder), record) for folder, record in ended)
     return RunsShown(
         headline=f"{len(runs)} folder{'s' * (len(runs) > 1)}: {found}.",
-        next_command=next(filter(is_own, stopped), ""),
+        next_command=next(filter(None, stopped), ""),
         runs=runs,
     )
 
@@ -88,10 +90,8 @@ def _status(path: Path) -> RunStatus:
         except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
             message = f"{path / RESULT}: not as rlready writes it ({type(error).__name__})"
     ended = not lock.is_locked(path)
-    if ended and is_own(record.command) and record.status != DONE:
-        moved = Path(record.folder).resolve() != path.resolve()
-        instead = f", with --out {shlex.quote(str(path))} instead of {record.folder}" if moved else ""
-        message = f"to continue: {record.command}{instead}"
+    if ended and record.status != DONE and (command := own_command(path, record)):
+        message = f"to continue: {command}"
     return RunStatus(
         folder=str(path),
         verb=record.verb,

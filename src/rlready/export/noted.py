@@ -20,7 +20,7 @@ from rlready.export.result import ExportResult
 from rlready.runs.files import write_json
 from rlready.runs.lock import replacing_in
 from rlready.runs.record import RECORD, RunRecord
-from rlready.runs.results import is_own, record_of
+from rlready.runs.results import own_command, record_of
 
 NOTED = "outcome.json"
 EXPORTS = "export"  # the folder of a sweep's exports
@@ -64,14 +64,13 @@ def sweep_of(folder: Path) -> Path | None:
 
 def command_of(sweep: Path) -> str:
     """The command that continues a sweep, as its record has it; empty if that is not one of rlready alone."""
-    command = RunRecord.load(sweep).command
-    return command if is_own(command) else ""
+    return own_command(sweep, RunRecord.load(sweep))
 
 
 def refuse_sweep(folder: Path) -> None:
     """UserError for the folder of a sweep, whose own command reads the outcomes of its exports."""
     if (record := record_of(folder)) and record.verb == "sweep":
-        how = f", {record.command}" if is_own(record.command) else ""
+        how = f", {command}" if (command := own_command(folder, record)) else ""
         raise UserError(
             f"{folder}: a sweep, which reads what its exports have in {OUTPUTS}/ by its own command{how}; to give the "
             f"outcome of one of them, name that: rlready import {folder / EXPORTS}/NAME outcome=0.52"

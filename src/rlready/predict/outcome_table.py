@@ -26,7 +26,7 @@ from pathlib import Path
 from rlready.core.config import CurveValue
 from rlready.core.errors import UserError
 from rlready.core.explain import misnamed, nearest
-from rlready.core.messages import note
+from rlready.core.messages import note, warn_once
 from rlready.core.text import in_one_line
 from rlready.predict.cells import LARGEST, LESS, SMALLEST, is_number, number_of, shown
 from rlready.predict.curves import CHOICES, Curve, read_curve
@@ -139,6 +139,10 @@ def _meaning(
     stated = _label(row.get("meaning"), f"{place}: meaning")
     if curve and not stated:
         return Meaning(f"{choice} {curve.metric} of learning curves", int(curve.steps[-1]))
+    if LESS.search(stated.lower()):
+        warn_once(
+            f"{table.where}: warning: of {stated!r} less is better, but outcomes are ranked by more: give the negative"
+        )
     if stated or not runs:
         return Meaning(stated or f"{UNSAID}{Path(table.where).name}")
     return of_runs(runs)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlready.core.errors import UserError
-from rlready.core.messages import note, note_once
+from rlready.core.messages import note, note_once, warn
 from rlready.core.missing import did_you_mean
 from rlready.core.records import Estimate
 from rlready.core.result import RESULT
@@ -28,8 +28,8 @@ from rlready.predict.run_cost import cost_of
 from rlready.runs.checkpoint_order import step_of
 from rlready.runs.lineage import run_of
 from rlready.runs.provenance import content_digest
-from rlready.runs.record import DONE, RECORD, RunRecord
-from rlready.runs.results import load_result, refuse_damaged, refuse_unfinished
+from rlready.runs.record import DONE, RECORD, RunRecord, is_edited
+from rlready.runs.results import is_finished, load_result, refuse_damaged, refuse_unfinished
 from rlready.tasks.files import TABLES
 from rlready.train.result import RLResult
 
@@ -80,7 +80,9 @@ def find_runs(words: Sequence[str]) -> Found:
     if unfinished and not readiness:
         refuse_unfinished(unfinished[0])
     runs = [*readiness, *folders["rl"], *folders["evaluate"]]
-    refuse_unlike_content([*runs, *(run for outcome in listed for run in outcome.runs)])
+    listed_runs = [run for outcome in listed for run in outcome.runs]
+    _refuse_copies([*runs, *listed_runs])
+    refuse_unlike_content([*runs, *listed_runs])
     outcomes = listed + _from_folders(folders["rl"], folders["evaluate"])
     _refuse_unlike_curves(listed)
     _refuse_shared_curves(listed)
@@ -185,7 +187,10 @@ def _from_folders(rl: Sequence[Path], evaluate: Sequence[Path]) -> list[Outcome]
             trained = RunRecord.load(run) if run and (run / RECORD).is_file() else None
             if run and trained and trained.verb == "rl":
                 if _was_overwritten(checkpoint, record, model, trained):
-                    raise UserError(f"{run} was overwritten after {folder} had evaluated it: evaluate {model} again")
+                    raise UserError(
+                        f"{run} was overwritten after {folder} had evaluated it, or is another run now: "
+                        f"evaluate {model} again"
+                    )
                 if run in measured and measured[run][1] == folder:
                     raise UserError(
                         f"{folder} holds two checkpoints of one run of RL, {measured[run][2]} and {model}: evaluate "
@@ -230,9 +235,26 @@ def _from_here(folder: Path) -> Path:
 
 
 def _was_overwritten(checkpoint: Path, evaluation: RunRecord, model: str, trained: RunRecord) -> bool:
-    """Whether a checkpoint is not the one that was evaluated; if it is gone, whether its run began later, by clocks."""
+    """Whether a checkpoint is not the one that was evaluated.
+
+    If it is gone: whether the run has saved none of that name, or began later, by clocks.
+    """
     digest = next((each.sha256 for each in evaluation.models if each.id == model), None)
     if digest and checkpoint.is_dir():
         note_once("predict: compares the checkpoints with those that were evaluated")
         return content_digest(checkpoint) != digest
+    run = checkpoint.parents[1]
+    if is_finished(run) and checkpoint.name not in {f"step-{each.step}" for each in RLResult.load(run).evaluations}:
+        return True
     return trained.start > (evaluation.end or trained.start)
+
+
+def _refuse_copies(folders: Iterable[Path]) -> None:
+    """UserError for a run folder that is a copy of another, and a warning for a record that was edited by hand."""
+    first: dict[str, Path] = {}
+    for folder in {folder.resolve(): folder for folder in folders if (folder / RECORD).is_file()}.values():
+        other = first.setdefault(RunRecord.load(folder).identity, folder)
+        if other != folder:
+            raise UserError(f"{folder} is a copy of {other}: leave one of them out")
+        if is_edited(folder):
+            warn(f"predict: warning: {folder / RECORD} was edited by hand: its checksum does not match")

@@ -30,7 +30,7 @@ from rlready.readiness.result import ReadinessResult
 from rlready.readiness.sources import is_stored, verdict_of
 from rlready.report.folder import RunFolder, read_folder
 from rlready.runs.checkpoint_order import labels, listed
-from rlready.runs.record import RunRecord
+from rlready.runs.record import RECORD, RunRecord, is_edited
 
 CONTENT, WEIGHTS = "content of ", "model "  # begin the name of what differs without a setting
 SHOWN = 8  # digits of a SHA-256
@@ -63,11 +63,12 @@ class ComparisonResult(Result):
 
 @dataclass(frozen=True)
 class Compared:
-    """A run folder with its short name and its record."""
+    """A run folder with its short name and its record; ``edited``: that was changed by hand."""
 
     name: str
     folder: RunFolder
     record: RunRecord
+    edited: bool
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,10 @@ def compared(folders: Sequence[Path]) -> tuple[ComparisonResult, list[Compared]]
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise UserError("rlready report: a run folder is named twice; name every run once")
     names = labels(str(folder) for folder in folders)
-    runs = [Compared(names[str(folder)], read_folder(folder), RunRecord.load(folder)) for folder in folders]
+    runs = [
+        Compared(names[str(folder)], read_folder(folder), RunRecord.load(folder), is_edited(folder))
+        for folder in folders
+    ]
     changed = changed_content(folders)
     settings = differing(runs) | _contents(changed, folders)
     groups = measured_alike(runs)
@@ -167,12 +171,11 @@ def scored(groups: Sequence[Sequence[Accuracies]]) -> list[Scored]:
 
 
 def _copies(runs: Sequence[Compared]) -> Iterator[str]:
-    """That a folder is a copy of another, whose figures differ from it in nothing.
-
-    Two short runs may have equal records, as times are in seconds.
-    """
+    """That a folder is a copy of another, whose figures differ from it in nothing, or its record was edited by hand."""
     first: dict[str, str] = {}
-    for run in (run for run in runs if run.record.seconds >= 1):
+    for run in runs:
+        if run.edited:
+            yield f"{run.name}: its {RECORD} was edited by hand, as its checksum says."
         if (other := first.setdefault(run.record.identity, run.name)) != run.name:
             yield f"{run.name} is a copy of {other}: leave one of them out."
 

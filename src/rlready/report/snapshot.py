@@ -17,6 +17,7 @@ from rlready.report.alerts import STEPS, alerts
 from rlready.report.logs import LARGEST, LogLine, Value, along
 from rlready.report.watch_result import Curve, WatchedRun, drawn
 from rlready.runs.folders import folders_of_runs, status_of
+from rlready.runs.log import LARGEST as LARGEST_LOG
 from rlready.runs.log import LOG
 from rlready.runs.record import RUNNING, RunRecord
 
@@ -42,18 +43,28 @@ class Tail:
     path: Path
     lines: list[LogLine] = field(default_factory=list)
     at: int = 0
+    unread: int = 0
 
     def read(self) -> list[LogLine]:
-        """All whole lines so far; a line that cannot be read is left out, as is a log that is no regular file."""
+        """All whole lines so far; lines that cannot be read are counted, and a log that is no regular file is left out.
+
+        So is one that is larger than those that are read elsewhere, which no run writes.
+        """
         with suppress(OSError), opened(self.path) as file:
-            if file.seek(0, 2) < self.at:
-                self.lines, self.at = [], 0
+            size = file.seek(0, 2)
+            if size < self.at:
+                self.lines, self.at, self.unread = [], 0, 0
+            if size > LARGEST_LOG:
+                self.lines, self.unread = [], 1
+                return []
             file.seek(self.at)
             *whole, _ = file.read().split(b"\n")
             self.at += sum(len(line) + 1 for line in whole)
             for line in whole:
-                with suppress(ValidationError):
+                try:
                     self.lines.append(LogLine.model_validate_json(line, strict=True))
+                except ValidationError:
+                    self.unread += 1
         return self.lines
 
 
@@ -69,7 +80,9 @@ def snapshot(folder: Path, tails: dict[Path, Tail]) -> WatchedRun:
         record = RunRecord.load(folder)
     except UserError as error:
         return WatchedRun(folder=str(folder), verb=DASH, status="not readable", alerts=[str(error)])
-    log = tails.setdefault(folder, Tail(folder / LOG)).read()
+    tail = tails.setdefault(folder, Tail(folder / LOG))
+    log = tail.read()
+    damaged = [f"{LOG} is damaged: lines that cannot be read are left out ({tail.unread})"] if tail.unread else []
     status = status_of(folder, record)
     steps = [line for line in log if line.seconds is not None]
     done = _share_done(record.config, steps[-1]) if steps else None
@@ -87,7 +100,7 @@ def snapshot(folder: Path, tails: dict[Path, Tail]) -> WatchedRun:
         else None,
         tokens_per_second=_finite(tokens / spent) if spent else None,
         curves=list(_curves(log)),
-        alerts=alerts(log),
+        alerts=[*damaged, *alerts(log)],
     )
 
 

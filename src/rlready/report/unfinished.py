@@ -31,7 +31,7 @@ from rlready.runs.checkpoint_order import in_training_order, labels
 from rlready.runs.checksums import refuse_changed
 from rlready.runs.provenance import now
 from rlready.runs.record import DONE, RUNNING, RunRecord, is_edited
-from rlready.runs.results import AGAIN, is_own
+from rlready.runs.results import AGAIN, own_command
 
 Part = TypeVar("Part", bound=Record)
 
@@ -67,7 +67,7 @@ def read_unfinished(folder: Path) -> RunFolder:
         verb=record.verb,
         headline="",
         notes=[f"Status at {now()}: {status}. What follows is what is there so far; it is not a result."],
-        next_command=record.command if status != RUNNING and is_own(record.command) else "",
+        next_command=own_command(folder, record) if status != RUNNING else "",
         runs_so_far=runs,
         saved_checkpoints=_saved(folder / "checkpoints"),
     )

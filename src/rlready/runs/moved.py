@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from rlready.core.errors import UserError
-from rlready.runs.files import read_json, to_json, write_text
+from rlready.runs.files import LEFTOVER, read_json, to_json, write_text
 from rlready.runs.log import read_log
 from rlready.runs.provenance import file_digest
 from rlready.runs.record import DONE, RECORD, sealed
@@ -34,7 +34,7 @@ def rename_paths(out: Path, before: str) -> None:
     """
     files: list[Path] = []
     for folder, folders, names in os.walk(out):
-        folders[:] = sorted({*folders} - KEPT)
+        folders[:] = sorted(name for name in {*folders} - KEPT if not LEFTOVER.fullmatch(name))
         ordered = sorted(names, key=lambda name: name != RECORD)
         files += (Path(folder, name) for name in ordered if name.endswith(TEXTS))
     for file in files:

@@ -22,7 +22,7 @@ from rlready.core.settings import Config
 from rlready.runs import lock
 from rlready.runs.checksums import BASE, CARD, CHECKSUMS, LINE
 from rlready.runs.files import LEFTOVER, os_errors_named, plain, remove
-from rlready.runs.folders import START, folders_of_runs, nothing_done, read_record
+from rlready.runs.folders import START, folders_of_runs, nothing_done, own_entries, read_record
 from rlready.runs.lineage import models_behind, models_of_runs
 from rlready.runs.log import DRAWN, LOG
 from rlready.runs.record import DONE, OVERWRITTEN, RECORD, Attempt, Note, RunRecord
@@ -45,6 +45,7 @@ WRITES = {
 EVERY = START | {RESULT, "samples.html", "samples_files"}
 DEPTH_OF_JOBS = {"demo": 1, "sweep": 2}  # of folders
 DEEPEST = 3  # folders below an input in which links are looked for
+ASIDE = "overwritten"  # begins the name of the folder to which a run is moved
 SETTLED = 60.0  # seconds of work after which a refused run is not given up for the one that it overwrites
 CHECKPOINT = re.compile(rf"step-\d+|{LEFTOVER.pattern}")
 
@@ -63,7 +64,7 @@ class Replaced:
     """
 
     def __init__(self, out: Path, record: RunRecord) -> None:
-        self._out, self._aside, self._since = out, out / f"overwritten.tmp-{os.getpid()}", time.monotonic()
+        self._out, self._aside, self._since = out, out / f"{ASIDE}.tmp-{os.getpid()}", time.monotonic()
         remove(self._aside)
         with os_errors_named(out):
             self._aside.mkdir()
@@ -132,13 +133,28 @@ def empty_folder(
     return None
 
 
+def _own(record: RunRecord) -> set[str]:
+    """The names of what a run writes directly into its folder."""
+    return EVERY | WRITES.get(record.verb, set()) | {PurePath(name).parts[0] for name in record.files}
+
+
+def leftovers(folder: Path, record: RunRecord) -> Iterator[Path]:
+    """What killed writers may have left in a run folder; not what a user has given such a name beside or inside it."""
+    own = {*_own(record), ASIDE}
+    for path in own_entries(folder):
+        top = path.relative_to(folder).parts[0]
+        left = LEFTOVER.fullmatch(top)
+        if (left[1] if left else top) in own:
+            yield path
+
+
 def foreign_entries(folder: Path, record: RunRecord) -> Iterator[Path]:
     """What is in a run folder and was not written by its run: other files, and runs that are part of no other.
 
     Only names are compared, those of checkpoints with the checksums that the run has of them; so nothing that a user
     has edited is noticed, and in the folder of a job only runs are, and what another tool has trained from an export.
     """
-    own = EVERY | WRITES.get(record.verb, set()) | {PurePath(name).parts[0] for name in record.files}
+    own = _own(record)
     for path in folder.iterdir():
         if path.name not in own and not LEFTOVER.fullmatch(path.name):
             yield path

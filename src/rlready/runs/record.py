@@ -252,8 +252,12 @@ class RunRecord(Record):
 
     @property
     def identity(self) -> str:
-        """What two records share only if the folder of one is a copy of the other's: with all times, all settings."""
-        return to_json([self.verb, self.part_of, self.config, self.all_attempts])
+        """What two records share only if the folder of one is a copy of the other's: the times of all attempts.
+
+        Settings may hold paths, which a copy that was continued under its own name has rewritten.
+        """
+        times: list[JsonValue] = [[each.start, each.end, each.seconds, each.cpu_seconds] for each in self.all_attempts]
+        return to_json([self.verb, self.part_of, times or [self.start, self.config]])
 
     @property
     def notes(self) -> list[Note]:

@@ -65,9 +65,26 @@ def refuse_unfinished(folder: Path) -> None:
     """UserError for a path that is not the folder of a finished run."""
     if is_finished(folder):
         return
-    command = RunRecord.load(folder).command
-    how = f": {command}" if is_own(command) else ""
+    command = own_command(folder, RunRecord.load(folder))
+    how = f": {command}" if command else ""
     raise UserError(f"{folder}: the run has not finished; continue it with its own command{how}")
+
+
+def own_command(folder: Path, record: RunRecord) -> str:
+    """The command of a run, which is in ``folder`` now; "" if it is not one of rlready alone.
+
+    Of a copy or a run that has moved it names that folder: at the old place may be the original.
+    """
+    if not is_own(record.command) or not record.folder or Path(record.folder).resolve() == folder.resolve():
+        return record.command if is_own(record.command) else ""
+    words = shlex.split(record.command)
+    named = [at for at, word in enumerate(words[:-1]) if word == "--out"]
+    joined = [at for at, word in enumerate(words) if word.startswith("--out=")]
+    for at in named:
+        words[at + 1] = str(folder)
+    for at in joined:
+        words[at] = f"--out={folder}"
+    return shlex.join(words if named or joined else [*words, "--out", str(folder)])
 
 
 def is_own(command: str) -> bool:

@@ -43,12 +43,12 @@ from rlready.runs.checksums import checksums, inside
 from rlready.runs.continuing import changes, compare
 from rlready.runs.energy import start_meter
 from rlready.runs.files import clear_leftovers, os_errors_named, plain, remove, write_text
-from rlready.runs.folders import PAGE, nothing_done, own_entries, read_record, refuse_foreign_files, refuse_links
+from rlready.runs.folders import PAGE, nothing_done, read_record, refuse_foreign_files, refuse_links
 from rlready.runs.invocation import invocation
 from rlready.runs.lock import held
 from rlready.runs.log import DRAWN, LOG, sync_log
 from rlready.runs.moved import rename_paths
-from rlready.runs.overwrite import attempts_of, empty_folder
+from rlready.runs.overwrite import attempts_of, empty_folder, leftovers
 from rlready.runs.record import CONFIG, DONE, EDITED, PRESET, RunRecord, is_edited
 from rlready.runs.recorder import Recorder
 from rlready.runs.results import checked, is_own
@@ -175,7 +175,7 @@ class Run(Recorder):
         edited = self._earlier is not None and is_edited(self.out)
         if self._earlier:
             refuse_links(self.out)
-            clear_leftovers(own_entries(self.out))
+            clear_leftovers(leftovers(self.out, self._earlier))
             if self._earlier.folder not in ("", str(self.out)):
                 rename_paths(self.out, self._earlier.folder)
             remove(self.out / RESULT)

@@ -95,8 +95,7 @@ def _overlap(folder: Path, record: RunRecord, trained: set[str], held: DataSet, 
     data = next(each for each in record.data if each.role == record.verb)
     if there := _at_hand(folder, record, data, trained):
         return overlap_of(there, held)
-    source = _parsed(data.id)
-    generated = source is not None and source.kind == "dagmath" and apart(open_task(data.id), held.task)
+    generated = _generated_apart(data.id, held)
     return Overlap(
         training=data.id,
         held=held.id,
@@ -107,6 +106,14 @@ def _overlap(folder: Path, record: RunRecord, trained: set[str], held: DataSet, 
         near=None,
         same_template=0 if generated else None,
     )
+
+
+def _generated_apart(id: str, held: DataSet) -> bool:
+    """Whether training data were generated from another split; False for a source that this version cannot open."""
+    source = _parsed(id)
+    with suppress(UserError):
+        return source is not None and source.kind == "dagmath" and apart(open_task(id), held.task)
+    return False
 
 
 def _at_hand(folder: Path, record: RunRecord, data: DataNote, trained: set[str]) -> DataSet | None:

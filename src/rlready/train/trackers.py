@@ -126,9 +126,11 @@ def reported(line: Mapping[str, object]) -> dict[str, float]:
 
 
 def run_name(out: Path) -> str:
-    """The path of a run below the working directory, or the name alone of one that is elsewhere."""
-    name = os.path.relpath(out)
-    return out.resolve().name if name.startswith(os.pardir) or name == os.curdir else name
+    """The path of a run below the working directory; of one elsewhere its name, with a digest of its path."""
+    name, place = os.path.relpath(out), out.resolve()
+    if not name.startswith(os.pardir) and name != os.curdir:
+        return name
+    return f"{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:6]}"
 
 
 class _Trackio:

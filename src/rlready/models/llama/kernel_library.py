@@ -82,7 +82,8 @@ def library(command: Sequence[str], names: Sequence[str]) -> Library:
 
 def _cache_folder() -> Path:
     """The folder of compiled kernels; OSError unless it is this user's, and only this user can write it."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rlready"
+    given = Path(os.environ.get("XDG_CACHE_HOME", ""))  # to be ignored if it is relative, by its specification
+    folder = (given if given.is_absolute() else Path.home() / ".cache") / "rlready"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_uid == os.geteuid() and not _is_private(folder.stat()):
         folder.chmod(0o700)  # made under a lax umask
