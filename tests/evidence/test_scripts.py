@@ -238,7 +238,7 @@ def test_starts_of_word_problems_from_sft_to_the_page(monkeypatch: pytest.Monkey
     assert module.measured() == found
     module.report(found, found.cpu_seconds)
     claims = json.loads((tmp_path / "result.json").read_text())["claims"]
-    assert len(claims) == 7
+    assert len(claims) == 8
     assert (tmp_path / "figure.svg").exists()
     paths = [f"{family}-{step}" for family in "ab" for step in range(4)]
     assert module.trained_from(paths, "a-2") == ["a-0", "a-2", "b-0", "b-3"]
