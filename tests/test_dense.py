@@ -928,7 +928,7 @@ def test_the_page_says_what_was_measured(evidence: ModuleType, monkeypatch: pyte
     assert "| 50 %, modulo 13 | 0.300 [0.300, 0.300] |" in text
     assert "| dense | 0.250 [0.250, 0.250] | | 0.750 [0.750, 0.750] | 0.500 [0.500, 0.500] |" in text
     assert "| dense | -2.6 [-4.5, -0.7] | +0.0 [+0.0, +0.0] | +0.0 [+0.0, +0.0] | +0.0 [+0.0, +0.0] |" in text
-    assert "differs between the last two by a standard deviation of 7.2 points, at most 20.0." in text
+    assert "differs between the last two by a standard deviation of 7.1 points, at most 20.0." in text
     claims = {c["claim"]: c for c in read_json(tmp_path / "result.json")["claims"]}
     share = "steps that dense + verifier saves to the verifier's last accuracy, share"
     assert [claims[f"{world}: {share}"]["n"] for world in ("modulo 17", "modulo 13")] == [4, 5]
