@@ -212,7 +212,7 @@ def test_logs_of_prime_rl_without_an_outcome(lines: list[Any], message: str, tmp
         ([{"curve": "bad.csv"}], "step and outcome must be numbers"),
         ([{"curve": "twice.csv"}], "step 1 is given twice"),
         ([{"curve": "start.csv"}], r"start\.csv has only the evaluation before training"),
-        ([{"curve": "sft"}], "none of eval_reward, reward was logged; name another as the metric"),
+        ([{"curve": "sft"}], "none of eval_accuracy, eval_reward, reward was logged; name another as the metric"),
         ([{"curve": "two"}], "has eval_a_reward, eval_b_reward of several evaluations; name one as the metric"),
         ([{"curve": "sum"}], "reward is the sum of the rewards rewards/acc/mean, rewards/length/mean; name"),
         ([{"curve": "broken"}], "not a trainer_state.json with a log_history"),
@@ -324,6 +324,24 @@ def test_a_step_of_verl_is_a_number(step: str, tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text(f'{{"step": {step}, "data": {{"val-core/a/acc/mean@4": 0.5}}}}\n')
     with pytest.raises(UserError, match=r"log\.jsonl:1: (the step is|not a line)"):
         outcomes(tmp_path, {"curve": "log.jsonl"})
+
+
+def test_a_reward_of_training_beside_evaluations_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the exported reward logs of validation counts first; an accuracy of another name has to be named."""
+    log = [{"step": 10, "reward": 0.9, "eval_mean_accuracy": 0.5}, {"step": 20, "reward": 0.8, "eval_reward": 0.7}]
+    for lines, metric, warned in (
+        (log[:1], "reward", True),
+        (log, "eval_reward", False),
+        ([*log, {"step": 30, "eval_accuracy": 0.6}], "eval_accuracy", False),
+        ([{"step": 10, "reward": 0.9}], "reward", False),
+    ):
+        path = tmp_path / "trainer_state.json"
+        path.write_text(json.dumps({"log_history": lines}))
+        assert read_curve(path, "", "here").metric == metric
+        said = "the outcome is reward, of the problems that RL trained on, though the log has eval_mean_accuracy"
+        assert (said in capsys.readouterr().err) is warned
 
 
 def test_a_log_with_an_evaluation_before_training_alone_names_what_was_logged_later(tmp_path: Path) -> None:

@@ -767,6 +767,15 @@ def test_details_of_lighteval(tmp_path: Path) -> None:
     ):
         read(f"lighteval:{tmp_path}?score=em")
     assert counts(alone(f"lighteval:{tmp_path}?score=em&task=a*")) == {"0": "0", "1": "1"}
+    for name, metric in (("c", "acc"), ("d", "em")):
+        table = pa.Table.from_pylist([{**row, "metric": {metric: 1.0}} for row in rows[:2]])
+        pq.write_table(table, tmp_path / f"details_{name}_2026.parquet")
+    with pytest.raises(UserError, match=r"details_d_2026\.parquet: its metric is em, and acc that of the task before"):
+        read(f"lighteval:{tmp_path}?task=[cd]*")
+    with pytest.raises(UserError, match=r"details_c_2026\.parquet: no reward or metric 'em'; known: acc"):
+        read(f"lighteval:{tmp_path}?task=c_2026&score=em")
+    for name in "cd":
+        (tmp_path / f"details_{name}_2026.parquet").unlink()
     both = alone(f"lighteval:{tmp_path}?task=*", problems_named=True)
     assert both.problem_ids == ["0 [a_2026]", "1 [a_2026]", "0 [b_2026]", "1 [b_2026]"]
     pq.write_table(pa.Table.from_pylist(rows[:2] * 2), single)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from rlready.interchange.rollouts import drawn_with
 from rlready.predict.stage import predict
 from rlready.readiness.offline_cells import verdict_of
 from rlready.readiness.offline_reader import read_samples
+from rlready.runs.record import RunRecord
 from rlready.tasks.answers.ownpart import after_thought
 from rlready.tasks.source import escaped, options_of
 from test_interchange import DATA, Row, alone, counts, lines, ranked, trl, verl_rows
@@ -330,3 +332,75 @@ def test_a_threshold_is_suggested_between_two_scores(scores: Sequence[float], sa
 def test_verdicts_of_csv_may_be_decimals() -> None:
     """As of a column with gaps."""
     assert [verdict_of(text) for text in ("1.0", "0.0", "1", "false")] == [1, 0, 1, 0]
+
+
+def group_of_lm_eval(folder: Path, **tasks: Sequence[int]) -> str:
+    """Samples of several tasks; of each the documents, right where their number is even."""
+    for task, documents in tasks.items():
+        rows = [
+            {"doc_id": i, "arguments": [[f"{task} {i}?", {"temperature": 1}]], "resps": [["4"]], "metrics": ["em"]}
+            | {"em": float(i % 2 == 0), "filter": "none"}
+            for i in documents
+        ]
+        lines(folder / f"samples_{task}_2026-11-26T12-00-00.1.jsonl", rows)
+    return f"lm-eval:{folder}?task=math_*"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shared"),
+    [
+        ({"math_a": range(10), "math_b": range(5)}, {"math_a": range(10)}, 10),
+        ({"math_a": range(10), "math_b": range(15)}, {"math_a": range(10)}, 10),
+        ({"math_a": range(10), "math_b": range(5)}, {"math_a": range(5), "math_b": range(10)}, 10),
+        ({"math_a": range(10), "math_b": range(10, 15)}, {"math_b": range(10, 15)}, 5),
+    ],
+)
+def test_a_problem_of_a_task_has_one_name_whatever_else_is_read(
+    tmp_path: Path, first: dict[str, range], second: dict[str, range], shared: int
+) -> None:
+    """A number of a document alone would pair the ones that only one task of a source happens to have."""
+    sources = [group_of_lm_eval(tmp_path / name, **tasks) for name, tasks in (("a", first), ("b", second))]
+    result = ranked(tmp_path / "run", *sources)
+    assert len(result.problems) == shared
+    assert all(re.fullmatch(r"\d+ \[math_[ab]\]", name) for name in result.problems)
+    one, other = (each.pass_at_k[1].value for each in result.checkpoints)
+    assert one == other
+
+
+def test_problems_that_ask_the_same_are_one_of_the_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first of them; without named problems each counts, which is warned of and recorded."""
+    texts = [f"What is {i} + 4?" for i in (1, 2, 3, 1)]
+    source = of_lm_eval(tmp_path / "a.jsonl", texts)
+    named = str(lines(tmp_path / "p.jsonl", [{"prompt": f"What is {i} + 4?", "answer": "5"} for i in (1, 2, 3)]))
+    assert len(ranked(tmp_path / "named", source, problems=named).problems) == 3
+    said = "1 of 4 problems ask the same as an earlier one, which alone is kept"
+    assert said in capsys.readouterr().err
+    assert any(said in each for each in RunRecord.load(tmp_path / "named").warnings)
+    assert len(ranked(tmp_path / "alone", source).problems) == 4
+    said = "1 of 4 problems ask the same as another one: each counts"
+    assert said in capsys.readouterr().err
+    assert any(said in each for each in RunRecord.load(tmp_path / "alone").warnings)
+
+
+def test_the_rewards_of_all_environments_are_known_before_one_is_the_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where the second environment comes long after the first."""
+    monkeypatch.setattr("rlready.interchange.lines.BYTES", 1)  # a line at a time
+    rewards = {"math": "correct", "code": "passed"}
+    episodes = [
+        episode(
+            env={"name": name},
+            task={"key": f"{name}-{i}", "data": {"prompt": f"{name} {i}?"}},
+            trace={"rewards": {reward: {"score": 1.0}}},
+        )
+        for name, reward in rewards.items()
+        for i in range(2)
+    ]
+    source = f"prime-rl:{lines(tmp_path / 'traces.jsonl', episodes)}"
+    with pytest.raises(UserError, match="has the scores correct, passed; say which is the verdict"):
+        alone(source)
+    assert len(alone(f"{source}?task=math").draws.problem) == 2
+    capsys.readouterr()
+    assert len(alone(f"{source}?score=correct").draws.problem) == 2
+    assert "no sample of code has the reward correct: they are left out" in capsys.readouterr().err

@@ -148,7 +148,7 @@ def test_a_file_in_the_working_directory_is_not_imported_unasked(tmp_path: Path)
 
 
 def test_a_relative_cache_folder_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As its specification demands: the folder of a stranger could hold compiled kernels there."""
+    """As its specification demands: a folder from elsewhere could hold compiled kernels there."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     for given, folder in ((".cache", "home/.cache"), ("", "home/.cache"), (str(tmp_path / "own"), "own")):

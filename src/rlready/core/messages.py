@@ -58,6 +58,12 @@ def note_once(text: str) -> None:
     note(text)
 
 
+def remark(text: str) -> None:
+    """`note` that the run which is going on records, as what a figure is of or leaves out."""
+    note(text)
+    on_warning.get()(text)
+
+
 def warn(text: str) -> None:
     """Print a line that ``--quiet`` does not suppress; the run that is going on in this thread records it."""
     SCREEN.print(in_one_line(text), warning=True)

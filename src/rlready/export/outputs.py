@@ -21,7 +21,6 @@ from rlready.tasks.files import TABLES
 NUMERAL = re.compile(r"-?[\d.,]+\s*%?")  # what is meant as a number, such as 0,58 and 58 %
 OUTPUTS = "outputs"  # where the exported scripts let the tool write
 SHARE = re.compile(r"/acc/mean$|/correct/mean$")  # what verl and prime-rl call the accuracy of a verifier
-USUAL = ("eval_accuracy", *curves.USUAL)  # the first is that of validation, as the exported reward logs it
 
 
 @dataclass(frozen=True)
@@ -90,9 +89,9 @@ def read_outcome(config: ImportConfig, folder: Path) -> Outcome:
         raise UserError(
             f"{path}: not a learning curve; name an output folder of TRL or verl, {STATE}, a table or a number"
         )
-    curve = read_curve(path, config.metric, "import", USUAL)
+    curve = read_curve(path, config.metric, "import")
     value = curve.outcome(config.value, "import")
-    if (curve.metric == USUAL[0] or SHARE.search(curve.metric)) and not 0 <= value <= 1:
+    if (curve.metric == curves.USUAL[0] or SHARE.search(curve.metric)) and not 0 <= value <= 1:
         raise UserError(
             f"{curve.path}: {curve.metric} is a share, from 0 to 1, not {value:g}; name the outputs of this run"
         )

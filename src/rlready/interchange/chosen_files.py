@@ -11,6 +11,7 @@ from pathlib import Path
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.interchange.rollouts import Request
+from rlready.tasks.columns import Batch
 from rlready.tasks.files import stem_of
 from rlready.tasks.source import escaped
 
@@ -36,6 +37,22 @@ def task_of(file: Path) -> str:
     return PREFIX.sub("", (dated[1] or dated[2]) if dated else stem_of(file.name), count=1)
 
 
+def is_chosen(task: str, wanted: str) -> bool:
+    """Whether a task is the one that is named, or one of a pattern."""
+    return task == wanted or fnmatchcase(task, wanted)
+
+
+def of_one_metric(request: Request, file: Path, batch: Batch, verdict: str) -> str:
+    """The metric by which the samples of a batch are judged; UserError if it is not that of the tasks before."""
+    metric = batch.named[0]
+    if verdict and metric != verdict and not request.verified:
+        raise UserError(
+            f"{file}: its metric is {metric}, and {verdict} that of the task before: choose tasks of one metric with "
+            "?task=, or name problems= to have the texts verified"
+        )
+    return metric
+
+
 def files_of_tasks(request: Request, files: Sequence[Path]) -> dict[str, Path]:
     """The file of each task that is read: of the only one, or of those whose names match ``task=``.
 
@@ -45,7 +62,7 @@ def files_of_tasks(request: Request, files: Sequence[Path]) -> dict[str, Path]:
     for file in files:
         of_task[task_of(file)].append(file)
     wanted = request.options.task
-    chosen = [task for task in sorted(of_task) if not wanted or fnmatchcase(task, wanted)]
+    chosen = [task for task in sorted(of_task) if not wanted or is_chosen(task, wanted)]
     if not chosen:
         raise UserError(f"{request.text}: no task {wanted}; {nearest(wanted, sorted(of_task))}")
     if len(chosen) > 1 and not wanted:

@@ -9,13 +9,14 @@ these), ``model_response`` (``text``, a list of responses, ``output_tokens``, an
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rlready.core.errors import UserError
-from rlready.interchange.chosen_files import files_of_tasks
+from rlready.interchange.chosen_files import files_of_tasks, of_one_metric
 from rlready.interchange.rollouts import Format, Request, choose_score, context, refuse_several, score_first
 from rlready.tasks.columns import Batch, read_batches
 from rlready.tasks.parquet import ParquetTable
@@ -34,18 +35,20 @@ def files_of(path: Path) -> list[Path]:
 
 
 def read(request: Request) -> Iterator[Batch]:
-    files = files_of_tasks(request, files_of(request.path))
-    for task, file in files.items():
-        yield from _samples(request, file, task if len(files) > 1 else None)
+    verdict = ""
+    for task, file in files_of_tasks(request, files_of(request.path)).items():
+        for batch in _samples(request, file, task):
+            verdict = of_one_metric(request, file, batch, verdict)
+            yield batch
 
 
-def _samples(request: Request, file: Path, task: str | None) -> Iterator[Batch]:
-    """The samples in a file; ``task`` is None if no other is read."""
+def _samples(request: Request, file: Path, task: str) -> Iterator[Batch]:
+    """The samples in the file of a task."""
     table = ParquetTable(file)
     metrics = [name.removeprefix("metric.") for name in table.columns if name.startswith("metric.")]
     if not {"doc", "model_response", METRIC} <= {*table.schema.names}:
         raise UserError(f"{file}: no columns doc, model_response and metric, which lighteval writes")
-    score, seen = choose_score(request, metrics), set[Any]()
+    score, seen = choose_score(replace(request, text=str(file)), metrics), set[Any]()
     wanted = [ID, QUERY, TEXT, TOKENS, f"{METRIC}.{score}", CHOICES, GOLD, INPUT]
     for batch in (part for whole in read_batches(str(file), wanted) for part in _parts(whole)):
         every = np.arange(len(batch))

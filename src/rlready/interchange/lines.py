@@ -14,7 +14,7 @@ from typing import IO, Any
 from pydantic_core import from_json
 
 from rlready.core.errors import UserError
-from rlready.core.messages import note
+from rlready.core.messages import remark
 from rlready.tasks.files import open_plain
 
 BOM = b"\xef\xbb\xbf"  # with which PowerShell begins a text
@@ -47,7 +47,7 @@ def read_objects(file: Path) -> Iterator[tuple[list[int], list[dict[str, Any]]]]
                 row = from_json(raw)
             except ValueError as error:
                 if not raw.endswith(b"\n") and line > 1:
-                    note(f"{file}: its last line is incomplete, as a crash leaves it, and is left out")
+                    remark(f"{file}: its last line is incomplete, as a crash leaves it, and is left out")
                     continue
                 fix = "each line must be one object"
                 if raw.lstrip().startswith(b"["):

@@ -8,6 +8,7 @@ of a document: where there are several, only a task can verify them (``problems=
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ import numpy as np
 
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
-from rlready.core.messages import note, warn_once
-from rlready.interchange.chosen_files import files_of_tasks
+from rlready.core.messages import remark, warn_once
+from rlready.interchange.chosen_files import files_of_tasks, of_one_metric
 from rlready.interchange.lines import files_named, read_objects
 from rlready.interchange.rollouts import (
     Format,
@@ -48,18 +49,13 @@ def files_of(path: Path) -> list[Path]:
 def read(request: Request) -> Iterator[Batch]:
     files, verdict = files_of_tasks(request, files_of(request.path)), ""
     for task, file in files.items():
-        for batch in _samples(request, file, task if len(files) > 1 else None):
-            verdict = verdict or batch.named[0]
-            if batch.named[0] != verdict and not request.verified:
-                raise UserError(
-                    f"{file}: its metric is {batch.named[0]}, and {verdict} that of the task before: choose tasks of "
-                    "one metric with ?task=, or name problems= to have the texts verified"
-                )
+        for batch in _samples(request, file, task):
+            verdict = of_one_metric(request, file, batch, verdict)
             yield batch
 
 
-def _samples(request: Request, file: Path, task: str | None) -> Iterator[Batch]:
-    """The samples in a file; ``task`` is None if no other is read."""
+def _samples(request: Request, file: Path, task: str) -> Iterator[Batch]:
+    """The samples in the file of a task."""
     score, others, filters = "", list[str](), dict[str, None]()
     seen: dict[str, set[str]] = {}  # documents by filter
     before, settings = dict[str, Any](), drawn_with({})
@@ -75,7 +71,7 @@ def _samples(request: Request, file: Path, task: str | None) -> Iterator[Batch]:
         responses = [responses_of(row.get("resps")) for row in rows]
         if not request.verified:  # before a metric or a filter is asked for, which would not help
             _refuse_several(file, lines, responses, next(iter(others), "a metric"))
-        score = score or choose_score(request, others)
+        score = score or choose_score(replace(request, text=str(file)), others)
         filters |= {str(row.get("filter")): None for row in rows}
         if request.verified:  # all filters have the same responses
             chosen = chosen or next(iter(filters))
@@ -103,7 +99,7 @@ def _samples(request: Request, file: Path, task: str | None) -> Iterator[Batch]:
         columns = {name: [row[at] for row in found] for at, name in enumerate(COLUMNS)}
         yield Batch(Origin(str(file), "line"), np.array(numbers, dtype=np.int64), columns, score_first(score, others))
     if empty and request.verified:
-        note(
+        remark(
             f"{request.text}: {empty} responses are empty or null, and so have no answer: servers give null for one "
             "that ended inside its thought"
         )

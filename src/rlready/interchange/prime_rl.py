@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from fnmatch import fnmatchcase
 from functools import partial
 from itertools import compress
 from pathlib import Path
@@ -22,7 +21,8 @@ import numpy as np
 
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
-from rlready.core.messages import note, warn
+from rlready.core.messages import remark, warn
+from rlready.interchange.chosen_files import is_chosen
 from rlready.interchange.lines import files_named, read_objects
 from rlready.interchange.rollouts import (
     FAILED,
@@ -66,7 +66,7 @@ def read(request: Request) -> Iterator[Batch]:
         raise UserError(f"{request.text}: no rollouts of {purpose}; there are those of {', '.join(there) or 'no kind'}")
     if len(there) > 1 and not purpose:
         raise UserError(f"{request.text}: has rollouts of train and of eval; choose: ?filter=eval, or ?filter=train")
-    score, others, environments = "", list[str](), dict[str, None]()
+    score, others, environments, scored = "", list[str](), dict[str, None](), set[str]()
     for file in files:
         if (purpose and purpose not in _below(file)) or not request.options.wants(_step(file)):
             continue
@@ -77,10 +77,14 @@ def read(request: Request) -> Iterator[Batch]:
         for lines, rows in _chosen(request, file, environments):
             place = partial("{}:{}".format, file)
             traces = [_trace(row, line, place) for line, row in zip(lines, rows, strict=True)]
-            if not others and (others := list({name: 0 for trace in traces for name in trace.get("rewards") or ()})):
+            named = dict.fromkeys(name for trace in traces for name in trace.get("rewards") or ())
+            if not named.keys() <= {*others}:  # as of another environment
+                others = list(dict.fromkeys([*others, *named]))
                 score = choose_score(request, others)
             sampled, prompts = [_sampled(trace) for trace in traces], [_prompt(row) for row in rows]
             questions = list(map(asked, prompts))
+            scores = [_score(trace, score) for trace in traces]
+            scored.update(_environment(row) or "" for row, each in zip(rows, scores, strict=True) if each is not None)
             columns: dict[str, Column] = {
                 "problem_id": [_problem(row, line, place) for line, row in zip(lines, rows, strict=True)],
                 "variant": [_environment(row) for row in rows],
@@ -89,7 +93,7 @@ def read(request: Request) -> Iterator[Batch]:
                 "truth": [_truth(row) for row in rows],
                 "step": [_step(file)] * len(rows),
                 "text": [said([nodes[-1].get("message")]) if nodes else None for nodes in sampled],
-                "score": [_score(trace, score) for trace in traces],
+                "score": scores,
                 "truncated": [_truncated(trace) for trace in traces],
                 "settings": [_settings(trace) + rollouts for trace in traces],
                 "unusable": [FAILED if any(map(_failed, both)) else None for both in zip(rows, traces, strict=True)],
@@ -98,11 +102,19 @@ def read(request: Request) -> Iterator[Batch]:
             del rows, traces, sampled  # before the next are parsed, into the same memory
             yield Batch(Origin(str(file), "line"), numbers, columns, score_first(score, others))
     wanted = request.options.task
-    if wanted and not any(fnmatchcase(name, wanted) for name in environments):
+    if wanted and not any(is_chosen(name, wanted) for name in environments):
         raise UserError(f"{request.text}: no environment {wanted}; {nearest(wanted, list(environments))}")
+    chosen = [name for name in environments if not wanted or is_chosen(name, wanted)]
+    if scored and not request.verified and (without := [name for name in chosen if name not in scored]):
+        warn(
+            f"{request.text}: warning: no sample of {', '.join(without)} has the reward {score}: they are left out; "
+            "choose environments of one reward with ?task="
+        )
     if len(environments) > 1 and not wanted:
         names = ", ".join(environments)
-        note(f"{request.text}: problems of several environments ({names}) are read as one set; ?task=NAME chooses one")
+        remark(
+            f"{request.text}: problems of several environments ({names}) are read as one set; ?task=NAME chooses one"
+        )
 
 
 def _chosen(
@@ -114,7 +126,7 @@ def _chosen(
         names = [_environment(row) or "" for row in rows]
         environments.update(dict.fromkeys(names))
         if wanted:
-            kept = [at for at, name in enumerate(names) if fnmatchcase(name, wanted)]
+            kept = [at for at, name in enumerate(names) if is_chosen(name, wanted)]
             lines, rows = [lines[at] for at in kept], [rows[at] for at in kept]
         if rows:
             yield lines, rows

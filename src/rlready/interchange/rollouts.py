@@ -174,9 +174,10 @@ def verdicts(batch: Batch, options: ToolOptions) -> NDArray[np.int8]:
         pairs = list(pairwise(scores.tolist())) or [(scores[0], scores[0])]
         below, above = max(pairs, key=lambda pair: (pair[1] - pair[0], pair[1]))  # the widest gap
         low, high, split = scores[0], scores[-1], (below + above) / 2
+        shown = value if f"{value:g}" in ("0", "1") else f"{value:g}"  # 0.9999999 is not 1
         also = f" or choose another score ({', '.join(others[:8])}) with ?score=NAME" if others else ""
         raise Refused(
-            f"{name} = {value:g} is neither 0 nor 1; say from which score on, of {low:g} to {high:g} here, a sample is "
+            f"{name} = {shown} is neither 0 nor 1; say from which score on, of {low:g} to {high:g} here, a sample is "
             f"correct, as in ?threshold={split:.3g},"
             f"{also or ' or name problems= to have the texts verified'}"
         )

@@ -23,7 +23,7 @@ import numpy as np
 
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
-from rlready.core.messages import note
+from rlready.core.messages import remark
 from rlready.interchange.rollouts import Evaluated, Format, Request, choose_score, said, score_first, step_of
 from rlready.tasks.columns import Batch, Column
 from rlready.tasks.parquet import ParquetTable
@@ -114,7 +114,7 @@ def read(request: Request) -> Iterator[Batch]:
             done += len(batch)
             yield Batch(Origin(str(file), "row"), lines, columns, score_first(score, rewards))
     if repeated:
-        note(f"{request.text}: {repeated} files repeat the rows of the one before and are left out")
+        remark(f"{request.text}: {repeated} files repeat the rows of the one before and are left out")
 
 
 def _truth(files: Sequence[Path]) -> str:

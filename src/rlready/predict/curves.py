@@ -2,7 +2,7 @@
 
 A curve is TRL's or Transformers' ``trainer_state.json``, a log of verl or a folder of them (`verl_log.py`), a log of
 prime-rl (`prime_rl_log.py`), or a table (`curve_table.py`).  Of the numbers that TRL logs, the outcome is
-``eval_reward``, else ``reward``, unless ``metric`` names another.
+``eval_accuracy``, else ``eval_reward``, else ``reward``, that of training, unless ``metric`` names another.
 
 - *last*: the value at the last step.
 - *best*: the largest value after step 0, the evaluation before training, which is no outcome of RL.  As a maximum over
@@ -32,18 +32,19 @@ import numpy as np
 from rlready.core.config import CurveValue
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
-from rlready.core.messages import note
+from rlready.core.messages import note, warn_once
 from rlready.interchange.trl import STATE, states_in
 from rlready.predict import curve_table, prime_rl_log, verl_log
-from rlready.predict.cells import LESS, is_number, number_of
+from rlready.predict.cells import LESS, OUTCOMES, is_number, number_of
 from rlready.predict.verl_log import LOGS
 from rlready.readiness.passk import Floats
 
 CHOICES: tuple[CurveValue, ...] = get_args(CurveValue)
-USUAL = ("eval_reward", "reward")
+USUAL = ("eval_accuracy", "eval_reward", "reward")  # the first as the rewards that rlready exports log it
 SEVERAL = re.compile(r"eval_[^/]+_reward")  # of a trainer that has several data sets for evaluation
 NO_METRICS = ("step", "epoch")
 LEAST = 8  # points of a curve that is fitted
+SHOWN = 4  # metrics in a warning
 RISEN = 0.75  # share of the rise that a curve must show
 LOOSE = 0.1  # standard error of the asymptote as a share of the rise, above which it is not determined
 OFF = 3.0  # standard errors by which the mean of the last quarter may differ from the sigmoid
@@ -144,16 +145,16 @@ class Curve:
         return f"{choice} {self.metric} of {self.path}"
 
 
-def read_curve(path: Path, metric: str, place: str, usual: Sequence[str] = USUAL) -> Curve:
+def read_curve(path: Path, metric: str, place: str) -> Curve:
     """The learning curve in a file or folder; UserError, which begins with ``place``, for one without values.
 
-    ``usual`` are the metrics of `STATE` or a tracker of which the first one there counts, unless ``metric`` names one.
+    Of the metrics of `STATE` or a tracker the first of `USUAL` that is there counts, unless ``metric`` names one.
     """
     files = curve_files(path, place)
     planned = None
     if files[0].name == STATE:
         path = files[0]
-        metric, points, planned = _logged(path, metric, usual)
+        metric, points, planned = _logged(path, metric)
     elif prime_rl_log.is_log(files[0]):
         path = files[0]
         metric, points = prime_rl_log.accuracies(path, metric)
@@ -165,7 +166,7 @@ def read_curve(path: Path, metric: str, place: str, usual: Sequence[str] = USUAL
             "a table with the columns step and outcome, or a number"
         )
     else:
-        metric, points = curve_table.read(path, metric, usual)
+        metric, points = curve_table.read(path, metric, USUAL)
     if not points:
         raise UserError(f"{place}: {path} has no values of {metric}")
     if LESS.search(metric.lower()):
@@ -212,7 +213,7 @@ def asymptote(t: Floats, y: Floats, where: str) -> float:
     return float(last)
 
 
-def _logged(path: Path, metric: str, usual: Sequence[str]) -> tuple[str, dict[float, float], float | None]:
+def _logged(path: Path, metric: str) -> tuple[str, dict[float, float], float | None]:
     """(the metric's name, its values by step, the steps of `Curve.planned`), from the history of a trainer."""
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
@@ -223,16 +224,7 @@ def _logged(path: Path, metric: str, usual: Sequence[str]) -> tuple[str, dict[fl
     names = list(dict.fromkeys(name for name, value in logged if is_number(number_of(value))))
     if metric and metric not in names:
         raise UserError(f"{path}: no metric {metric!r} was logged; {nearest(metric, names)}")
-    several = [name for name in names if SEVERAL.fullmatch(name)]
-    if not metric and several and not any(name in names for name in usual if name.startswith("eval_")):
-        raise UserError(f"{path}: has {', '.join(several)} of several evaluations; name one as the metric")
-    there = [name for name in usual if name in names]
-    if not metric and there:
-        _refuse_start(path, there, lines)
-        curve_table.refuse_sum(str(path), there[0], names)
-    metric = metric or next(iter(there), "")
-    if not metric:
-        raise UserError(f"{path}: none of {', '.join(usual)} was logged; name another as the metric")
+    metric = metric or _usual(path, names, lines)
     found: dict[float, float] = {}
     twice, absent = 0, dict[float, str]()
     for line in lines:
@@ -255,6 +247,25 @@ def _logged(path: Path, metric: str, usual: Sequence[str]) -> tuple[str, dict[fl
         note(f"{path}: {metric} was logged again at {steps} with another value: the last counts")
     done, planned = (number_of(state.get(name)) for name in ("global_step", "max_steps"))
     return metric, found, planned if is_number(done) and is_number(planned) and done < planned else None
+
+
+def _usual(path: Path, names: Sequence[str], lines: Sequence[dict[str, object]]) -> str:
+    """The metric that counts where none is named; UserError where it would have to be guessed."""
+    several = [name for name in names if SEVERAL.fullmatch(name)]
+    if several and not any(name in names for name in USUAL if name.startswith("eval_")):
+        raise UserError(f"{path}: has {', '.join(several)} of several evaluations; name one as the metric")
+    there = [name for name in USUAL if name in names]
+    if not there:
+        raise UserError(f"{path}: none of {', '.join(USUAL)} was logged; name another as the metric")
+    _refuse_start(path, there, lines)
+    curve_table.refuse_sum(str(path), there[0], names)
+    evaluated = [name for name in names if name.startswith("eval_") and OUTCOMES.search(name)]
+    if evaluated and not there[0].startswith("eval_"):
+        warn_once(
+            f"{path}: warning: the outcome is {there[0]}, of the problems that RL trained on, though the log has "
+            f"{', '.join(evaluated[:SHOWN])} of others: name one as the metric"
+        )
+    return there[0]
 
 
 def _refuse_start(path: Path, usual: Sequence[str], lines: Sequence[dict[str, object]]) -> None:

@@ -49,7 +49,7 @@ def accuracies(log: Path, metric: str) -> tuple[str, dict[float, float]]:
         named: dict[str, list[tuple[float, float]]] = {}
         for place, line in lines:
             for name, value in line.items():
-                if not wanted.fullmatch(name) or metric not in ("", AVERAGED.sub("", name)):
+                if not wanted.fullmatch(name) or metric not in ("", name, AVERAGED.sub("", name)):
                     continue
                 version = f"{name.partition('/effective/')[0]}/policy_version"
                 before = _number(line.get(version), version, place) == 0

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rlready.core.errors import UserError
-from rlready.core.messages import note
+from rlready.core.messages import remark
 from rlready.readiness.passk import Ints
 from rlready.tasks.columns import read_batches
 from rlready.tasks.table import Origin
@@ -81,7 +81,7 @@ def say_repeated(where: str, response_N: Ints, problems: int) -> None:
     responses, times = np.unique(response_N, return_counts=True)
     often = int(np.gcd.reduce(times)) if len(times) else 1
     if often > 1 and len(responses) > problems:
-        note(
+        remark(
             f"{where}: every response is there {often} times, or a multiple of that: if rows are repeated, remove "
             "them, as each counts as a sample"
         )

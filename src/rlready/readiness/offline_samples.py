@@ -78,6 +78,11 @@ def as_compared(text: str) -> str:
     return normalize("NFC", " ".join(text.split()))
 
 
+def with_variant(name: str, variant: str) -> str:
+    """The id of a problem that others may share, with its task, environment or ground truth."""
+    return f"{name} [{variant}]" if variant else name
+
+
 def digest(text: str | None) -> str:
     """A short digest of a text, "" for none."""
     return blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest() if text else ""
@@ -93,7 +98,8 @@ class Stored:
     ``responses``: the column that holds them, "" in a table of verdicts alone; ``asked``: what was asked, by problem,
     where another tool stores that beside the ids; ``saved``: the checkpoint that a trainer saved at their last step, or
     ""; ``seen``: what was at ``path`` once it was read; ``otherwise``: how its prompts differ from those of others;
-    ``texts``: a number of all texts together, in whatever order; 0 where there are none.
+    ``texts``: a number of all texts together, in whatever order; 0 where there are none.  ``apart``: ids hold what
+    problems of one name differ in, such as a task; else ``variants`` has that of each id, if it is known.
     """
 
     path: str
@@ -112,6 +118,8 @@ class Stored:
     seen: Seen | None = None
     otherwise: str = ""
     texts: int = 0
+    apart: bool = False
+    variants: Sequence[str] = ()
 
     @property
     def prompts(self) -> dict[str, str]:
@@ -165,6 +173,13 @@ class Stored:
         ids = [names.get(name, name) for name in self.problem_ids]
         asked = {names.get(name, name): what for name, what in self.asked.items()}
         return replace(self, problem_ids=ids, pending=pending, asked=asked)
+
+    def named_apart(self) -> Stored:
+        """With what problems differ in behind their ids, so that these are the same whatever else a source holds."""
+        if self.apart or not self.variants:
+            return self
+        names = dict(zip(self.problem_ids, map(with_variant, self.problem_ids, self.variants), strict=True))
+        return replace(self.renamed(names), apart=True, variants=())
 
     @property
     def unverified(self) -> bool:

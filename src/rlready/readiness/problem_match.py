@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from rlready.core.errors import UserError
-from rlready.core.messages import note
+from rlready.core.messages import remark
 from rlready.core.records import Problem
 from rlready.readiness.offline_samples import Asked, Stored, as_compared
 from rlready.tasks.answers.verify import same_answer
@@ -149,7 +149,7 @@ def matched(where: str, stored: Stored, prompts: Prompts) -> Stored:
     _refuse_others(where, stored, known, questions, prompts)
     own = prompts.own
     if trusted := [n for n, text in known.items() if n not in questions and own[n] not in text and text not in own[n]]:
-        note(
+        remark(
             f"{where}: the prompts of {len(trusted)} of {len(stored.problem_ids)} problems are not in what was asked "
             f"(first {stored.asked[trusted[0]].place}), so that their ids are trusted"
         )
@@ -157,13 +157,36 @@ def matched(where: str, stored: Stored, prompts: Prompts) -> Stored:
         stored = replace(stored, otherwise="; ".join(filter(None, doubts)))
     names = {name: prompts.ids[questions[name]] for name in others if name in questions}
     if unknown := sum(not found for found in names.values()):
-        note(
+        remark(
             f"{where}: {unknown} of {len(stored.problem_ids)} problems ask what several of the named ones ask, which "
             "have different answers: which is meant cannot be told, and they are left out"
         )
-    times = Counter(names.values())
-    names = {name: found for name, found in names.items() if found and times[found] == 1}
+    names = _asked_once(where, {name: found for name, found in names.items() if found}, stored, others | asked)
     return stored if {*names.values()} & {*stored.problem_ids} else stored.renamed(names)
+
+
+def _asked_once(where: str, names: Mapping[str, str], stored: Stored, asked: Mapping[str, str]) -> dict[str, str]:
+    """Of problems that are one named problem the first, if all have the same words and ground truth; else none of them.
+
+    A prompt that texts of other words have in common may be an example in them.
+    """
+    texts: dict[str, set[tuple[str, str]]] = {}
+    first: dict[str, str] = {}
+    for name, found in names.items():
+        truth = stored.asked[name].truth if name in stored.asked else ""
+        texts.setdefault(found, set()).add((asked[name], truth))
+        first.setdefault(found, name)
+    kept = {name: found for found, name in first.items() if len(texts[found]) == 1}
+    unclear = sum(len(texts[found]) > 1 for found in names.values())
+    every = len(stored.problem_ids)
+    if again := len(names) - len(kept) - unclear:
+        remark(f"{where}: {again} of {every} problems ask the same as an earlier one, which alone is kept")
+    if unclear:
+        remark(
+            f"{where}: {unclear} of {every} problems hold the prompt of one named problem with other texts or ground "
+            "truths, so that which is meant cannot be told, and they are left out; of several tasks choose one"
+        )
+    return kept
 
 
 def _other_answers(stored: Stored, names: Sequence[str], prompts: Prompts) -> str:

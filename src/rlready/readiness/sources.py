@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rlready.core.cells import counted
 from rlready.core.errors import UserError
-from rlready.core.messages import note, warn
+from rlready.core.messages import remark, warn
 from rlready.core.records import Problem
 from rlready.interchange.formats import is_tool_source, parse_tool_source, recognise, refuse_mark
 from rlready.models.hub import refuse_twice
@@ -63,6 +63,8 @@ def read_sources(checkpoints: Sequence[str], *, problems_named: bool) -> tuple[d
     refuse_twice(name for name in names if name not in tables)
     for doubt in order_warnings(names):
         warn(f"readiness: warning: {doubt}")
+    if any(stored.apart for stored in tables.values()):
+        tables = {name: stored.named_apart() for name, stored in tables.items()}
     return names, _with_copies(tables)
 
 
@@ -137,7 +139,7 @@ def on_shared_problems(
         )
     for name, stored in found.items() if problems else ():
         if lack := len({*stored.problem_ids} - named):
-            note(f"{name}: {lack} of {len(stored.problem_ids)} problems are none of the named ones and are left out")
+            remark(f"{name}: {lack} of {len(stored.problem_ids)} problems are none of the named ones and are left out")
     _say_shared(len(shared), max(map(len, there)))
     kept = [problem for problem in problems if problem.id in shared]
     found = {name: stored.only(shared) for name, stored in found.items()}
@@ -179,4 +181,4 @@ def _counts(ids: Collection[str]) -> bool:
 
 def _say_shared(shared: int, most: int) -> None:
     if shared < most:
-        note(f"readiness: measured on the {counted(shared, 'problem')} that all have, of up to {most}")
+        remark(f"readiness: measured on the {counted(shared, 'problem')} that all have, of up to {most}")

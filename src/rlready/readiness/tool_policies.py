@@ -33,7 +33,7 @@ import numpy as np
 
 from rlready.core.cells import counted
 from rlready.core.errors import UserError
-from rlready.core.messages import note, warn, warn_once
+from rlready.core.messages import remark, warn, warn_once
 from rlready.interchange.rollouts import Evaluated
 from rlready.readiness.passk import Ints
 
@@ -280,7 +280,7 @@ def _whole_groups(where: str, policy: Policy, problem_N: Ints, *, stepped: bool)
     if not cut.any() or 2 * cut.sum() >= problems.sum():
         return policy
     span = f" ({policy.span})" if stepped else ""
-    note(
+    remark(
         f"{where}: {int(cut.sum())} of {int(problems.sum())} problems have fewer samples than the usual {usual}{span} "
         "and are left out"
     )
@@ -297,7 +297,7 @@ def _say(where: str, policies: Sequence[Policy], steps: Ints, shared: int, *, ev
     notes += ["the samples of a pass are of the policies of all its steps"] * passes
     notes += [f"the other {left} are left out" if left > 1 else "the other one is left out"] * bool(left)
     what = "evaluations of" if evaluated else "passes over" if passes else "with"
-    note(
+    remark(
         f"{where}: of its {len(steps)} steps, {len(policies)} {what} the same problems stand for as many checkpoints "
         f"(steps {listed}), {'; '.join(notes)}"
     )

@@ -26,14 +26,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlready.core.errors import UserError
-from rlready.core.messages import note
+from rlready.core.messages import remark, warn
 from rlready.interchange.formats import open_tool, parse_tool_source
 from rlready.interchange.rollouts import UNSCORED, Request, context, verdicts
 from rlready.interchange.trl import evaluated_steps
 from rlready.readiness.conditions import JUDGED, VERIFIED, plain
 from rlready.readiness.offline_cells import with_thoughts_opened
 from rlready.readiness.offline_checks import say_repeated
-from rlready.readiness.offline_samples import Asked, Pending, Stored, TableOptions, digest
+from rlready.readiness.offline_samples import Asked, Pending, Stored, TableOptions, digest, with_variant
 from rlready.readiness.passk import Ints
 from rlready.readiness.sample_stats import FACTS, Draws
 from rlready.readiness.tool_policies import by_step, divided, say_unlike_log
@@ -58,7 +58,8 @@ def read_tool_samples(source: str, *, problems_named: bool) -> dict[str, Stored]
         for batch in open_tool(format, request):
             collector.add(batch)
     files = format.files(request.path)
-    return collector.checkpoints([f for f in files if str(f) in collector.files] if request.options.task else files)
+    named = [file for file in files if str(file) in collector.files] if request.options.task else files
+    return collector.checkpoints(named, of_tasks="task" in format.choices)
 
 
 class _Collector:
@@ -139,7 +140,7 @@ class _Collector:
     def _problems(self, batch: Batch) -> Ints:
         """(N,) the index of each problem; -1 after the first n."""
         name = batch.map("problem_id", self._name, np.int64)
-        variant = batch.map("variant", lambda value: self.variants.setdefault(str(value), len(self.variants)), np.int64)
+        variant = batch.map("variant", self._variant, np.int64)
         both, first, code = np.unique(name << HALF | variant, return_index=True, return_inverse=True)
         made = np.empty(len(first), dtype=np.int64)
         order = np.argsort(first)  # that of their appearance
@@ -152,19 +153,18 @@ class _Collector:
             raise Refused("a sample without its problem")
         return self.names.setdefault(name, len(self.names))
 
+    def _variant(self, value: Any) -> int:
+        return self.variants.setdefault("" if value is None else str(value), len(self.variants))
+
     def _problem(self, both: int) -> int:
         if self.options.n is not None and len(self.problems) == self.options.n and both not in self.problems:
             return -1
         return self.problems.setdefault(both, len(self.problems))
 
-    def _ids(self) -> list[str]:
-        """The id of each problem, with its variant where the id alone does not tell problems apart."""
+    def _ids(self) -> list[tuple[str, str]]:
+        """The id of each problem and its variant, "" for none."""
         names, variants = list(self.names), list(self.variants)
-        if len(variants) == 1:
-            return names
-        pairs = [(both >> HALF, both & ((1 << HALF) - 1)) for both in self.problems]
-        often = Counter(name for name, _ in pairs)
-        return [f"{names[name]} [{variants[v]}]" if often[name] > 1 else names[name] for name, v in pairs]
+        return [(names[both >> HALF], variants[both & ((1 << HALF) - 1)]) for both in self.problems]
 
     def _note_asked(self, batch: Batch, problem: Ints) -> None:
         """Keep what the first sample of each problem asks, to compare it with named problems or other sources.
@@ -197,7 +197,8 @@ class _Collector:
                 question, about = asked_in(whole), "" if variant is None else str(variant)
                 self.asked[code] = Asked(question, place, about, context=digest(context(whole, question)))
 
-    def checkpoints(self, files: Sequence[Path]) -> dict[str, Stored]:
+    def checkpoints(self, files: Sequence[Path], *, of_tasks: bool) -> dict[str, Stored]:
+        """The samples of each checkpoint; ``of_tasks``: whether variants are tasks or environments."""
         where = self.request.text
         if not self.problems:
             chosen = "-".join(map(str, dict.fromkeys(self.options.step or ())))
@@ -207,7 +208,7 @@ class _Collector:
             why = " or ".join(self.unusable)
             raise UserError(f"{where}: all of its {everything} samples {why}, so that there is none to measure")
         for why, count in self.unusable.items():
-            note(f"{where}: {count} of {everything} samples {why} and are left out")
+            remark(f"{where}: {count} of {everything} samples {why} and are left out")
         draws = Draws.joined(self.draws, len(self.problems))
         verdict, step = np.concatenate(self.verdict), np.concatenate(self.step)
         line, digest = np.concatenate(self.line), np.concatenate(self.digest)
@@ -218,21 +219,23 @@ class _Collector:
         if not len(kept):
             raise UserError(f"{where}: all of its {everything} samples {' or '.join([*self.unusable, lack])}; {fix}")
         if missing := len(verdict) - len(kept):
-            note(f"{where}: {missing} of {everything} samples {lack} and are left out")
+            remark(f"{where}: {missing} of {everything} samples {lack} and are left out")
         if self.unclosed:
-            note(
+            remark(
                 f"{where}: {self.unclosed} of {everything} responses never close the thought that their prompt opens, "
                 "and so have no answer"
             )
         for name, values in self.settings.items():
             if len(values) > 1:
-                note(f"{where}: samples were drawn with {name} = {' and '.join(sorted(values))}, yet are read as one")
+                remark(f"{where}: samples were drawn with {name} = {' and '.join(sorted(values))}, yet are read as one")
         self._say_repeated(draws.problem[kept], step[kept], digest[kept])
         one, evaluated = self.options.step is not None, evaluated_steps(files[0])
         policies = divided(where, draws.problem[kept], step[kept], one=one, evaluated=evaluated)
         if len(policies) > 1 and self.options.model:
             raise UserError(f"{where}: model= is one checkpoint, but this is read as {len(policies)}; choose by ?step=")
+        self._say_asked_twice(where)
         ids, found = self._ids(), {}
+        several = (of_tasks and len(self.variants) > 1) or len({name for name, _ in ids}) < len(ids)
         for policy in policies:
             rows = kept[policy.rows]
             stepped = len(policies) > 1 or (self.options.step is not None and not self.options.name)
@@ -241,11 +244,22 @@ class _Collector:
                 mean = float((verdict[rows] == 1).mean())
                 say_unlike_log(where, policy.first, mean, evaluated.rewards[policy.first])
             found[name] = replace(
-                self._stored(files, ids, draws, rows, line, digest),
+                self._stored(files, ids, draws, rows, line, digest, several=several),
                 responses=policy.span,
                 saved=_saved(files[0], policy.last),
             )
         return found
+
+    def _say_asked_twice(self, where: str) -> None:
+        """Warn of problems that ask what another one asks, as where two tasks share documents."""
+        if self.problems_named:
+            return
+        asked = Counter((each.text, each.truth, each.context) for each in self.asked.values() if each.text)
+        if again := asked.total() - len(asked):
+            warn(
+                f"{where}: warning: {again} of {len(self.problems)} problems ask the same as another one: each counts, "
+                "so that intervals are too narrow; choose one task with ?task=, or leave the others out"
+            )
 
     def _say_repeated(self, problem: Ints, step: Ints, digest: Ints) -> None:
         """Say it if every response seems to be there several times, or two steps seem to be copies of each other."""
@@ -256,7 +270,7 @@ class _Collector:
         for each, rows in by_step(step):
             mine = np.sort(problem[rows] * PRIME + digest[rows]).tobytes()
             if (other := steps.setdefault(mine, each)) != each:
-                note(f"{where}: the steps {other} and {each} have the same responses: one seems to be a copy")
+                remark(f"{where}: the steps {other} and {each} have the same responses: one seems to be a copy")
 
     def _conditions(self) -> dict[str, str]:
         """How the samples were drawn, and which filter and which score the outcomes are of."""
@@ -267,19 +281,28 @@ class _Collector:
         return drawn | filtered | {JUDGED: VERIFIED if self.request.verified else score}
 
     def _stored(
-        self, files: Sequence[Path], names: Sequence[str], draws: Draws, rows: Ints, line: Ints, digest: Ints
+        self,
+        files: Sequence[Path],
+        names: Sequence[tuple[str, str]],
+        draws: Draws,
+        rows: Ints,
+        line: Ints,
+        digest: Ints,
+        *,
+        several: bool,
     ) -> Stored:
-        """The samples ``rows`` as those of one checkpoint; ``names`` are the ids of all problems."""
+        """The samples ``rows`` as those of one checkpoint; ``names`` are the ids and variants of all problems."""
         o = self.options
         there, problem = np.unique(draws.problem[rows], return_inverse=True)
-        ids = [names[code] for code in there]
+        bare, variants = ([names[code][part] for code in there] for part in (0, 1))
+        ids = list(map(with_variant, bare, variants)) if several else bare
         pending = []
         if self.request.verified:
             pending = [
                 Pending(at, int(line[row]), ids[problem[at]], self.texts[row], None)
                 for at, row in enumerate(rows.tolist())
             ]
-        of_problem = np.fromiter(map(hash, ids), dtype=np.int64, count=len(ids))
+        of_problem = np.fromiter(map(hash, bare), dtype=np.int64, count=len(ids))
         first = digest[rows][np.unique(problem, return_index=True)[1]]
         return Stored(
             path=str(_common(files, self.request.path)),
@@ -293,7 +316,9 @@ class _Collector:
             conditions=self._conditions(),
             copied=bool((digest[rows] == first[problem]).all()) and len(rows) > len(ids),
             responses="",
-            asked={names[code]: self.asked[code] for code in there.tolist() if code in self.asked},
+            asked={ids[at]: self.asked[code] for at, code in enumerate(there.tolist()) if code in self.asked},
+            apart=several,
+            variants=() if several else variants,
             texts=int((of_problem[problem] * PRIME ^ digest[rows]).sum()) if (digest[rows] != hash(None)).any() else 0,
         )
 
