@@ -917,7 +917,9 @@ def test_the_page_says_what_was_measured(evidence: ModuleType, monkeypatch: pyte
         }
 
     was = [{v: {"accuracy": 0.05 * seed, "greedy": 0.1} for v in variants} for seed in range(5)]
-    write_json(tmp_path / "earlier.json", {"revision": "abc", "date": "2026-01-01", "seeds": was})
+    ends = {"verifier (Dr. GRPO)": 0.5, "dense + verifier": 0.4}
+    runs = [{"until": day, "seeds": [{"variants": each, "usual": ends} for each in was]} for day in ("one", "two")]
+    write_json(tmp_path / "earlier.json", runs)
     monkeypatch.setattr(evidence, "measured", measured)
     evidence.main(evidence.SEEDS)
     text = " ".join((tmp_path / "README.md").read_text().split())
@@ -927,8 +929,9 @@ def test_the_page_says_what_was_measured(evidence: ModuleType, monkeypatch: pyte
     assert "Modulo 13 the verifier takes accuracy from 0.300 [0.300, 0.300] to 0.500 [0.500, 0.500]" in text
     assert "| 50 %, modulo 13 | 0.300 [0.300, 0.300] |" in text
     assert "| dense | 0.250 [0.250, 0.250] | | 0.750 [0.750, 0.750] | 0.500 [0.500, 0.500] |" in text
-    assert "| dense | -2.6 [-4.5, -0.7] | +0.0 [+0.0, +0.0] | +0.0 [+0.0, +0.0] | +0.0 [+0.0, +0.0] |" in text
-    assert "differs between the last two by a standard deviation of 7.1 points, at most 20.0." in text
+    assert f"| dense |{5 * ' +0.0 [+0.0, +0.0] |'}" in text
+    assert "modulo 13 | -10.0 [-10.0, -10.0] | -10.0 [-10.0, -10.0] | +0.0 [+0.0, +0.0] |" in text
+    assert "differs between the last two by a standard deviation of 7.1 points, of which the evaluation" in text
     claims = {c["claim"]: c for c in read_json(tmp_path / "result.json")["claims"]}
     share = "steps that dense + verifier saves to the verifier's last accuracy, share"
     assert [claims[f"{world}: {share}"]["n"] for world in ("modulo 17", "modulo 13")] == [4, 5]

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -94,12 +94,8 @@ KNOWN = "known"  # the usual world, whose arithmetic the embedded model was made
 PROBED = ("auc", "top", "ranked", "auc_sft", "ranked_sft")
 DIAGNOSED = {"dense_right": "correctness", "dense_length": "length"}
 MEASURES = ("accuracy", "greedy", "thinking", "entropy", "kl")
+SAMPLES = 4  # of each test problem, as evaluate draws by default
 COMPARED = ("dense", "dense, γ = 0", BARE, DECODED, "dense + verifier", "dense, γ = 0, + verifier")  # between runs
-FIRST_RUN = {
-    "dense": "-2.6 [-4.5, -0.7]",
-    "dense, γ = 0": "-1.7 [-2.6, -0.9]",
-    BARE: "-0.3",
-}  # of which no more is kept
 
 
 def source(seed: int, split: str, n: int, salt: int, task: str = WORLD) -> str:
@@ -304,6 +300,17 @@ def saved(curves: dict[str, Any], variant: str) -> float | None:
     return None if verifier[0][1] >= goal else 1 - first(curves[variant], goal) / first(verifier, goal)
 
 
+def never_reached(results: Results) -> str:
+    """In how many of the seeds that count each mixture never has the verifier's last accuracy."""
+    parts = []
+    for world, curves in worlds(results).items():
+        for variant in curves[0]:
+            counted = [c for c in curves if saved(c, variant) is not None]
+            never = sum(first(c[variant], c[VERIFIER][-1][1]) > LONG for c in counted)
+            parts += [f"{variant}, {world}, in {never} of {len(counted)} seeds"] * (variant != VERIFIER)
+    return "; ".join(parts)
+
+
 def known(values: Iterable[float | None]) -> list[float]:
     return [value for value in values if value is not None]
 
@@ -410,8 +417,8 @@ def steps_saved(said: str, shares: Sequence[float]) -> Claim:
 def accuracy_table(results: Results) -> str:
     lines = [
         "| variant | accuracy | greedy | thinking tokens | entropy | KL to SFT | − SFT (points) | − continued SFT | "
-        "seeds significantly above continued SFT |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "seeds significantly above, below | greedy − continued SFT |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for variant in results[0]["variants"]:
         accuracy, greedy, thinking, entropy, kl = (
@@ -420,7 +427,9 @@ def accuracy_table(results: Results) -> str:
         minus = ("" if variant == x else points(gain(results, variant, x)) for x in ("SFT", "SFT continued"))
         lines.append(
             f"| {variant} | {accuracy:.1%} | {greedy:.1%} | {thinking:.1f} | {entropy:.3f} | {kl:.3f} | "
-            f"{' | '.join(minus)} | {above(results, variant, 'SFT continued')} of {len(results)} |"
+            f"{' | '.join(minus)} | {above(results, variant, 'SFT continued')}, "
+            f"{above(results, 'SFT continued', variant)} of {len(results)} | "
+            f"{'' if variant == 'SFT continued' else points(gain(results, variant, 'SFT continued', 'greedy'))} |"
         )
     return "\n".join(lines)
 
@@ -433,6 +442,8 @@ def probe_table(results: Results) -> str:
             lines.append(f"| none: log π_SFT | {auc} | | {ranked} |")
         cells = " | ".join(str(probed(results, reference, key)) for key in ("auc", "top", "ranked"))
         lines.append(f"| {name} | {cells} |")
+    auc, ranked = (probed(results, KNOWN, key) for key in ("auc_sft", "ranked_sft"))
+    lines.append(f"| none: log π_SFT, modulo 13 | {auc} | | {ranked} |")
     return "\n".join(lines)
 
 
@@ -445,8 +456,15 @@ def correlation_table(results: Results) -> str:
     ]
     for variant in results[0]["diagnosed"]:
         columns = [known(r["diagnosed"][variant][key][at] for r in results) for key in DIAGNOSED for at in (0, 1)]
-        lines.append(f"| {variant} | " + " | ".join(str(t_estimate(c)) if c else "" for c in columns) + " |")
+        lines.append(f"| {variant} | {' | '.join(map(of_seeds, columns))} |")
     return "\n".join(lines)
+
+
+def of_seeds(values: Sequence[float]) -> str:
+    """A mean with its interval, and how many seeds it is of if not all; of two seeds the values."""
+    if len(values) < 3:
+        return ", ".join(f"{value:.3f}" for value in values) + " (each seed)" * bool(values)
+    return f"{t_estimate(values)}" + f" (n = {len(values)})" * (len(values) < len(SEEDS))
 
 
 def listed(words: Sequence[str]) -> str:
@@ -484,24 +502,34 @@ unscaled rewards; continued SFT takes as many optimiser steps on the same rows a
 a verifier run for {LONG} steps.
 
 The last checkpoint is always measured, without selection, on 200 test problems: 4 samples at temperature 1, and greedy.
-Intervals are over seeds (Student's t); the last column counts the seeds whose paired interval over problems lies above
-zero. Entropy and KL are in nats per sampled token, on each variant's own samples. The world, the KL weight and the
+Intervals are over seeds (Student's t); beside the differences stands in how many seeds the paired interval over
+problems
+lies above zero, and in how many below. Entropy and KL are in nats per sampled token, on each variant's own samples.
+The world, the KL weight and the
 learning rate were chosen on seed 100, which is not among the seeds reported.
 
-In short, in points of accuracy: of {len(DENSE)} variants without a verifier, the best, "{best}", differs by
+In short, in points of accuracy, not corrected for the choice among {len(DENSE)} or for the number of variants: of those
+without a verifier, the best, "{best}", differs by
 {points(alone[best])} from SFT continued for as many steps; {also} "{other}", by
 {points(alone[other])}, the default variant by {points(alone["dense"])}, and decoding from both models, untrained, by
-{points(gain(results, DECODED, "SFT continued"))}. Greedy, "{BARE}" differs by
-{points(gain(results, BARE, "SFT continued", "greedy"))} from SFT continued: at temperature 1 its samples are sharper
-(their entropy is {entropy(results, BARE)} against {entropy(results, "SFT continued")} nats per token). Mixed
-with a verifier where RL learns fast, dense rewards differ by {points(mixed)} from the verifier alone. They find a
+{points(gain(results, DECODED, "SFT continued"))}. Greedy, no variant of RL is above SFT continued; "{BARE}" differs by
+{points(gain(results, BARE, "SFT continued", "greedy"))} from it, and at temperature 1 its samples are sharper, which
+may hide a loss (their entropy is {entropy(results, BARE)} against {entropy(results, "SFT continued")} nats per token).
+Mixed with a verifier modulo 13, where RL learns fast, dense rewards with γ = 1 differ by {points(mixed)} on validation
+problems from the verifier alone; as the mixture has weight 0.5 and the KL term, which the verifier alone lacks, what
+does it is not separated. Dense rewards find a
 planted error with an AUC of {probed(results, "0.5", "auc").value:.2f}; log π_SFT alone finds it with
 {probed(results, "0.5", "auc_sft").value:.2f}.
 
 Steps saved are counted over evaluations every {EVERY} steps, up to the first evaluation that reaches the verifier's
-final accuracy, for the verifier and the variant alike; a variant that never reaches it counts as {LONG + EVERY} steps.
-Seeds in which SFT already has that accuracy are left out: {excluded}. The verifier, alone and mixed with dense rewards,
-was also run modulo 13, where RL learns fast, with all else equal. {ended_early(results)}
+final accuracy, for the verifier and the variant alike; a variant that never reaches it counts as {LONG + EVERY}
+steps, so
+that its share saved is at most what is shown. It is never reached by {never_reached(results)}. Seeds in which SFT
+already has that accuracy
+are
+left out: {excluded}. A mixture has half of its advantage from dense rewards and half from the verifier, each scaled to
+a mean square of 1, and the KL term. The verifier, alone and mixed with dense rewards of γ = 1, was also run modulo 13,
+where RL learns fast, with the same settings. {ended_early(results)}
 
 {accuracy_table(results)}
 
@@ -513,8 +541,9 @@ was also run modulo 13, where RL learns fast, with all else equal. {ended_early(
 
 One number is changed in a copy of a held-out correct solution. *AUC* is the probability that another token of the copy
 has more credit than the changed one; *lowest of all*, how often no token has less; *correct above wrong*, how often the
-correct solution has a higher sum of credit than its copy. The last line is the same SFT modulo 13, where it has no
-arithmetic to teach.
+correct solution has a higher sum of credit than its copy. The last two lines are of the same SFT modulo 13, where it
+has
+no arithmetic to teach.
 
 {probe_table(results)}
 
@@ -522,8 +551,10 @@ arithmetic to teach.
 
 ## What the sum of credit correlates with
 
-Correlation of Σr̂ with correctness and with length over the rollouts of a step; intervals are over the seeds in which
-both vary.
+Correlation of Σr̂ with correctness and with length among the rollouts to one problem, pooled over the groups of a step
+in which that other quantity varies; intervals are over the seeds that have such groups. At the first step the policy
+is SFT's, so that
+rows with one reference are one measurement.
 
 {correlation_table(results)}
 
@@ -539,40 +570,82 @@ both vary.
 
 def before(results: Results) -> str:
     """The figures of earlier runs of these seeds beside those of this one."""
-    earlier = read_json(HERE / EARLIER)
-    seeds = earlier["seeds"]
-    apart = [
-        100 * (now["variants"][variant]["accuracy"] - was[variant]["accuracy"])
-        for was, now in zip(seeds, results, strict=True)
-        for variant in was
-    ]
+    runs = [*(Run(run["until"], run["seeds"]) for run in read_json(HERE / EARLIER)), Run.of(results)]
     lines = [
-        f"| minus SFT continued, points | until 2026-11-22 | {earlier['date']} | this run | mean of the last two |",
-        "|---|---|---|---|---|",
+        f"| minus SFT continued, points | {' | '.join(run.name for run in runs)} | mean of the last two | mean of all "
+        f"|",
+        "|---|---|---|---|---|---|",
     ]
-    for variant, key in (*((v, "accuracy") for v in COMPARED), (BARE, "greedy")):
-        then, now = (
-            [100 * (each[variant][key] - each["SFT continued"][key]) for each in found]
-            for found in (seeds, [r["variants"] for r in results])
-        )
-        both = [(a + b) / 2 for a, b in zip(then, now, strict=True)]
-        name = variant + ", greedy" * (key == "greedy")
-        first_run = FIRST_RUN.get(variant, "") if key == "accuracy" else ""
-        cells = (first_run, *(in_points(t_estimate(each)) for each in (then, now, both)))
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+    rows = {name: [run.above_continued(name, "accuracy") for run in runs] for name in COMPARED}
+    rows |= {f"{name}, greedy": [run.above_continued(name, "greedy") for run in runs] for name in ("dense", BARE)}
+    rows["dense + verifier minus the verifier, validation, modulo 13"] = [run.mixed() for run in runs]
+    for name, found in rows.items():
+        means = ([sum(each) / len(each) for each in zip(*part, strict=True)] for part in (found[1:], found))
+        lines.append(f"| {name} | {' | '.join(in_points(t_estimate(each)) for each in (*found, *means))} |")
+    best = ", ".join(f'"{run.best()}"' for run in runs)
+    spread, far, odd = apart(runs[1], runs[2])
     table = chr(10).join(lines)
-    return f"""The first run of these seeds, until 2026-11-22, counted the response itself in the baseline of its group,
-which scaled every advantage by 1 − 1/n, and pooled the correlation with correctness over problems. The second, seed by
-seed at five revisions until {earlier["date"]} ({earlier["revision"]}), took 5.2 hours of time beside other work; this
-one, at one revision, has the same protocol. Their kernels draw other samples, SFT included, so that the three are the
-same seeds and not the same runs: the accuracy of one variant and seed differs between the last two by a standard
-deviation of {np.std(apart, ddof=1):.1f} points, at most {np.abs(apart).max():.1f}. The same claims were met and missed
-in all. The last column is exploratory.
+    return f"""The same seeds had been run twice before, with the same protocol. The first run, until {runs[0].name},
+  counted
+the response itself in the baseline of its group, which scaled every advantage by 1 − 1/n (SFT, SFT continued and
+decoding are free of that), and pooled the correlation with correctness over problems. The second, seed by seed at five
+revisions until {runs[1].name}, took 5.2 hours of time beside other work. Rows and test problems are the same and SFT is
+but for rounding; samples of RL and of the evaluation are others. So three runs are no three independent confirmations.
+The accuracy of one variant and seed differs between the last two by a standard deviation of {spread:.1f} points, of
+which the evaluation alone makes {by_evaluation(results):.1f}; at most by {far:.1f}, of {odd}. The same claims were met
+and missed in all.
 
 {table}
 
-Which of the variants without a verifier is the best differs between the runs. The paper's own, "dense", ends
-significantly below SFT continued in all three, and no variant ends 3 points above it, the target, in the last two."""
+The best of the variants without a verifier was, in the order of the runs, {best}; in none is it significantly above SFT
+continued. The paper's own, "dense", ends significantly below SFT continued in all three, and no variant ends 3 points
+above it, the target. The means were computed after the results, and are not corrected for their number."""
+
+
+class Run(NamedTuple):
+    """What is compared of a run of all seeds: accuracies of each variant by seed, and its ends modulo 13."""
+
+    name: str
+    seeds: Sequence[dict[str, Any]]
+
+    @classmethod
+    def of(cls, results: Results) -> Run:
+        usual = [{variant: curve[-1][1] for variant, curve in r["usual"].items()} for r in results]
+        return cls("this run", [{"variants": r["variants"], "usual": u} for r, u in zip(results, usual, strict=True)])
+
+    def above_continued(self, variant: str, key: str) -> list[float]:
+        """Points by seed."""
+        return [100 * (s["variants"][variant][key] - s["variants"]["SFT continued"][key]) for s in self.seeds]
+
+    def mixed(self) -> list[float]:
+        return [100 * (s["usual"]["dense + verifier"] - s["usual"][VERIFIER]) for s in self.seeds]
+
+    def best(self) -> str:
+        return max(DENSE, key=lambda variant: sum(self.above_continued(variant, "accuracy")))
+
+
+def apart(one: Run, other: Run) -> tuple[float, float, str]:
+    """How far accuracies of one variant and seed differ between two runs: as a standard deviation, at most, and "
+    "whose."""
+    found = {
+        (100 * (b["variants"][variant]["accuracy"] - a["variants"][variant]["accuracy"])): f"{variant} in seed {seed}"
+        for seed, (a, b) in enumerate(zip(one.seeds, other.seeds, strict=True))
+        for variant in a["variants"]
+    }
+    differences = [
+        100 * (b["variants"][variant]["accuracy"] - a["variants"][variant]["accuracy"])
+        for a, b in zip(one.seeds, other.seeds, strict=True)
+        for variant in a["variants"]
+    ]
+    most = max(found, key=abs)
+    return float(np.std(differences, ddof=1)), abs(most), found[most]
+
+
+def by_evaluation(results: Results) -> float:
+    """The standard deviation of a difference of two evaluations of one model, in points, from their samples alone."""
+    shares = np.array([v["per_problem"] for r in results for v in r["variants"].values()])  # of SAMPLES each
+    variance = (shares * (1 - shares)).mean() * SAMPLES / (SAMPLES - 1) / SAMPLES / shares.shape[1]
+    return 100 * float(np.sqrt(2 * variance))
 
 
 def in_points(figure: Estimate) -> str:
@@ -602,7 +675,7 @@ and {undiscounted} for γ = 0; with the verifier mixed in, it is {mixed} and {mi
 
 The verifier alone adds {verifier} points in {LONG} steps: modulo 17, at this learning rate, RL learns slowly from a
 start of {start:.0%}, so the steps saved there say little. Modulo 13 the verifier takes accuracy from
-{modulo_13(VERIFIER, 0)} to {modulo_13(VERIFIER, -1)}, and with dense rewards mixed in to
+{modulo_13(VERIFIER, 0)} to {modulo_13(VERIFIER, -1)} on validation problems, and with dense rewards mixed in to
 {modulo_13("dense + verifier", -1)}. But there SFT has no arithmetic to teach, and credit finds planted errors with an
 AUC of only {probed(results, KNOWN, "auc")}. This is one symbolic world, one model of a million parameters, and one
 setting of learning rate and KL weight. The page says nothing about larger models or about instruction following, where

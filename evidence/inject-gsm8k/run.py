@@ -58,8 +58,8 @@ that no calculation shows. They were marked more strictly from round to round, s
 
 After the last round, an equation with a sign that is not read, such as a power, a root or ½, became a reason too, as
 its text could contradict the annotation unnoticed. That leaves out 11 more rows; the other 3 of the 14 in the table
-were
-unfit before, for another reason. What was written, below, is of
+are unfit for
+another reason where this one is taken out of today's program. What was written, below, is of
 the program with this reason; the rows were read at revision 18e39c2, before it, which drew others of them.
 """
 

@@ -370,9 +370,11 @@ A larger gain is not a better end. In distribution, injection multiplies the gai
 well, but whether its greedy gain is larger than that of vanilla rows is not established. After as many SFT steps on its
 longer, less regular rows the model starts lower, and RL does not bring it above the end of vanilla rows: at 4
 operations it ends
-{short["in"]} points away from it, at 5 {short["out"]}. Analysis alone has a larger gain, too
-({points_of_gain(results, "analysis", "in")} points at 4 operations, {points_of_gain(results, "analysis", "out")} at 5),
-and ends {end_of(results, "analysis", "in")} and {end_of(results, "analysis", "out")} points away. The gain of
+{short["in"]} points away from it, at 5 {short["out"]}. After rows with analysis alone RL gains more at 4 operations,
+too, by
+{points_of_gain(results, "analysis", "in")} points, and at 5 by {points_of_gain(results, "analysis", "out")}, which is
+not established; it ends {end_of(results, "analysis", "in")} and {end_of(results, "analysis", "out")} points away.
+The gain of
 exploration or of sub-goal computation alone is not significantly different from that of vanilla
 rows; with exploration RL ends {end_of(results, "exploration", "in")} points away from it at 4 operations and
 {end_of(results, "exploration", "out")} at 5. With a larger p (.2, .3) the gain at 4 operations is
