@@ -883,6 +883,10 @@ def test_a_copy_is_no_second_run_and_an_edited_record_is_said(
     record.model_copy(update={"config": record.config | {"model": "elsewhere"}}).save(tmp_path / "copy")
     with pytest.raises(UserError, match=r"copy is a copy of \S*rl: leave one of them out"):
         find_runs((str(ready), str(tmp_path / "rl"), str(tmp_path / "copy")))
+    went_on = record.attempts[0].model_copy(update={"start": "2026-02-01T00:00:00.000+00:00"})
+    record.model_copy(update={"attempts": [*record.attempts, went_on]}).save(tmp_path / "copy")
+    with pytest.raises(UserError, match=r"copy is a copy of \S*rl: leave one of them out"):
+        find_runs((str(ready), str(tmp_path / "rl"), str(tmp_path / "copy")))
     find_runs((str(ready), str(tmp_path / "rl")))
     assert "edited" not in capsys.readouterr().err
     edited = (tmp_path / "rl" / "record.json").read_text().replace('"seed": 0', '"seed": 7')
@@ -892,7 +896,12 @@ def test_a_copy_is_no_second_run_and_an_edited_record_is_said(
 
 
 def test_of_an_outcome_of_which_less_is_better_it_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for meaning, said in (("validation perplexity", True), ("accuracy", False)):
+    for meaning, said in (
+        ("validation perplexity", True),
+        ("accuracy", False),
+        ("negative loss", False),
+        ("1 - error rate", False),
+    ):
         read_outcomes(Path(table(tmp_path / "a.jsonl", [{"checkpoint": "a", "outcome": 2.0, "meaning": meaning}])))
         assert ("less is better" in capsys.readouterr().err) is said
 

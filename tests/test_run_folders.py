@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from rlready.cli.main import main
-from rlready.core.config import ExportConfig, PredictConfig, ReadinessConfig, RLConfig, SFTConfig
+from rlready.core.config import ExportConfig, InjectConfig, PredictConfig, ReadinessConfig, RLConfig, SFTConfig
 from rlready.core.errors import UserError
 from rlready.core.result import Result
 from rlready.core.settings import Config
@@ -27,6 +27,7 @@ from rlready.runs.folders import reserved_folder
 from rlready.runs.invocation import Invocation, invocation
 from rlready.runs.log import append_line
 from rlready.runs.moved import rename_paths
+from rlready.runs.overwrite import empty_folder
 from rlready.runs.record import SCHEMA, RunRecord, is_edited
 from rlready.runs.results import own_command, refuse_unfinished
 from rlready.runs.run import STATE, Run
@@ -795,7 +796,61 @@ def test_the_command_of_a_copy_names_the_copy(tmp_path: Path, monkeypatch: pytes
         assert own_command(Path(folder), record) == named
         with pytest.raises(UserError, match=f"continue it with its own command: {named}$"):
             refuse_unfinished(Path(folder))
-    for typed in ("rlready sft --out=run", "rlready sft"):
+    for typed, said in (("rlready sft --out=run", "--out=copy"), ("rlready sft", "--out copy")):
         moved = own_command(Path("copy"), record.model_copy(update={"command": typed}))
-        assert moved in ("rlready sft --out=copy", "rlready sft --out copy")
+        assert moved == f"rlready sft {said}"
     assert own_command(Path("copy"), record.model_copy(update={"command": "rlready sft; rm -r x"})) == ""
+
+
+def test_the_command_of_a_part_is_that_of_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of a copy, and where it is asked for from another directory."""
+    monkeypatch.chdir(tmp_path)
+    command = "rlready sweep s.toml --out runs/a"
+    token = invocation.set(Invocation(command=command, part_of="sweep"))
+    job = Path("runs/a/sft/one")
+    try:
+        with suppress(KeyboardInterrupt), Run(job, "sft", SFTConfig()) as run:
+            run.claim()
+            raise KeyboardInterrupt
+    finally:
+        invocation.reset(token)
+    record = RunRecord.load(job)
+    assert own_command(job, record) == command
+    shutil.copytree("runs/a", "runs/b")
+    copied = Path("runs/b/sft/one")
+    assert own_command(copied, record) == "rlready sweep s.toml --out runs/b"
+    assert own_command(Path(shutil.copytree(job, "alone")), record) == ""  # its sweep is not there
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert own_command(tmp_path / job, record) == command
+
+
+def test_leftovers_of_all_that_a_run_writes_are_removed_and_names_of_a_user_are_not(tmp_path: Path) -> None:
+    """Also by --overwrite, and in a folder in which a run has not begun its work."""
+    for verb, config, names in (
+        ("rl", RLConfig(), ("trained_prompts.txt", "samples", "log.jsonl")),
+        ("inject", InjectConfig(), ("rows.jsonl", "before.jsonl")),
+        ("export", ExportConfig(), ("outcome.json", "data")),
+    ):
+        out = tmp_path / verb
+        with suppress(KeyboardInterrupt), Run(out, verb, config) as run:
+            run.claim()
+            (out / "state").mkdir()
+            raise KeyboardInterrupt
+        for name in (*names, "plan", "notes/plan"):
+            path = out / f"{name}.tmp-77"
+            path.parent.mkdir(exist_ok=True)
+            path.touch()
+        with suppress(KeyboardInterrupt), Run(out, verb, config) as run:
+            run.claim()
+            raise KeyboardInterrupt
+        assert {path.name for path in out.rglob("*.tmp-77")} == {"plan.tmp-77"}
+        assert len(list(out.rglob("*.tmp-77"))) == 2
+        with pytest.raises(UserError, match=r"cannot be overwritten: it also holds .*notes, .*plan\.tmp-77"):
+            empty_folder(out, [config])
+    (out := tmp_path / "new").mkdir()
+    (out / ".lock").touch()
+    (out / "plan.tmp-7").touch()
+    with Run(out, "rl", RLConfig()) as run:
+        run.claim()
+    assert (out / "plan.tmp-7").exists()

@@ -91,6 +91,9 @@ def test_a_damaged_log_is_said_and_a_huge_one_not_read(tmp_path: Path) -> None:
     os.truncate(tmp_path / "log.jsonl", 1 << 29)  # takes no room
     found = snapshot(tmp_path, {})
     assert (found.step, found.alerts) == (None, [said])
+    write_record(tmp_path / "sweep", "sweep", "running")
+    append_line(tmp_path / "sweep" / "log.jsonl", {"key": "sft/one", "problem": "", "seconds": 1.0})
+    assert snapshot(tmp_path / "sweep", {}).alerts == []  # its log has no steps
 
 
 def test_a_run_that_is_running_and_one_that_was_killed(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from rlready.report.claims import Claim, write_claims
 from rlready.report.demo_result import DemoResult, ModelScores
 from rlready.report.plots import Point, Series, line_chart, standalone
 from rlready.runs.files import write_json, write_text
+from rlready.runs.record import RunRecord
 from rlready.tasks import open_task
 
 HERE = Path(__file__).parent
@@ -99,7 +100,13 @@ def main() -> None:
         seconds=t_estimate(seconds, varies="runs"),
     )
     write_json(HERE / STORED, stored)
-    report(stored, sum(seconds))
+    report(stored, cpu_seconds())
+
+
+def cpu_seconds() -> float:
+    """CPU seconds of all demos, in which their stages are, and of the samples at other temperatures."""
+    folders = [*RUNS.iterdir(), *RUNS.glob("seed-*/choose-*"), *RUNS.glob("seed-*/test-*")]
+    return sum(RunRecord.load(folder).cpu_seconds for folder in folders)
 
 
 def over_temperatures(result: DemoResult, folder: Path) -> dict[str, Tempered]:
@@ -147,10 +154,10 @@ def greedy(model: ModelScores) -> float:
 
 
 def report(stored: Stored, seconds: float | None) -> None:
-    """Claims, page and figure; ``seconds`` of all runs, None where the page is written again."""
+    """Claims, page and figure; CPU ``seconds`` of all runs, None where the page is written again."""
     write_text(HERE / "figure.svg", figure(stored.seeds))
     command = "python evidence/pipeline/run.py"
-    write_claims(HERE, command=command, seconds=seconds, claims=claims_of(stored), words=page(stored.seeds))
+    write_claims(HERE, command=command, seconds=seconds, cpu=True, claims=claims_of(stored), words=page(stored.seeds))
 
 
 def claims_of(stored: Stored) -> list[Claim]:

@@ -15,7 +15,7 @@ from rlready.checklist.result import Evidence, Fact
 from rlready.core.errors import UserError
 from rlready.core.result import RESULT, Result
 from rlready.runs.folders import folders_of_runs, status_of
-from rlready.runs.provenance import package_version
+from rlready.runs.provenance import content_digest, package_version
 from rlready.runs.record import DONE, EDITED, RECORD, SCHEMA, DataNote, ModelNote, Note, RunRecord, is_edited
 from rlready.runs.results import load_result
 
@@ -103,23 +103,21 @@ class Runs:
         seen = set[tuple[str, str | None]]()
         for entry in self.entries:
             for at, note in enumerate(entry.record.models):
-                if (note.id, note.sha256) not in seen and not (note.path and self._made(entry, note.path)):
+                if (note.id, note.sha256) not in seen and not (note.path and self._made(entry, note.path, note.sha256)):
                     seen.add((note.id, note.sha256))
                     yield entry, f"models[{at}]", note
 
-    def _made(self, reader: Entry, path: str) -> bool:
+    def _made(self, reader: Entry, path: str, digest: str | None) -> bool:
         """Whether the model that a run has called ``path`` is in the folder of one of these runs.
 
-        That is where it is now or, of a run that was copied or moved with others, where these had it.
+        That is where it is now or, of a run that was copied with others, where these had it, with this content.
         """
         place = reader.record.located(reader.folder, path).resolve()
         if any(entry.folder.resolve() in place.parents for entry in self.entries):
             return True
         named = [(entry.folder, entry.record.folder) for entry in self.entries if entry.record.folder]
-        return any(
-            PurePath(path).is_relative_to(before) and (now / PurePath(path).relative_to(before)).exists()
-            for now, before in named
-        )
+        there = (now / PurePath(path).relative_to(was) for now, was in named if PurePath(path).is_relative_to(was))
+        return any(place.exists() and content_digest(place) == digest for place in there)
 
     def readers(self, note: Note) -> str:
         """The runs that have read this content, in words, if others have read another by that name; "" otherwise."""

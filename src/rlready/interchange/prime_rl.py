@@ -102,7 +102,7 @@ def read(request: Request) -> Iterator[Batch]:
             del rows, traces, sampled  # before the next are parsed, into the same memory
             yield Batch(Origin(str(file), "line"), numbers, columns, score_first(score, others))
     wanted = request.options.task
-    if wanted and not any(is_chosen(name, wanted) for name in environments):
+    if wanted and environments and not any(is_chosen(name, wanted) for name in environments):
         raise UserError(f"{request.text}: no environment {wanted}; {nearest(wanted, list(environments))}")
     chosen = [name for name in environments if not wanted or is_chosen(name, wanted)]
     if scored and not request.verified and (without := [name for name in chosen if name not in scored]):

@@ -54,6 +54,7 @@ KNOWN = (
     "metric",
     "meaning",
 )  # columns that are read
+TURNED = re.compile(r"[-−]|neg|minus|free|without|less")  # said of a number of which more is better
 
 
 def read_outcomes(path: Path) -> list[Outcome]:
@@ -139,7 +140,7 @@ def _meaning(
     stated = _label(row.get("meaning"), f"{place}: meaning")
     if curve and not stated:
         return Meaning(f"{choice} {curve.metric} of learning curves", int(curve.steps[-1]))
-    if LESS.search(stated.lower()):
+    if LESS.search(stated.lower()) and not TURNED.search(stated.lower()):
         warn_once(
             f"{table.where}: warning: of {stated!r} less is better, but outcomes are ranked by more: give the negative"
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -244,8 +245,9 @@ def _was_overwritten(checkpoint: Path, evaluation: RunRecord, model: str, traine
         note_once("predict: compares the checkpoints with those that were evaluated")
         return content_digest(checkpoint) != digest
     run = checkpoint.parents[1]
-    if is_finished(run) and checkpoint.name not in {f"step-{each.step}" for each in RLResult.load(run).evaluations}:
-        return True
+    with suppress(UserError):  # a damaged result, which is not the outcome, says nothing against it
+        if is_finished(run) and checkpoint.name not in {f"step-{each.step}" for each in RLResult.load(run).evaluations}:
+            return True
     return trained.start > (evaluation.end or trained.start)
 
 
@@ -253,8 +255,8 @@ def _refuse_copies(folders: Iterable[Path]) -> None:
     """UserError for a run folder that is a copy of another, and a warning for a record that was edited by hand."""
     first: dict[str, Path] = {}
     for folder in {folder.resolve(): folder for folder in folders if (folder / RECORD).is_file()}.values():
-        other = first.setdefault(RunRecord.load(folder).identity, folder)
-        if other != folder:
-            raise UserError(f"{folder} is a copy of {other}: leave one of them out")
+        for attempt in RunRecord.load(folder).shared_with_copies:
+            if (other := first.setdefault(attempt, folder)) != folder:
+                raise UserError(f"{folder} is a copy of {other}: leave one of them out")
         if is_edited(folder):
             warn(f"predict: warning: {folder / RECORD} was edited by hand: its checksum does not match")

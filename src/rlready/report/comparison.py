@@ -176,7 +176,8 @@ def _copies(runs: Sequence[Compared]) -> Iterator[str]:
     for run in runs:
         if run.edited:
             yield f"{run.name}: its {RECORD} was edited by hand, as its checksum says."
-        if (other := first.setdefault(run.record.identity, run.name)) != run.name:
+        known = [first.setdefault(attempt, run.name) for attempt in run.record.shared_with_copies]
+        if other := next((name for name in known if name != run.name), ""):
             yield f"{run.name} is a copy of {other}: leave one of them out."
 
 

@@ -34,8 +34,9 @@ def certainty(rows: Sequence[CheckpointPrediction]) -> Section:
 
 def _likelier(rows: Sequence[CheckpointPrediction]) -> str:
     """Why another checkpoint is more often the best than the pick, where one is."""
-    pick, best = next((row for row in rows if row.chosen), None), max(rows, key=lambda row: row.p_best)
-    if pick is None or not pick.decided or best.p_best <= pick.p_best:
+    pick = next((row for row in rows if row.chosen), None)
+    best = max((row for row in rows if row.advice in ("rl", "tie")), key=lambda row: row.p_best, default=None)
+    if pick is None or best is None or not pick.decided or best.p_best <= pick.p_best:
         return ""
     return (
         f" {best.label} is the likelier best, but within noise: {pick.label} {pick.decided}. To go by the predictor "

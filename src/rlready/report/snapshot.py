@@ -35,6 +35,8 @@ CURVES: dict[str, tuple[str, Value]] = {
     "mismatch": ("", lambda line: line.mismatch),
 }
 
+TRAINING = ("sft", "rl")  # verbs whose logs have steps
+
 
 @dataclass
 class Tail:
@@ -82,7 +84,8 @@ def snapshot(folder: Path, tails: dict[Path, Tail]) -> WatchedRun:
         return WatchedRun(folder=str(folder), verb=DASH, status="not readable", alerts=[str(error)])
     tail = tails.setdefault(folder, Tail(folder / LOG))
     log = tail.read()
-    damaged = [f"{LOG} is damaged: lines that cannot be read are left out ({tail.unread})"] if tail.unread else []
+    unread = tail.unread if record.verb in TRAINING else 0  # the log of a sweep has no steps
+    damaged = [f"{LOG} is damaged: lines that cannot be read are left out ({unread})"] if unread else []
     status = status_of(folder, record)
     steps = [line for line in log if line.seconds is not None]
     done = _share_done(record.config, steps[-1]) if steps else None

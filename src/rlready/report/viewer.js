@@ -104,12 +104,15 @@
 
   // ---- filters and search
   const wanted = () => query.value.trim().toLowerCase();
+  const wantedConditions = () => { // (conditions) whether the filters let it through; of two that are compared, one
+    const [kind, checkpoint, budget] = selects.map((select) => select.value);
+    const found = index.conditions.map(([c, b]) => (!checkpoint || c === checkpoint) && (!budget || b === budget));
+    const alone = !(kind in DIFFERENT) || beside < 0 ? -1 : found[here] ? here : found[beside] ? beside : -1;
+    return alone < 0 ? found : found.map((_, c) => c === alone);
+  };
   const fits = (kind = selects[0].value) => {
-    const [, checkpoint, budget] = selects.map((select) => select.value);
     const must = [...document.querySelectorAll("#flags input:checked")].reduce((bits, box) => bits | BIT[box.name], 0);
-    let conditions = index.conditions.map(([c, b]) => (!checkpoint || c === checkpoint) && (!budget || b === budget));
-    const compared = kind in DIFFERENT;
-    if (compared && beside >= 0 && conditions[here]) conditions = conditions.map((_, c) => c === here);
+    const conditions = wantedConditions(), compared = kind in DIFFERENT;
     const judged = kind === "unsolved" ? neverSolved()
       : compared ? differs(DIFFERENT[kind]) : (i) => has(i, "correct") === (kind === "correct");
     return [...index.flags.keys()].filter((i) => conditions[index.condition[i]] && (index.flags[i] & must) === must
@@ -175,7 +178,8 @@
   const of = () => { // what a comparison has to be read with: how many it finds the other way round, or of how many problems
     const kind = selects[0].value;
     if (kind === "unsolved") return `, of ${problems(new Set(view.map((i) => index.problem[i])).size)}`;
-    return kind in DIFFERENT && !wanted() ? `; the other way round ${number(fits(kind === "lost" ? "gained" : "lost").length)}` : "";
+    const one = wantedConditions().filter(Boolean).length === 1; // of several every pair is seen from both sides
+    return kind in DIFFERENT && one && !wanted() ? `; the other way round ${number(fits(kind === "lost" ? "gained" : "lost").length)}` : "";
   };
 
   const refresh = (progress = "") => {
@@ -275,8 +279,9 @@
     return `#${new URLSearchParams([...Object.entries(values), ...more].filter(([, v]) => v !== "" && v !== -1))}`;
   };
   const remember = () => {
-    const onlyFilters = `#${new URLSearchParams(filters().filter(([, value]) => value))}`;
-    history.replaceState(history.state, "", current >= 0 ? link(current, filters()) : onlyFilters);
+    const set = filters().filter(([, value]) => value), bare = location.href.split("#")[0];
+    const alone = set.length ? `#${new URLSearchParams(set)}` : bare;
+    history.replaceState(history.state, "", current >= 0 ? link(current, filters()) : alone);
   };
 
   const leave = () => { // on a phone, the sample for the list

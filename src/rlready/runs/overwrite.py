@@ -34,12 +34,12 @@ WRITES = {
     "export": {
         *("README.md", "export.json", "settings.toml", "data", "code", "tokenizer", "model", "reward.py", "launch.sh"),
         *("train.py", "train.jsonl", "validation.jsonl", "train.parquet", "validation.parquet"),
-        *("rl.toml", "rlready_taskset.py"),
+        *("rl.toml", "rlready_taskset.py", "outcome.json"),
     },
-    "inject": {"README.md", "croissant.json", "ro-crate-metadata.json"},
+    "inject": {"README.md", "croissant.json", "ro-crate-metadata.json", "rows.jsonl", "before.jsonl"},
     "readiness": {"parts", "state", "heldout.parquet"},
-    "rl": {"checkpoints", "samples", "state", LOG},
-    "sft": {"checkpoints", "heldout.parquet", "state", LOG},
+    "rl": {"checkpoints", "samples", "state", "trained_prompts.txt", LOG},
+    "sft": {"checkpoints", "heldout.parquet", "state", "trained_prompts.txt", LOG},
     "sweep": {"sft", "readiness", "rl", "export", "evaluate", "logs", "runs.jsonl", "train.sh", LOG},
 }
 EVERY = START | {RESULT, "samples.html", "samples_files"}
@@ -127,24 +127,29 @@ def empty_folder(
             )
         if not nothing_done(out):
             return Replaced(out, old)
+    own = _own(old) if old else EVERY
     for path in out.iterdir():
-        if path.name not in (lock.NAME, RECORD):
+        if path.name not in (lock.NAME, RECORD) and _is_own(path, own):
             remove(path)
     return None
 
 
 def _own(record: RunRecord) -> set[str]:
     """The names of what a run writes directly into its folder."""
-    return EVERY | WRITES.get(record.verb, set()) | {PurePath(name).parts[0] for name in record.files}
+    return EVERY | WRITES.get(record.verb, set()) | {name.partition("/")[0] for name in record.files}
+
+
+def _is_own(path: Path, own: set[str]) -> bool:
+    """Whether what is directly in a run folder was written by its run, or is what a kill has left of it."""
+    left = LEFTOVER.fullmatch(path.name)
+    return path.name in own or (left is not None and left[1] in (*own, ASIDE))
 
 
 def leftovers(folder: Path, record: RunRecord) -> Iterator[Path]:
     """What killed writers may have left in a run folder; not what a user has given such a name beside or inside it."""
-    own = {*_own(record), ASIDE}
+    own = _own(record)
     for path in own_entries(folder):
-        top = path.relative_to(folder).parts[0]
-        left = LEFTOVER.fullmatch(top)
-        if (left[1] if left else top) in own:
+        if _is_own(folder / path.relative_to(folder).parts[0], own):
             yield path
 
 
@@ -156,7 +161,7 @@ def foreign_entries(folder: Path, record: RunRecord) -> Iterator[Path]:
     """
     own = _own(record)
     for path in folder.iterdir():
-        if path.name not in own and not LEFTOVER.fullmatch(path.name):
+        if not _is_own(path, own):
             yield path
         elif path.name == "checkpoints" and not path.is_symlink():
             for checkpoint in path.iterdir():

@@ -260,6 +260,15 @@ class RunRecord(Record):
         return to_json([self.verb, self.part_of, times or [self.start, self.config]])
 
     @property
+    def shared_with_copies(self) -> list[str]:
+        """What only a copy of the folder can have, too, also one that both went on from since: times of each attempt.
+
+        Not those of a moment in records of versions whose clock had whole seconds.
+        """
+        precise = [each for each in self.all_attempts if "." in each.start or each.seconds >= 1]
+        return [to_json([self.verb, each.start, each.end, each.seconds, each.cpu_seconds]) for each in precise]
+
+    @property
     def notes(self) -> list[Note]:
         """What the run has read."""
         return [*self.models, *self.data]

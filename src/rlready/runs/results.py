@@ -7,7 +7,7 @@ import os
 import shlex
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TypeVar
 
 from rlready.core.errors import UserError
@@ -73,18 +73,41 @@ def refuse_unfinished(folder: Path) -> None:
 def own_command(folder: Path, record: RunRecord) -> str:
     """The command of a run, which is in ``folder`` now; "" if it is not one of rlready alone.
 
-    Of a copy or a run that has moved it names that folder: at the old place may be the original.
+    Of a copy or a run that has moved it names that folder: at the old place may be the original.  The command of a part
+    of a sweep or a demo is that of the whole.
     """
-    if not is_own(record.command) or not record.folder or Path(record.folder).resolve() == folder.resolve():
+    if not is_own(record.command) or not record.folder or _is_at(record.folder, folder):
         return record.command if is_own(record.command) else ""
     words = shlex.split(record.command)
-    named = [at for at, word in enumerate(words[:-1]) if word == "--out"]
-    joined = [at for at, word in enumerate(words) if word.startswith("--out=")]
-    for at in named:
-        words[at + 1] = str(folder)
-    for at in joined:
-        words[at] = f"--out={folder}"
-    return shlex.join(words if named or joined else [*words, "--out", str(folder)])
+    for at, word in enumerate(words):
+        head, given = ("", word) if words[at - 1 : at] == ["--out"] else ("--out=", word.removeprefix("--out="))
+        if head == "" or given != word:
+            whole = _whole(Path(given), record, folder)
+            return shlex.join([*words[:at], f"{head}{whole}", *words[at + 1 :]]) if whole else ""
+    return "" if record.part_of else shlex.join([*words, "--out", str(folder)])
+
+
+def _is_at(name: str, folder: Path) -> bool:
+    """Whether a folder is where its run has called it, from the directory in which that was; not another run here."""
+    here, before = Path(name).resolve(), PurePath(os.path.normpath(name))
+    if before.is_absolute() or here.exists():
+        return here == folder.resolve()
+    named = [part for part in before.parts if part != os.pardir]
+    return [*folder.resolve().parts[-len(named) :]] == named
+
+
+def _whole(given: Path, record: RunRecord, folder: Path) -> Path | None:
+    """Where the run is now that was called ``given``: the one in ``folder``, or that of which it is a part."""
+    before = PurePath(os.path.normpath(record.folder))
+    if not before.is_relative_to(os.path.normpath(given)):
+        return None
+    parts = before.relative_to(os.path.normpath(given)).parts
+    place = folder
+    for part in reversed(parts):
+        if place.name != part:
+            return None
+        place = place.parent
+    return place
 
 
 def is_own(command: str) -> bool:

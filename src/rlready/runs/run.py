@@ -51,7 +51,7 @@ from rlready.runs.moved import rename_paths
 from rlready.runs.overwrite import attempts_of, empty_folder, leftovers
 from rlready.runs.record import CONFIG, DONE, EDITED, PRESET, RunRecord, is_edited
 from rlready.runs.recorder import Recorder
-from rlready.runs.results import checked, is_own
+from rlready.runs.results import checked, own_command
 
 STATE = "state"  # what an unfinished run continues from, removed when it is done
 C = TypeVar("C", bound=Config)
@@ -252,8 +252,8 @@ class Run(Recorder):
         found = compare(earlier, self.verb, self.config)
         if found.refusal:
             same = earlier.command == self._called.command or not earlier.differences(self.config)  # refused as well
-            ends = self.finished or same or not is_own(earlier.command)
-            goes_on = "" if ends else f"; to continue that run: {visible(earlier.command)}"
+            command = "" if self.finished or same else own_command(self.out, earlier)
+            goes_on = f"; to continue that run: {visible(command)}" if command else ""
             raise UserError(f"{self.out} holds {found.refusal}: {self._called.ways_on(self.out)}{goes_on}")
         if self.finished:
             self.refuse_changed(self.out / RESULT, self._called.ways_on(self.out))
