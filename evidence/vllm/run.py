@@ -44,7 +44,7 @@ def main() -> None:
             stored[engine].append(kept)
     write_json(HERE / "seeds.json", stored)
     records = [RunRecord.load(folder) for folder in RUNS.iterdir() if folder.is_dir()]
-    report(stored, sum(record.seconds for record in records))
+    report(stored, sum(record.cpu_seconds for record in records))
 
 
 def verb(name: str, *words: str) -> None:
@@ -96,7 +96,7 @@ independent, so with five seeds an interval that leaves out 0 so narrowly is wha
 model of a million parameters, in float32 with vLLM's CPU build; in bfloat16 the engines differ by more.
 """
     command = ".venv-vllm/bin/python evidence/vllm/run.py"
-    write_claims(HERE, command=command, seconds=seconds, claims=claims, words=words)
+    write_claims(HERE, command=command, seconds=seconds, cpu=True, claims=claims, words=words)
 
 
 if __name__ == "__main__":
