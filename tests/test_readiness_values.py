@@ -292,13 +292,13 @@ def lead(value: float, error: float) -> Estimate:
             (0.48, 0.49, 0.50, 0.2),
             (0.03, 0.03, 0, 0.03),
             0,
-            "step-10 took the fewest steps of those within one standard error of step-30.",
+            "step-10 took the fewest steps within one standard error of step-30.",
         ),
         (
             (0.46, 0.49, 0.50, 0.2),
             (0.03, 0.03, 0, 0.03),
             1,
-            "step-20 took the fewest steps of those within one standard error of step-30.",
+            "step-20 took the fewest steps within one standard error of step-30.",
         ),
         ((0.46, 0.46, 0.50, 0.2), (0.03, 0.03, 0, 0.03), 2, "step-30 has the best pass@8."),
         ((0.30, 0.30, 0.50, 0.2), (0.03, 0.03, 0, 0.03), 2, "step-30 has the best pass@8."),
@@ -335,12 +335,12 @@ def test_the_cheaper_of_a_tie_is_the_pick(
         (
             (0.2, 0.2, 0.2, 0.9),
             0,
-            "step-10 took the fewest steps of those within one standard error of step-30",
+            "step-10 took the fewest steps within one standard error of step-30",
         ),  # step-5 is not in the tie
-        ((0.2, 0.4, 0.4, 0.9), 1, "step-20 took the fewest steps of those within one standard error of step-30"),
+        ((0.2, 0.4, 0.4, 0.9), 1, "step-20 took the fewest steps within one standard error of step-30"),
         ((0.2, 0.2, 0.4, 0.9), 2, "step-30 has the best pass@8"),
         ((0.2, 0.4, 0.2, 0.9), 1, "step-20 has the best pass@1 of these"),
-        ((0.4, 0.4, 0.2, 0.9), 0, "step-10 took the fewest steps of those within one standard error of step-20"),
+        ((0.4, 0.4, 0.2, 0.9), 0, "step-10 took the fewest steps within one standard error of step-20"),
     ],
 )
 def test_pass_1_decides_a_tie_before_the_cost(pass_1: tuple[float, ...], pick: int, said: str) -> None:
@@ -381,8 +381,8 @@ def test_what_pass_k_cannot_rule_out_pass_1_may() -> None:
     found = ranked((0.45, 0.49, 0.5), (0.2, 0.4, 0.4))
     assert found.headline() == "Start RL from step-20; step-30 does not differ significantly on 100 problems."
     chosen = found.checkpoint(found.pick, "step-20")
-    why = "took the fewest steps of those within one standard error of step-30"
-    assert chosen.decided == f"{why} (1.0 points behind step-30 in pass@8, standard error 3.3 points)"
+    why = "took the fewest steps within one standard error of step-30"
+    assert chosen.decided == f"{why} (1.0 of 3.3 points)"
     assert found.checkpoint(found.order[0], "step-30").decided == ""
     (said,) = found.drops()
     assert re.fullmatch(

@@ -146,7 +146,7 @@ class Ranking:
             else WORDS[advice] + (f": {self._drop_reason(i)}" if advice == "drop" else ""),
             why=self._why(i),
             overfitting=self.overfitting[i],
-            decided=f"{self.reason()} ({self.error()})" if i == self.pick != self.order[0] else "",
+            decided=f"{self.reason()}{self._margin()}" if i == self.pick != self.order[0] else "",
         )
 
     @property
@@ -211,7 +211,7 @@ class Ranking:
         if self.pick == self.order[0]:
             return f"has {self._best()}"
         if self.pick != self.tie.start:
-            return f"took the fewest steps of those within one standard error of {self.labels[self.tie.start]}"
+            return f"took the fewest steps within one standard error of {self.labels[self.tie.start]}"
         return "has the best pass@1 of these"
 
     def error(self) -> str:
@@ -223,6 +223,15 @@ class Ranking:
             f"standard error {lead_in_units(self.by, error)}" if behind.n > 1 else "of which one problem has no error"
         )
         return f"{lead_in_units(self.by, behind.value)} behind {first} in {self.by}, {known}"
+
+    def _margin(self) -> str:
+        """How far the pick is behind, of one standard error; "" if a single problem has none."""
+        behind = self.behind[self.pick]
+        if behind is None or behind.n < 2:
+            return ""
+        error = standard_error(behind, comparisons(len(self.order)))
+        behind_in_units = lead_in_units(self.by, behind.value).removesuffix(" points")
+        return f" ({behind_in_units} of {lead_in_units(self.by, error)})"
 
     def _drop_reason(self, i: int) -> str:
         """Why a checkpoint is to be dropped, in brief."""
