@@ -242,8 +242,9 @@ accuracy is {sft_mean} after SFT and {rl_mean} after RL; counting only responses
 is {sft_strict} and {rl_strict}.
 
 Other work ran beside these demos; the table has their seconds. At revision c8f8a03 (2026-11-28) the same command gave
-the same figures to the last digit, but for times. Revisions before it had slightly other numbers from the same
-seeds: RL gained 22.1 points [18.3, 25.8] at temperature 1 and 6.7 [2.1, 11.3]
+the same figures to the last digit, but for times. Revisions before it had other numbers
+from the same seeds, by up to 4.9 points of a seed's gain: RL gained 22.1 points [18.3, 25.8] at temperature 1 and
+6.7 [2.1, 11.3]
 greedy.
 
 ## What it shows, and what it does not
