@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -150,23 +151,20 @@ def test_no_code_is_loaded_to_compare(tmp_path: Path, files: tuple[str, str], mo
     assert (found.exact, found.near) == (1, None)
 
 
-def test_a_record_whose_source_is_none_ends_nothing(tmp_path: Path, files: tuple[str, str]) -> None:
-    """As of a run of a version that wrote a value with & as it was."""
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda rows: {"id": f"rows:{rows}?prompt=Q&A"},  # a version that wrote a value with & as it was
+        lambda rows: {"id": "dagmath?ops=5&split=train&future=1", "path": None},  # an option of a later version
+    ],
+)
+def test_a_source_that_this_version_cannot_open_ends_nothing(
+    tmp_path: Path, files: tuple[str, str], changed: Callable[[str], dict[str, Any]]
+) -> None:
     rows, test = files
     model = trained(tmp_path / "sft", rows)
     record = RunRecord.load(tmp_path / "sft")
-    record.data[0] = record.data[0].model_copy(update={"id": f"rows:{rows}?prompt=Q&A"})
-    write_json(tmp_path / "sft" / "record.json", record)
-    (found,) = measured(tmp_path / "a", data_set(test), model).overlaps
-    assert (found.exact, found.near) == (1, None)
-
-
-def test_a_source_that_this_version_cannot_open_ends_nothing(tmp_path: Path, files: tuple[str, str]) -> None:
-    """As of a later version, with an option that is not known here."""
-    rows, test = files
-    model = trained(tmp_path / "sft", rows)
-    record = RunRecord.load(tmp_path / "sft")
-    record.data[0] = record.data[0].model_copy(update={"id": "dagmath?ops=5&split=train&future=1", "path": None})
+    record.data[0] = record.data[0].model_copy(update=changed(rows))
     write_json(tmp_path / "sft" / "record.json", record)
     (found,) = measured(tmp_path / "a", data_set(test), model).overlaps
     assert (found.exact, found.near) == (1, None)
