@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -42,18 +42,24 @@ def is_chosen(task: str, wanted: str) -> bool:
     return task == wanted or fnmatchcase(task, wanted)
 
 
-def of_one_metric(request: Request, file: Path, batch: Batch, verdict: str) -> str:
-    """The metric by which the samples of a batch are judged; UserError if it is not that of the tasks before."""
-    metric = batch.named[0]
-    if verdict and metric != verdict and not request.verified:
-        raise UserError(
-            f"{file}: its metric is {metric}, and {verdict} that of the task before: choose tasks of one metric with "
-            "?task=, or name problems= to have the texts verified"
-        )
-    return metric
+def read_tasks(
+    request: Request, files: Sequence[Path], read: Callable[[Request, Path, str], Iterator[Batch]]
+) -> Iterator[Batch]:
+    """What ``read`` reads from the file of each task; UserError if tasks are judged by different metrics."""
+    verdict = ""
+    for task, file in _of_tasks(request, files).items():
+        for batch in read(request, file, task):
+            metric = batch.named[0]
+            if verdict and metric != verdict and not request.verified:
+                raise UserError(
+                    f"{file}: its metric is {metric}, and {verdict} that of the task before: choose tasks of one "
+                    "metric with ?task=, or name problems= to have the texts verified"
+                )
+            verdict = metric
+            yield batch
 
 
-def files_of_tasks(request: Request, files: Sequence[Path]) -> dict[str, Path]:
+def _of_tasks(request: Request, files: Sequence[Path]) -> dict[str, Path]:
     """The file of each task that is read: of the only one, or of those whose names match ``task=``.
 
     UserError for several tasks of which none is chosen, and for several files of one task.

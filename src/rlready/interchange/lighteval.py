@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from rlready.core.errors import UserError
-from rlready.interchange.chosen_files import files_of_tasks, of_one_metric
+from rlready.interchange.chosen_files import read_tasks
 from rlready.interchange.rollouts import Format, Request, choose_score, context, refuse_several, score_first
 from rlready.tasks.columns import Batch, read_batches
 from rlready.tasks.parquet import ParquetTable
@@ -35,11 +35,7 @@ def files_of(path: Path) -> list[Path]:
 
 
 def read(request: Request) -> Iterator[Batch]:
-    verdict = ""
-    for task, file in files_of_tasks(request, files_of(request.path)).items():
-        for batch in _samples(request, file, task):
-            verdict = of_one_metric(request, file, batch, verdict)
-            yield batch
+    return read_tasks(request, files_of(request.path), _samples)
 
 
 def _samples(request: Request, file: Path, task: str) -> Iterator[Batch]:

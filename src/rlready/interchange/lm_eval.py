@@ -17,7 +17,7 @@ import numpy as np
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.core.messages import remark, warn_once
-from rlready.interchange.chosen_files import files_of_tasks, of_one_metric
+from rlready.interchange.chosen_files import read_tasks
 from rlready.interchange.lines import files_named, read_objects
 from rlready.interchange.rollouts import (
     Format,
@@ -47,11 +47,7 @@ def files_of(path: Path) -> list[Path]:
 
 
 def read(request: Request) -> Iterator[Batch]:
-    files, verdict = files_of_tasks(request, files_of(request.path)), ""
-    for task, file in files.items():
-        for batch in _samples(request, file, task):
-            verdict = of_one_metric(request, file, batch, verdict)
-            yield batch
+    return read_tasks(request, files_of(request.path), _samples)
 
 
 def _samples(request: Request, file: Path, task: str) -> Iterator[Batch]:
