@@ -418,6 +418,13 @@ def test_families_and_recipes_are_kept_apart(tmp_path: Path) -> None:
     assert result.families[0].scores[0].spearman.n == 3
 
 
+def test_a_letter_with_an_accent_is_one_however_it_is_written(tmp_path: Path) -> None:
+    forms = ("caf\u00e9", "cafe\u0301")
+    rows = [{"checkpoint": f"c{i}", "outcome": 0.5, "family": form, "recipe": form} for i, form in enumerate(forms)]
+    found = read_outcomes(Path(table(tmp_path / "rl.jsonl", rows)))
+    assert [(each.family, each.recipe) for each in found] == [(forms[0], forms[0])] * 2
+
+
 def test_checkpoints_of_one_sft_run_are_one_recipe(tmp_path: Path) -> None:
     """Where no outcome names a recipe; with the values that each predictor gave the runs of a family."""
     found = [

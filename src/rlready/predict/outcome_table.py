@@ -22,6 +22,7 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from unicodedata import normalize
 
 from rlready.core.config import CurveValue
 from rlready.core.errors import UserError
@@ -38,6 +39,7 @@ from rlready.tasks.table import Table, read_table
 
 LABELS = ("seed", "recipe", "family", "readiness", "sft_seed")
 SEEDS = ("seed", "sft_seed")  # of which 1 and 1.0 are one, as CSV has them of a column with gaps
+COMPARED = ("family", "recipe")  # in which a letter with an accent may be written in two ways
 TAKEN = re.compile(
     r"(pass|cover|reward)@.*|group_signal|informative|entropy|distinct_answers|loss|combined|extrapolated.*"
 )  # the names of predictors that rlready has, whether or not they are known of some checkpoints
@@ -104,6 +106,7 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
         raise UserError(f"{place}: cost must be seconds, not {shown(cost)}")
     words = {key: _label(row.get(key), f"{place}: {key}") for key in LABELS}
     words |= {key: _label(number_of(words[key]), key) for key in SEEDS}
+    words |= {key: normalize("NFC", words[key]) for key in COMPARED}
     if words["readiness"] and (folder / words["readiness"]).is_dir():  # a sweep's table is next to its runs
         words["readiness"] = str(folder / words["readiness"])
     others = [folder / name for key in ("run", "evaluate") if isinstance(name := row.get(key), str) and name]
