@@ -369,7 +369,7 @@ def test_curves_of_other_numbers_are_not_compared(tmp_path: Path) -> None:
         outcomes(tmp_path, {"curve": both})
     for metric in ("val-core/math/acc/mean", "val-core/math/acc/mean@4"):  # as it is logged, too
         assert outcomes(tmp_path, {"curve": both, "metric": metric})[0][0] == 0.6
-    with pytest.raises(UserError, match=r"no validation was logged \(acc@N\)"):
+    with pytest.raises(UserError, match=r"no acc was logged; known: val-core/gsm8k/acc/mean@4; give"):
         outcomes(tmp_path, {"curve": one, "metric": "acc"})
     (tmp_path / "t.csv").write_text("step,outcome\n1,0.5\n")
     with pytest.raises(UserError, match=r"t\.csv: no metric 'acc'; known: outcome"):
@@ -474,14 +474,31 @@ def test_a_run_that_went_on_is_read_alike_with_the_newest_step_first(tmp_path: P
 
 
 def test_an_attempt_of_verl_replaces_what_follows_also_without_a_validation(tmp_path: Path) -> None:
-    """Of several numbers of samples in one line the largest counts."""
     verl(tmp_path / "run" / "log-1.jsonl", sums=[0.1, 0.2, 0.9])
     lines = [{"step": step, "data": {"actor/loss": 0.1}} for step in (21, 22)]
     (tmp_path / "run" / "log-2.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert outcomes(tmp_path, {"curve": "run"})[0][0] == 0.2
-    two = {"step": 10, "data": {"val-core/sums/acc/mean@8": 0.1, "val-core/sums/acc/mean@1": 0.3}}
-    (tmp_path / "two.jsonl").write_text(json.dumps(two) + "\n")
-    assert outcomes(tmp_path, {"curve": "two.jsonl"})[0][0] == 0.1
+
+
+def test_any_metric_of_verl_is_a_curve_if_it_is_named(tmp_path: Path) -> None:
+    """Where some problems have one sample and others eight, mean@1 and mean@8 are of unlike problems."""
+    sums = {f"val-core/sums/acc/{name}": value for name, value in (("mean@8", 0.1), ("best@8/mean", 0.6))}
+    lines = [{"step": step, "data": sums | {"critic/score/mean": step / 100, "x": "none"}} for step in (10, 20)]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for metric, value in (*sums.items(), ("critic/score/mean", 0.2), ("val-core/sums/acc/mean", 0.1)):
+        name = metric.replace("mean@8", "mean")
+        assert outcomes(tmp_path, {"curve": "log.jsonl", "metric": metric}) == [(value, f"last {name} of ./log.jsonl")]
+    with pytest.raises(UserError, match=r"log\.jsonl:1: x is 'none', no finite number"):
+        outcomes(tmp_path, {"curve": "log.jsonl", "metric": "x"})
+    with pytest.raises(
+        UserError, match=r"no best@8 was logged; known: val-core/sums/acc/mean@8, val-core/sums/acc/best@8/mean; give"
+    ):
+        outcomes(tmp_path, {"curve": "log.jsonl", "metric": "best@8"})
+    lines[0]["data"]["val-core/sums/acc/mean@1"] = 0.3
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(UserError, match=r"unlike numbers of samples; name one metric: .*/mean@8, .*/mean@1"):
+        outcomes(tmp_path, {"curve": "log.jsonl"})
+    assert outcomes(tmp_path, {"curve": "log.jsonl", "metric": "val-core/sums/acc/mean@8"})[0][0] == 0.1
 
 
 def test_rows_of_a_tracker_without_order_are_sorted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -526,7 +543,8 @@ def test_a_run_that_a_tracker_saw_go_on_replaces_what_had_followed(
         ("step;outcome\n950;39\n1.000;40\n", "", "must be numbers, not '1.000'; write steps without separators"),
         ("step,acc\n1,0.5\n2,nan\n", "", "row 2: acc is nan at the last step; leave the row out if it may be"),
         ("tokens,outcome\n1,0.5\n", "", "no column of steps.* rename it to step, in all curves that are compared"),
-        ("Step,a\n0,\n", "", "has no numbers by step"),
+        ("Step,a\n0,\n", "", "has no numbers by step$"),
+        ("Step;a - eval/reward\n1;0,5\n", "", r"has no numbers by step; '0,5' \(write 0\.5\) is none"),
         ("Relative Time (Process),a\n0,0.5\n", "", "no column of steps"),
         ("Step,a\n0,0.5\nx,0.6\n", "", "row 2: Step and a must be numbers"),
         ("Step,a\n0,0.5\n1,good\n", "", "row 2: Step and a must be numbers"),

@@ -151,7 +151,7 @@ def test_the_log_of_verl_is_a_curve() -> None:
     named = ImportConfig(export="runs/a", outcome="dumps", value="best")
     assert import_outcome(named.replace(outcome="dumps/log-0.jsonl")).outcome == 0.4
     assert import_outcome(named).outcome == 0.5
-    with pytest.raises(UserError, match=r"no validation was logged \(acc@N\)"):
+    with pytest.raises(UserError, match=r"no acc was logged; known: val-core/a/b\.jsonl\?n=4/acc/mean@4, val-"):
         import_outcome(named.replace(metric="acc"))
     assert [each.value for each in outcomes()] == [0.5]
     assert set(find_runs(["runs/outcomes.jsonl"]).files) >= {Path("runs/../dumps", file.name) for file in before}

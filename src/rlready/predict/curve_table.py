@@ -20,7 +20,7 @@ from pathlib import Path
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.core.messages import note
-from rlready.predict.cells import BESIDE, LESS, OUTCOMES, THOUSANDS, is_number, number_of, shown, step_of
+from rlready.predict.cells import BESIDE, COMMA, LESS, OUTCOMES, THOUSANDS, is_number, number_of, shown, step_of
 from rlready.predict.continued import continued
 from rlready.tasks.table import Table, read_table
 
@@ -55,6 +55,10 @@ def read(path: Path, metric: str, usual: Sequence[str]) -> tuple[str, dict[float
         )
     own = OUTCOME in columns and metric in ("", OUTCOME)
     names = [OUTCOME] if own else [name for name in columns if _may_be_metric(table, name)]
+    if not names:
+        written = (shown(value) for _, row in table.rows for value in row.values() if COMMA.fullmatch(str(value)))
+        example = next(written, "")
+        raise UserError(f"{table.where}: has no numbers by step" + (example and f"; {example} is none"))
     _refuse_several(table, columns, names)
     called = {name: _called(table, name) for name in names}
     column = OUTCOME if own else _column(table, called, metric, usual)
@@ -192,7 +196,7 @@ def _column(table: Table, columns: Mapping[str, str], metric: str, usual: Sequen
             note(f"{table.where}: {found[0]} is taken for a number of which more is better, as its name does not say")
         return found[0]
     names = ", ".join(repr(columns[name]) for name in found or columns)[:200]
-    raise UserError(f"{table.where}: has {names or 'no numbers'} by step; name the column of one as the metric")
+    raise UserError(f"{table.where}: has {names} by step; name the column of one as the metric")
 
 
 def _of_run(column: str) -> str:

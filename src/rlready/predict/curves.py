@@ -159,7 +159,7 @@ def read_curve(path: Path, metric: str, place: str) -> Curve:
         path = files[0]
         metric, points = prime_rl_log.accuracies(path, metric)
     elif path.is_dir() or verl_log.is_log(path):
-        metric, points = verl_log.accuracies(files, metric)
+        metric, points = verl_log.curve(files, metric)
     elif verl_log.is_printed(path):
         raise UserError(
             f"{place}: {path} is what verl prints; name the file that it writes with trainer.logger='[console,file]', "

@@ -1,4 +1,4 @@
-"""The validation accuracies that verl 0.9.1 has logged by its file logger: a line of JSON for each step.
+"""The validation accuracies, or another metric, that verl 0.9.1 has logged by its file logger: a line of JSON a step.
 
 The logger begins its file anew, so that the folder of an export has one log for each attempt, in the order of the
 numbers in their names.  An attempt goes on from a checkpoint, and what was logged before from its first step on is left
@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 from rlready.core.errors import UserError
+from rlready.core.explain import nearest
 from rlready.core.messages import note
 from rlready.interchange.lines import first_object
 from rlready.predict.cells import is_number, number_of
@@ -23,7 +24,8 @@ from rlready.runs.files import text_of
 LOGS = "log-*.jsonl"
 DIGITS = re.compile(r"\d+")
 AT_N = re.compile(r"@\d+\Z")
-ACCURACY = re.compile(r"val-core/.*/(?:acc|reward)/mean@\d+", re.DOTALL)  # reward where a verifier gives no acc
+ACCURACY = re.compile(r"val-core/.*/(?:acc|reward)/mean(?:@\d+)?", re.DOTALL)  # reward where a verifier gives no acc
+USUAL = "val-core/…/acc/mean@N, or reward in place of acc"
 TEXTS = ("", ".log", ".txt", ".out", ".err")
 PRINTED = re.compile(
     r"(\(.{1,80}?\)\s*)?step:\d+ - "
@@ -59,17 +61,23 @@ def is_printed(file: Path) -> bool:
         return any(PRINTED.match(line) for line in islice(content, 1000))
 
 
-def accuracies(logs: Sequence[Path], metric: str) -> tuple[str, dict[float, float]]:
-    """(the name of the accuracy without @N, its values by step); a log begins anew at the first step that it has.
+def curve(logs: Sequence[Path], metric: str) -> tuple[str, dict[float, float]]:
+    """(the name of an accuracy without @N, or of the ``metric``, its values by step); a log begins anew at the first
+    step that it has.
 
-    UserError for what is no such log, and for accuracies of several names unless ``metric`` is one of them.
+    ``metric`` is the name of an accuracy, with or without @N, or of anything else that verl logs, such as
+    ``val-core/gsm8k/acc/best@8/mean``.  UserError for what is no such log, and for accuracies of several names or N
+    unless ``metric`` is one of them.
     """
-    metric = AT_N.sub("", metric)
+    read = {log: list(_lines(log)) for log in logs}
     points = list[tuple[float, float | None]]()
     names: dict[str, None] = {}
-    for log in logs:
-        lines = [(step, _by_name(found, metric)) for step, found in _lines(log)]
-        mine = [(step, next(iter(found.values()), None)) for step, found in lines]
+    for log, lines in read.items():
+        mine = list[tuple[float, float | None]]()
+        for step, logged, place in lines:
+            found = _chosen(logged, metric, place)
+            names |= dict.fromkeys(found)
+            mine.append((step, next(iter(found.values()), None)))
         before = {at: value for at, value in points if value is not None}
         unlike = any(value is not None and before.get(at, value) != value for at, value in mine)
         if unlike and mine[0][0] <= points[0][0]:
@@ -78,10 +86,11 @@ def accuracies(logs: Sequence[Path], metric: str) -> tuple[str, dict[float, floa
                 "another run, name one of the files"
             )
         points += mine
-        names |= {name: None for _, found in lines for name in found}
     if not names:
-        wanted = f"{metric}@N" if metric else "val-core/…/acc/mean@N, or reward in place of acc"
-        raise UserError(f"{logs[0]}: no validation was logged ({wanted}); {INSTEAD}")
+        others = {name: None for lines in read.values() for _, logged, _ in lines for name in logged}
+        validated = [name for name in others if name.startswith("val-")]
+        known = f"; {nearest(metric, validated)}" if metric and validated else f" ({USUAL})"
+        raise UserError(f"{logs[0]}: no {metric or 'validation'} was logged{known}; {INSTEAD}")
     if len(names) > 1:
         raise UserError(
             f"{logs[0]}: has {len(names)} validation accuracies; name one as the metric: {', '.join(names)}"
@@ -89,25 +98,40 @@ def accuracies(logs: Sequence[Path], metric: str) -> tuple[str, dict[float, floa
     return next(iter(names)), continued(points)[0]
 
 
-def _by_name(found: Mapping[str, float], metric: str) -> dict[str, float]:
-    """The accuracies by their names without @N, those of the largest N, of the ``metric`` if there is one."""
-    names = sorted(found, key=lambda name: int(name.rpartition("@")[2]))
-    return {AT_N.sub("", name): found[name] for name in names if metric in ("", AT_N.sub("", name))}
+def _chosen(logged: Mapping[str, object], metric: str, place: str) -> dict[str, float]:
+    """The ``metric`` of a line, or all accuracies, these by their names without @N; UserError for one of several N."""
+    several: dict[str, list[str]] = {}
+    for name in logged:
+        plain = _plain(name)
+        if plain == _plain(metric) or (not metric and ACCURACY.fullmatch(name)):
+            several.setdefault(plain, []).append(name)
+    found = dict[str, float]()
+    for plain, names in several.items():
+        if len(names) > 1 and metric not in names:
+            raise UserError(f"{place}: problems have unlike numbers of samples; name one metric: {', '.join(names)}")
+        value = number_of(logged[metric if metric in names else names[0]])
+        if not is_number(value):
+            raise UserError(f"{place}: {plain} is {str(value)[:40]!r}, no finite number; {INSTEAD}")
+        found[plain] = value
+    return found
 
 
-def _lines(log: Path) -> Iterator[tuple[float, dict[str, float]]]:
-    """(step, accuracies by name) of each line of a log, which has none where there was no validation."""
+def _plain(name: str) -> str:
+    """The name of an accuracy without its @N; another name as it is."""
+    return AT_N.sub("", name) if ACCURACY.fullmatch(name) else name
+
+
+def _lines(log: Path) -> Iterator[tuple[float, Mapping[str, object], str]]:
+    """(step, what was logged, the line's place) of each line of a log."""
     for number, line in enumerate(whole_lines(text_of(log)), start=1):
         place = f"{log}:{number}"
         try:
-            logged = json.loads(line)
-            step = number_of(logged["step"])
-            found = {name: number_of(value) for name, value in logged["data"].items() if ACCURACY.fullmatch(name)}
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise UserError(f"{place}: not a line of verl's log; {INSTEAD}") from None
+            content = json.loads(line)
+            step, logged = number_of(content["step"]), content["data"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            logged = None
+        if not isinstance(logged, dict):
+            raise UserError(f"{place}: not a line of verl's log; {INSTEAD}")
         if not is_number(step):
             raise UserError(f"{place}: the step is {str(step)[:40]!r}, no number; {INSTEAD}")
-        for value in found.values():
-            if not is_number(value):
-                raise UserError(f"{place}: the validation accuracy is {str(value)[:40]!r}, no finite number; {INSTEAD}")
-        yield step, {name: value for name, value in found.items() if is_number(value)}
+        yield step, logged, place
