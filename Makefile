@@ -7,7 +7,7 @@ VLLM := .venv-vllm
 DOCS := .venv-docs
 PIP_INSTALL := pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo lock test test-oracle test-vllm test-browser docs torture soak fuzz tokenizers lint bench clean
+.PHONY: demo lock test test-oracle test-vllm test-browser docs torture soak fuzz gsm8k tokenizers lint bench clean
 
 demo: $(READY)
 	@$(BIN)/rlready demo --out runs/demo
@@ -90,6 +90,15 @@ lint: $(READY)
 bench: $(READY)
 	@$(BIN)/$(PIP_INSTALL) -e ".[bench]"
 	@$(BIN)/python bench/run.py $(if $(GSM8K),--gsm8k $(GSM8K))
+
+# GSM8K's training problems (MIT), which evidence and benchmarks take by GSM8K=build/gsm8k/train.jsonl
+gsm8k: build/gsm8k/train.jsonl
+
+build/gsm8k/train.jsonl:
+	@mkdir -p build/gsm8k
+	@curl -fsSL -o build/gsm8k/download https://raw.githubusercontent.com/openai/grade-school-math/3101c7d5072418e28b9008a6636bde82a006892c/grade_school_math/data/train.jsonl
+	@echo "17f347dc51477c50d4efb83959dbb7c56297aba886e5544ee2aaed3024813465  build/gsm8k/download" | sha256sum --check --quiet
+	@mv build/gsm8k/download $@
 
 # torch first and alone: pip takes a CPU build where it is set up to find one
 $(READY): pyproject.toml constraints.txt requirements.lock
