@@ -31,6 +31,7 @@ from rlready.report.page import write as report
 from rlready.runs.files import read_table, write_table
 from rlready.runs.pace import Pace
 from rlready.runs.record import RunRecord
+from test_viewer import Viewed
 from tiny import tiny_lm
 
 SMALL = Sizes(
@@ -83,6 +84,13 @@ def test_the_whole_pipeline(tmp_path: Path) -> None:
     assert "What RL would learn from, in groups of 4" in page
     assert "Every step correct: " in page
     assert "http://" not in page.replace("http://www.w3.org", "")
+    viewed = Viewed(tmp_path / "a")
+    greedy = [i for i, (_, budget) in enumerate(viewed.index["conditions"]) if budget.endswith(", greedy")]
+    assert viewed.index["conditions"][greedy[0]][0].startswith("SFT")
+    correct = [viewed.index["flags"][at] & 1 for at, i in enumerate(viewed.index["condition"]) if i == greedy[0]]
+    assert len(correct) == SMALL.test
+    assert sum(correct) / len(correct) == result.sft.greedy_accuracy.value  # at the largest budget
+    assert not any("flipped" in viewed.flags(at) for at, i in enumerate(viewed.index["condition"]) if i in greedy)
     ranked = predict(PredictConfig(runs=(str(tmp_path / "a"),), splits=10, resamples=50), tmp_path / "predict")
     (outcome,) = (outcome for each in ranked.checkpoints for outcome in each.outcomes)
     assert outcome.value == result.rl.accuracy.value  # of samples: the greedy responses are no second outcome

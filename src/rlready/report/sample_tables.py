@@ -48,12 +48,14 @@ TOKENS = {"tokens": "list", "mask": "list"}  # read where some were forced or ha
 class SampleTable:
     """A table of samples; ``checkpoint`` is what the page calls the model whose folder or hub id is ``model``.
 
-    Of RL it is empty: the id of a problem says the step of the policy.
+    Of RL it is empty: the id of a problem says the step of the policy.  ``greedy``: beside samples, one response to a
+    problem without chance.
     """
 
     path: Path
     checkpoint: str
     model: str
+    greedy: bool = False
 
 
 def tables_of(folder: Path, result: Result) -> list[SampleTable]:
@@ -64,10 +66,13 @@ def tables_of(folder: Path, result: Result) -> list[SampleTable]:
 def _tables(folder: Path, result: Result) -> Iterator[SampleTable]:
     parts = folder / "parts"
     match result:
-        case DemoResult() if (folder / "evaluate" / RESULT).is_file():
-            evaluated, name = EvaluateResult.load(folder / "evaluate"), names_of(result)
-            for at, (model, stage) in enumerate(zip(evaluated.models, ("base", "sft", "rl"), strict=False)):
-                yield SampleTable(folder / "evaluate" / "parts" / f"{at}.parquet", name(stage), model)
+        case DemoResult():
+            name = names_of(result)
+            for run, stages in (("evaluate", ("base", "sft", "rl")), ("greedy", ("sft", "rl"))):
+                if (folder / run / RESULT).is_file():
+                    models = EvaluateResult.load(folder / run).models
+                    for at, (model, stage) in enumerate(zip(models, stages, strict=False)):
+                        yield SampleTable(folder / run / "parts" / f"{at}.parquet", name(stage), model, run == "greedy")
         case EvaluateResult():
             name = names_of(result)
             for at, model in enumerate(result.models):

@@ -25,6 +25,7 @@ from rlready.runs.record import RunRecord
 from rlready.tasks.protocol import Fault
 from rlready.train.result import RLResult
 
+GREEDY = ", greedy"  # ends the budget of what was decoded greedily, beside samples
 Condition: TypeAlias = tuple[str, str]  # checkpoint and budget, as they are named on the page
 
 
@@ -84,12 +85,12 @@ def stored_samples(folder: Path, result: Result, algorithm: str, left_out: list[
             checkpoint = f"step {int(at) + 1}" if at.isdecimal() else ""
             if table.checkpoint or not checkpoint:
                 problem, checkpoint = row["problem_id"], table.checkpoint
-            condition = checkpoint, budget_name(row.get("setting") or "")
+            condition = checkpoint, budget_name(row.get("setting") or "") + GREEDY * table.greedy
             fault = first_fault(row, checked, problem)
             samples.append(StoredSample(problem, condition, row, pieces or [Piece(row["text"])], fault=fault))
     _mark_groups(samples, algorithm)
     if not isinstance(result, RLResult):  # where every step has other random numbers
-        _mark_flipped(samples)
+        _mark_flipped([sample for sample in samples if not sample.condition[1].endswith(GREEDY)])
     problem_order = {name: i for i, name in enumerate(dict.fromkeys(s.problem for s in samples))}
     checkpoints = {name: i for i, name in enumerate(dict.fromkeys(s.condition[0] for s in samples))}
 
