@@ -16,8 +16,8 @@ import pytest
 
 from rlready.core.config import ReadinessConfig
 from rlready.core.errors import UserError
-from rlready.readiness.problem_match import Finder
 from rlready.readiness.stage import readiness
+from rlready.readiness.text_finder import Finder
 
 Row = dict[str, Any]
 
@@ -98,6 +98,16 @@ def test_prompts_are_matched_where_ids_are_not(kind: str, tmp_path: Path) -> Non
     source = asking(kind, tmp_path, [(i, question(i)) for i in range(12)])
     problems = [{"prompt": f"{i} + 1?", "answer": str(i + 1)} for i in (11, 1, 5)]
     assert list(solved(source, tmp_path, problems).values()) == [1, 1, 1]
+
+
+@pytest.mark.parametrize("kind", ["inspect", "lighteval"])
+def test_a_prompt_that_holds_what_was_asked_is_another_one_unless_most_do(kind: str, tmp_path: Path) -> None:
+    """A template stands around all questions; what stands around some of them makes these other questions."""
+    source = asking(kind, tmp_path, [(i, question(i)) for i in range(8)])
+    for folder, some in (("all", 8), ("some", 2)):
+        prompts = [question(i) + " Then double it." * (i < some) for i in range(8)]
+        problems = [{"prompt": prompt, "answer": str(i + 1)} for i, prompt in enumerate(prompts)]
+        assert sum(solved(source, tmp_path / folder, problems).values()) == (8 if some == 8 else 6)
 
 
 @KINDS

@@ -323,15 +323,19 @@ def test_answers_of_named_problems_may_be_written_in_two_ways(tmp_path: Path) ->
     assert not any("ground truths" in note for note in predict(config, tmp_path / "out").notes)
 
 
-@pytest.mark.parametrize(("answer", "doubted"), [("4", False), ("four", False), ("5", True)])
+@pytest.mark.parametrize(
+    ("target", "answer", "doubted"),
+    [("So it is #### 4", "4", False), ("#### 4", "four", False), ("3", "D", False), ("#### 4", "5", True)],
+)
+@pytest.mark.parametrize("prompt", ["Question 0", "2 + 2?", "2 + 2? Say why.", "2 + 2? Double it."])
 def test_named_problems_whose_answers_are_not_the_ground_truths_are_a_doubt(
-    answer: str, doubted: bool, tmp_path: Path
+    target: str, answer: str, doubted: bool, prompt: str, tmp_path: Path
 ) -> None:
-    """Whose ids alone are those of the samples, as the prompts are others."""
-    source = graded(tmp_path / "samples.jsonl", ["strict"], target="So it is #### 4")
-    problems = [{"id": name, "prompt": f"Question {name}", "answer": answer} for name in "01"]
+    """Whether ids alone are those of the samples, or the prompts, or these hold what was asked."""
+    source = graded(tmp_path / "samples.jsonl", ["strict"], target=target)
+    problems = [{"id": name, "prompt": prompt, "answer": answer} for name in "01"]
     notes = ranked(tmp_path / "run", source, problems=str(lines(tmp_path / "problems.jsonl", problems))).notes
-    said = "of 2 of 2 problems the ground truth beside the samples is not the answer of the problem that has their id"
+    said = "of 2 of 2 problems the ground truth beside the samples is not the answer in problems= ('#### 4' in "
     assert any(said in note for note in notes) is doubted
 
 

@@ -8,12 +8,14 @@ then judge the response.  The prompts show it: samples whose question is the pro
 The question is the last of the named prompts in what was asked, as examples stand in front of it.  Where a template has
 rephrased the question, the last one is an example.  A question is followed by what follows the last prompt in most of
 the texts, such as "Answer:"; where that differs from text to text, as choices do, its prompt must be the last one of
-this text alone.  White space and how a letter is composed are not compared.  The rules are a choice of this package.
+this text alone.  Where it is the named prompts that hold the texts, as in a template, what stands around most of these
+takes that place.  White space and how a letter is composed are not compared.  The rules are a choice of this package.
+
+Where most of the ground truths beside the samples are not the answers of the named problems, that is said.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -22,64 +24,13 @@ from rlready.core.errors import UserError
 from rlready.core.messages import remark
 from rlready.core.records import Problem
 from rlready.readiness.offline_samples import Asked, Stored, as_compared
+from rlready.readiness.text_finder import Finder, apart, places
 from rlready.tasks.answers.verify import same_answer
 from rlready.tasks.turns import asked_in
 
-PIECE = 16  # characters of a text by which it is looked up
-PIECES = 8  # of a text, about, that may be the one
-WORD = re.compile(r"[A-Za-z0-9]{2}")
 SHOWN = 80  # characters of a prompt in an error line
-
-
-class Finder:
-    """Finds which of many texts, none of them empty, a longer one holds; it reads that once for all but short ones.
-
-    A text is looked up by that of some pieces of it that the fewest texts have.  Inside a word or a number no text is
-    found: 3+2= is not in 13+2=.
-    """
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        some = list(texts)
-        self._short = [text for text in some if len(text) < PIECE]
-        begins = {text: _begins(text) for text in some if len(text) >= PIECE}
-        times = Counter(text[at : at + PIECE] for text, places in begins.items() for at in places)
-        self._by_piece: dict[str, list[tuple[int, str]]] = {}  # where the piece begins, and the text
-        for text, places in begins.items():
-            begin = min(places, key=lambda at: times[text[at : at + PIECE]])
-            self._by_piece.setdefault(text[begin : begin + PIECE], []).append((begin, text))
-
-    def inside(self, whole: str) -> dict[str, int]:
-        """The texts that ``whole`` holds, each with the end of its last occurrence."""
-        found = {
-            text: at - begin + len(text)
-            for at in (range(len(whole) - PIECE + 1) if self._by_piece else ())
-            for begin, text in self._by_piece.get(whole[at : at + PIECE], ())
-            if at >= begin and whole.startswith(text, at - begin) and _apart(whole, at - begin, len(text))
-        }
-        for text in self._short:
-            ends = (at for at in _places(text, whole) if _apart(whole, at, len(text)))
-            if (at := max(ends, default=-1)) >= 0:
-                found[text] = at + len(text)
-        return found
-
-
-def _begins(text: str) -> range:
-    """Where some pieces of a text begin."""
-    last = len(text) - PIECE
-    return range(0, last + 1, max(1, last // PIECES))
-
-
-def _places(text: str, whole: str) -> Iterator[int]:
-    """Where a text occurs."""
-    at = whole.find(text)
-    while at >= 0:
-        yield at
-        at = whole.find(text, at + 1)
-
-
-def _apart(whole: str, begin: int, length: int) -> bool:
-    """Whether what stands there neither begins nor ends within a word or a number."""
-    return not any(WORD.fullmatch(whole[max(0, at - 1) : at + 1]) for at in (begin, begin + length))
+COMPARED = 1000  # ground truths, about
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 class Prompts:
@@ -102,7 +53,7 @@ class Prompts:
     def agree(self, asked: Mapping[str, str]) -> bool:
         """Whether all texts, by the ids of their problems, ask these problems' prompts and go on alike after them."""
         places = {name: text.rfind(self.own[name]) for name, text in asked.items()}
-        if not all(at >= 0 and _apart(asked[name], at, len(self.own[name])) for name, at in places.items()):
+        if not all(at >= 0 and apart(asked[name], at, len(self.own[name])) for name, at in places.items()):
             return False
         return len({asked[name][at + len(self.own[name]) :] for name, at in places.items()}) == 1
 
@@ -118,7 +69,7 @@ class Prompts:
             elif text:
                 others.setdefault(text, []).append(name)
         for text, prompt in self._around(others):
-            last |= dict.fromkeys(others[text], (prompt, ""))
+            last |= dict.fromkeys(others[text], (prompt, prompt.replace(text, "\0")))
         times = Counter(prompt for prompt, _ in last.values())
         usual = Counter(rest for _, rest in last.values()).most_common(1)
         alike = bool(usual) and 2 * usual[0][1] > len(last)
@@ -140,6 +91,13 @@ class Prompts:
 
 def matched(where: str, stored: Stored, prompts: Prompts) -> Stored:
     """With the ids of the named problems where prompts say which they are; UserError for ids that they contradict."""
+    found = _renamed(where, stored, prompts)
+    if doubt := _other_answers(found, prompts):
+        found = replace(found, otherwise="; ".join(filter(None, [found.otherwise, doubt])))
+    return found
+
+
+def _renamed(where: str, stored: Stored, prompts: Prompts) -> Stored:
     asked = {name: text for name, each in stored.asked.items() if (text := as_compared(each.text))}
     known = {name: text for name, text in asked.items() if prompts.own.get(name)}
     others = {name: as_compared(asked_in(name)) for name in stored.problem_ids if name not in prompts.own}
@@ -148,13 +106,11 @@ def matched(where: str, stored: Stored, prompts: Prompts) -> Stored:
     questions = prompts.questions(others | asked)
     _refuse_others(where, stored, known, questions, prompts)
     own = prompts.own
-    if trusted := [n for n, text in known.items() if n not in questions and own[n] not in text and text not in own[n]]:
+    if trusted := [name for name, text in known.items() if name not in questions and own[name] not in text]:
         remark(
             f"{where}: the prompts of {len(trusted)} of {len(stored.problem_ids)} problems are not in what was asked "
             f"(first {stored.asked[trusted[0]].place}), so that their ids are trusted"
         )
-        doubts = [stored.otherwise, _other_answers(stored, trusted, prompts)]
-        stored = replace(stored, otherwise="; ".join(filter(None, doubts)))
     names = {name: prompts.ids[questions[name]] for name in others if name in questions}
     if unknown := sum(not found for found in names.values()):
         remark(
@@ -189,16 +145,26 @@ def _asked_once(where: str, names: Mapping[str, str], stored: Stored, asked: Map
     return kept
 
 
-def _other_answers(stored: Stored, names: Sequence[str], prompts: Prompts) -> str:
-    """A doubt if most ground truths of the samples are not the answers of the named problems with their ids."""
-    known = [(stored.asked[name].truth, prompts.answers[name]) for name in names if stored.asked[name].truth]
-    unlike = sum(not _inside(truth, answer) and not same_answer(answer, truth) for truth, answer in known)
-    if 2 * unlike <= len(known):
+def _other_answers(stored: Stored, prompts: Prompts) -> str:
+    """A doubt if most ground truths of the samples are not the answers of the named problems that these are of."""
+    names = [name for name in stored.problem_ids if name in stored.asked and prompts.answers.get(name)]
+    names = [name for name in names if stored.asked[name].truth]
+    names = names[:: max(1, len(names) // COMPARED)]
+    unlike = [name for name in names if not _same_truth(stored.asked[name].truth, prompts.answers[name])]
+    if 2 * len(unlike) <= len(names):
         return ""
+    asked, answer = stored.asked[unlike[0]], prompts.answers[unlike[0]]
     return (
-        f"of {unlike} of {len(known)} problems the ground truth beside the samples is not the answer of the problem "
-        "that has their id in problems=: these may be other problems"
+        f"of {len(unlike)} of {len(names)} problems the ground truth beside the samples is not the answer in problems= "
+        f"({asked.truth[-SHOWN:]!r} in {asked.place}, {answer[-SHOWN:]!r}): these may be other problems, or "
+        "their answers another column"
     )
+
+
+def _same_truth(truth: str, answer: str) -> bool:
+    """Whether a ground truth may be an answer, be it in a solution or the number of an option, counted from 0."""
+    option = len(answer) == 1 and truth.isdecimal() and LETTERS.find(answer) == int(truth)
+    return option or _inside(truth, answer) or same_answer(answer, truth)
 
 
 def _refuse_others(
@@ -271,7 +237,7 @@ def _alike(one: Asked, other: Asked) -> bool:
 def _inside(one: str, other: str) -> bool:
     """Whether the shorter of two texts stands in the longer one, as an answer does in its solution."""
     short, long = sorted((as_compared(one), as_compared(other)), key=len)
-    return any(_apart(long, at, len(short)) for at in _places(short, long)) if short else True
+    return any(apart(long, at, len(short)) for at in places(short, long)) if short else True
 
 
 def _shown(asked: Asked) -> str:
