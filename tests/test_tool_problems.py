@@ -22,7 +22,7 @@ from rlready.readiness.offline_reader import read_samples
 from rlready.runs.record import RunRecord
 from rlready.tasks.answers.ownpart import after_thought
 from rlready.tasks.source import escaped, options_of
-from test_interchange import DATA, Row, alone, counts, lines, ranked, trl, verl_rows
+from test_interchange import DATA, Row, alone, counts, lines, ranked, read, trl, verl_rows
 
 
 def of_inspect(path: Path, samples: Sequence[Row], **header: Any) -> str:
@@ -299,6 +299,40 @@ def test_a_table_of_several_checkpoints_is_refused(tmp_path: Path) -> None:
     rows = [{"problem_id": "a", "correct": at % 2, "ckpt": f"checkpoint-{at}"} for at in range(4)]
     with pytest.raises(UserError, match=r"samples of different ckpt .* would be counted as samples of one"):
         read_samples(str(lines(tmp_path / "table.jsonl", rows)))
+
+
+@pytest.mark.parametrize("kind", ["trl", "verl", "prime-rl", "inspect"])
+def test_samples_of_several_models_are_no_checkpoint(kind: str, tmp_path: Path) -> None:
+    """Each tool's own field, or a column of the user's; in two steps they are two checkpoints."""
+    models = ("sft-1", "sft-2")
+    if kind == "trl":
+        rows = [(f"{at % 2} + 1?", "2", 1.0) for at in range(4)]
+        source = f"trl:{trl(tmp_path, 1, rows, model=[*models, *models])}"
+    elif kind == "verl":
+        both = [row for name in models for row in verl_rows(1, {"a": "01", "b": "11"}, model=name)]
+        both = [row | {"uid": f"{row['uid'][:-4]}_{at}_0"} for at, row in enumerate(both)]
+        source = f"verl:{lines(tmp_path / '1.jsonl', both)}"
+    elif kind == "prime-rl":
+        episodes = [episode(trace={"agent": {"config": {"model": name}}}) for name in models]
+        source = f"prime-rl:{lines(tmp_path / 'traces.jsonl', episodes)}"
+    else:
+        outputs = [{"output": {"completion": "2", "model": name}} for name in models for _ in range(2)]
+        source = of_inspect(tmp_path / "log.eval", outputs)
+    with pytest.raises(
+        UserError, match=r"samples of different models \('sft-1', 'sft-2'\) would be counted as those of"
+    ):
+        alone(source)
+    steps = [verl_rows(step, {"a": "01", "b": "11"}, model=f"sft-{step}") for step in (1, 2)]
+    for step, rows_of_step in enumerate(steps, start=1):
+        lines(tmp_path / "steps" / f"{step}.jsonl", rows_of_step)
+    assert len(read(f"verl:{tmp_path / 'steps'}", problems_named=False)) == 2
+
+
+def test_settings_beside_samples_of_verl_and_trl_are_conditions(tmp_path: Path) -> None:
+    hot = lines(tmp_path / "verl.jsonl", verl_rows(1, {"a": "01", "b": "11"}, temperature=1.0))
+    assert alone(f"verl:{hot}").conditions["temperature"] == "1"
+    folder = trl(tmp_path, 1, [("a", "2", 1.0), ("a", "3", 0.0)], temperature=pa.array([0.5, 0.5], pa.float64()))
+    assert alone(f"trl:{folder}").conditions["temperature"] == "0.5"  # and no second reward
 
 
 def test_problems_that_all_have_right_and_wrong_samples_are_a_doubt(tmp_path: Path) -> None:

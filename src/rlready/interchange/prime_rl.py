@@ -96,6 +96,7 @@ def read(request: Request) -> Iterator[Batch]:
                 "score": scores,
                 "truncated": [_truncated(trace) for trace in traces],
                 "settings": [_settings(trace) + rollouts for trace in traces],
+                "model": list(map(_model, traces)),
                 "unusable": [FAILED if any(map(_failed, both)) else None for both in zip(rows, traces, strict=True)],
             } | _tokens(sampled)
             numbers = np.array(lines, dtype=np.int64)
@@ -191,6 +192,12 @@ def _settings(trace: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
     first: dict[str, Any] = next(iter(trace.get("calls") or ()), {})
     configured = ((trace.get("agent") or {}).get("config") or {}).get("sampling")
     return drawn_with(configured or first.get("sampling") or {})
+
+
+def _model(trace: dict[str, Any]) -> Any:
+    """The policy of the agent, as it was set or called first; None where neither is stored."""
+    first: dict[str, Any] = next(iter(trace.get("calls") or ()), {})
+    return ((trace.get("agent") or {}).get("config") or {}).get("model") or first.get("model")
 
 
 def _failed(record: dict[str, Any]) -> bool:

@@ -6,7 +6,8 @@ its prompt, also ``prompt``, a text that holds what was asked.  ``unusable`` say
 as `FAILED`, and is None for the others.  ``context`` is the whole conversation where the prompt is only its question.
 ``document`` is a digest of the problem without its template, and ``variant`` what problems with one id differ in: a
 ground truth, or an environment.  A score is a number, and None or NaN where the sample was not scored; `verdicts` says
-what a score means.  ``settings`` are those of `drawn_with`.
+what a score means.  ``settings`` are those of `drawn_with`, and ``model`` is the name of
+the policy, where rows have one.
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ STEP = re.compile(r"(?:^|_)(?:step_?)?([0-9]{1,15})$")  # at the end of the name
 UNSCORED = -1
 LIMIT = "max_tokens"
 LIMITS = ("max_gen_toks", "max_completion_tokens", "max_new_tokens", "max_output_tokens")  # its other names
+STATED = ("temperature", "do_sample", "top_p", "top_k", LIMIT)  # also in columns of the user's own
 SETTINGS = (  # of sampling
-    *("temperature", "do_sample", "top_p", "top_k", LIMIT, "until"),
-    *("reasoning_effort", "reasoning_tokens", "system_message", "solvers"),
+    *(*STATED, "until", "reasoning_effort", "reasoning_tokens", "system_message", "solvers"),
     "filter",  # of lm-eval, where its metric is the verdict
 )
 BRIEF = 60  # characters of a setting, beyond which a digest stands for the rest
@@ -199,6 +200,11 @@ def drawn_with(settings: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     return tuple(
         (n, _brief(", ".join(map(repr, v)) if isinstance(v, list) else v)) for n, v in found if v not in (None, "")
     )
+
+
+def stated_settings(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of sampling that stand in a row beside what the tool writes."""
+    return {name: row[name] for name in STATED if name in row}
 
 
 def _brief(value: Any) -> Any:

@@ -24,7 +24,17 @@ import numpy as np
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.core.messages import remark
-from rlready.interchange.rollouts import Evaluated, Format, Request, choose_score, said, score_first, step_of
+from rlready.interchange.rollouts import (
+    STATED,
+    Evaluated,
+    Format,
+    Request,
+    choose_score,
+    drawn_with,
+    said,
+    score_first,
+    step_of,
+)
 from rlready.tasks.columns import Batch, Column
 from rlready.tasks.parquet import ParquetTable
 from rlready.tasks.table import Origin
@@ -95,7 +105,8 @@ def read(request: Request) -> Iterator[Batch]:
         score = score or choose_score(request, rewards)
         if score and score not in rewards and not request.verified:
             raise UserError(f"{file}: no reward {score!r}; {nearest(score, rewards)}")
-        names = [name for name in dict.fromkeys((*COLUMNS, score, truth)) if name in table.schema.names]
+        stated = [name for name in ("model", *STATED) if name in table.schema.names]
+        names = [name for name in dict.fromkeys((*COLUMNS, score, truth, *stated)) if name in table.schema.names]
         rows = [batch for batch, _ in table.batches(names)]
         bare = [batch.drop_columns(["step"]) if "step" in names else batch for batch in rows]
         if len(bare) == len(before) and all(map(_equal, bare, before)) and _differ(bare):
@@ -110,6 +121,10 @@ def read(request: Request) -> Iterator[Batch]:
                 columns["score"] = batch.column(score)
             if truth in names:
                 columns["variant"] = batch.column(truth)
+            if "model" in stated:
+                columns["model"] = batch.column("model")
+            if settings := [name for name in stated if name != "model"]:
+                columns["settings"] = list(map(drawn_with, batch.select(settings).to_pylist()))
             lines = np.arange(done + 1, done + len(batch) + 1)
             done += len(batch)
             yield Batch(Origin(str(file), "row"), lines, columns, score_first(score, rewards))
@@ -174,7 +189,8 @@ def _rewards(table: ParquetTable) -> list[str]:
     """The columns of rewards, which are floats; so may be those that the user logs."""
     import pyarrow as pa
 
-    return [field.name for field in table.schema if pa.types.is_floating(field.type) and field.name not in COLUMNS]
+    others = (*COLUMNS, *STATED)
+    return [field.name for field in table.schema if pa.types.is_floating(field.type) and field.name not in others]
 
 
 def _texts(batch: pa.RecordBatch) -> Column:

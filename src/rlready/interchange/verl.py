@@ -21,7 +21,18 @@ import numpy as np
 
 from rlready.core.errors import UserError
 from rlready.interchange.lines import files_named, read_objects
-from rlready.interchange.rollouts import Format, Request, choose_score, number, numeric, score_first, step_of
+from rlready.interchange.rollouts import (
+    STATED,
+    Format,
+    Request,
+    choose_score,
+    drawn_with,
+    number,
+    numeric,
+    score_first,
+    stated_settings,
+    step_of,
+)
 from rlready.tasks.columns import Batch
 from rlready.tasks.files import open_plain, stem_of
 from rlready.tasks.table import Origin
@@ -72,6 +83,8 @@ def read(request: Request) -> Iterator[Batch]:
                 "text": [rows[at].get("output") for at in kept],
                 "step": [rows[at].get("step", step) for at in kept],
                 "score": [number(rows[at].get(score)) for at in kept],
+                "model": [rows[at].get("model") for at in kept],
+                "settings": [drawn_with(stated_settings(rows[at])) for at in kept],
             }
             numbers = np.array([lines[at] for at in kept], dtype=np.int64)
             yield Batch(Origin(str(file), "line"), numbers, columns, score_first(score, others))
@@ -96,7 +109,7 @@ def _sessions(file: Path) -> tuple[dict[str, str], dict[str, int]]:
 
 def _verdict_of(request: Request, rows: list[dict[str, Any]]) -> tuple[str, list[str]]:
     """The score that is the verdict, and all numbers of the rows; UserError if it must be guessed."""
-    names = list(dict.fromkeys(name for row in rows for name in numeric(row, ("step",))))
+    names = list(dict.fromkeys(name for row in rows for name in numeric(row, ("step", *STATED))))
     if any("score" in row for row in rows):
         names = list(dict.fromkeys(["score", *names]))
     elif not request.options.score and not request.verified:

@@ -47,6 +47,8 @@ class Collector:
         self.step: list[Ints] = []
         self.line: list[Ints] = []
         self.digest: list[Ints] = []  # of texts
+        self.model: list[Ints] = []  # places in `models`
+        self.models: dict[str, int] = {}  # names of policies that rows state
         self.texts: list[str | None] = []  # if they are to be verified
         self.score = ""  # that is the verdict
         self.binary = False  # whether that is the reward, 0 or 1
@@ -91,6 +93,7 @@ class Collector:
         self.verdict.append(verdict)
         self.step.append(step)
         self.line.append(batch.lines)
+        self.model.append(batch.map("model", self._model, np.int64))
         self.digest.append(np.fromiter(map(hash, texts), dtype=np.int64, count=len(texts)))
 
     def _with_thoughts(self, batch: Batch, texts: Sequence[str | None]) -> list[str | None]:
@@ -131,6 +134,9 @@ class Collector:
 
     def _variant(self, value: Any) -> int:
         return self.variants.setdefault("" if value is None else str(value), len(self.variants))
+
+    def _model(self, value: Any) -> int:
+        return self.models.setdefault("" if value is None else str(value), len(self.models))
 
     def _problem(self, both: int) -> int:
         if self.options.n is not None and len(self.problems) == self.options.n and both not in self.problems:

@@ -51,6 +51,7 @@ class _Samples:
     step: Ints
     line: Ints
     digest: Ints
+    model: Ints
 
 
 def read_tool_samples(source: str, *, problems_named: bool) -> dict[str, Stored]:
@@ -81,6 +82,7 @@ def _checkpoints(collected: Collector, files: Sequence[Path], *, of_tasks: bool)
     several = (of_tasks and len(collected.variants) > 1) or len({name for name, _ in ids}) < len(ids)
     for policy in policies:
         rows = kept[policy.rows]
+        _refuse_models(collected, samples.model[rows])
         name = policy.name(
             options.name or str(collected.request.path), stepped=len(policies) > 1 or (one and not options.name)
         )
@@ -111,6 +113,7 @@ def _joined(collected: Collector, files: Sequence[Path]) -> _Samples:
         np.concatenate(collected.step),
         np.concatenate(collected.line),
         np.concatenate(collected.digest),
+        np.concatenate(collected.model),
     )
 
 
@@ -135,6 +138,18 @@ def _kept(samples: _Samples) -> Ints:
         if len(values) > 1:
             remark(f"{where}: samples were drawn with {name} = {' and '.join(sorted(values))}, yet are read as one")
     return kept
+
+
+def _refuse_models(collected: Collector, model: Ints) -> None:
+    """UserError for samples of several policies in place of one checkpoint."""
+    names = list(collected.models)
+    several = [names[each] for each in np.unique(model).tolist() if names[each]]
+    if len(several) > 1:
+        shown = ", ".join(repr(name[:80]) for name in several[:3])
+        raise UserError(
+            f"{collected.request.text}: samples of different models ({shown}) would be counted as those of one "
+            "checkpoint; keep the samples of one model in a file"
+        )
 
 
 def _say_asked_twice(collected: Collector) -> None:
