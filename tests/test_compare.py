@@ -26,6 +26,7 @@ from rlready.runs.log import append_line
 from rlready.runs.record import DataNote, RunRecord
 from rlready.runs.run import Run
 from rlready.train.result import BestCheckpoint, Evaluation, RLResult
+from test_interchange import lines, verl_rows
 
 IDS = [f"p{n}" for n in range(12)]
 BETTER, WORSE = [1.0] * 11 + [0.5], [0.5, 0.0] * 6
@@ -183,6 +184,19 @@ def test_verdicts_of_other_verifiers_or_answers_are_not_compared(
     assert {s.run for s in result.scores if s.difference} == {"r4"}
     said = ["answer: the default and alt", "verifier: the default and lax", "verifier: the default and strict"]
     assert [part in note for part, note in zip(said, result.notes, strict=True)] == [True] * 3
+
+
+def test_a_source_of_several_checkpoints_is_compared_with_one_of_one(tmp_path: Path) -> None:
+    """No model has drawn samples here, so that settings of sampling are no conditions."""
+    problems = tmp_path / "p.jsonl"
+    problems.write_text("".join(f'{{"prompt": "{name}", "answer": "4"}}\n' for name in "abcdefgh"))
+    folders = []
+    for run, steps in (("one", [1]), ("two", [1, 2])):
+        for step in steps:
+            lines(tmp_path / run / f"{step}.jsonl", verl_rows(step, dict.fromkeys("abcdefgh", "01")))
+        folders.append(offline(tmp_path / f"r-{run}", str(problems), [f"verl:{tmp_path / run}"]))
+    result, _ = compare(folders)
+    assert [s.difference is None for s in result.scores] == [True, False, False]
 
 
 def test_a_module_of_the_verifier_that_changed_forbids_a_comparison(

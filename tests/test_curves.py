@@ -168,6 +168,10 @@ def test_evaluations_of_prime_rl(tmp_path: Path) -> None:
     names = [("runs", "best"), (".", "last"), (alone, "best"), (again, "last"), ("w/y.jsonl", "last")]
     found = [outcomes(tmp_path, {"curve": name, "outcome": value})[0][0] for name, value in names]
     assert found == [0.5, 0.4, 0.2, 0.7, 0.6]  # the last line of a log may lack its end, or be cut
+    metric = "eval/sums/effective/a/pass@1"
+    assert outcomes(tmp_path, {"curve": alone, "metric": metric})[0][0] == 0.3
+    with pytest.raises(UserError, match=r"no pass@2 was logged; known: eval/sums/effective/a/avg@4, eval/sums/"):
+        outcomes(tmp_path, {"curve": alone, "metric": "pass@2"})
 
 
 @pytest.mark.parametrize(
@@ -435,6 +439,7 @@ HISTORY = """_step,_runtime,_timestamp,eval/reward,train/loss,train/reward
         (WANDB, "grpo-1 - eval/reward", "eval_reward", [0.1, 0.3]),
         (HISTORY, "", "eval_reward", [0.1, 0.3]),
         (HISTORY, "reward", "reward", [0.2]),
+        ("Step,training/global_step,eval/reward\n9,10,0.1\n8,20,0.3\n", "", "eval_reward", [0.1, 0.3]),
         ("_step,train/global_step,eval/reward\n3,10,0.1\n9,5,0.2\n12,40,0.3\n", "", "eval_reward", [0.2, 0.3]),
         ("Wall time,Step,Value\n17e8,0,0.1\n17e8,10,0.3\n", "", "Value", [0.1, 0.3]),
         ("Step,a - pass@1,b - pass@1\n0,0.1,0.2\n10,0.3,\n", "a - pass@1", "pass@1", [0.1, 0.3]),
@@ -542,8 +547,13 @@ def test_a_run_that_a_tracker_saw_go_on_replaces_what_had_followed(
         ("step,tag,Value\n1,train/entropy,5\n", "", "has 'train/entropy' by step; name the column"),
         ("step;outcome\n950;39\n1.000;40\n", "", "must be numbers, not '1.000'; write steps without separators"),
         ("step,acc\n1,0.5\n2,nan\n", "", "row 2: acc is nan at the last step; leave the row out if it may be"),
-        ("tokens,outcome\n1,0.5\n", "", "no column of steps.* rename it to step, in all curves that are compared"),
+        (
+            "tokens,outcome\n1,0.5\n",
+            "",
+            "no column of steps among 'tokens', 'outcome'; if one counts the training, rename it to step, in",
+        ),
         ("Step,a\n0,\n", "", "has no numbers by step$"),
+        ("Step,a - eval/reward\n1,48.5%\n", "", r"has no numbers by step; '48\.5%' \(write 0\.485\) is none"),
         ("Step;a - eval/reward\n1;0,5\n", "", r"has no numbers by step; '0,5' \(write 0\.5\) is none"),
         ("Relative Time (Process),a\n0,0.5\n", "", "no column of steps"),
         ("Step,a\n0,0.5\nx,0.6\n", "", "row 2: Step and a must be numbers"),

@@ -8,6 +8,7 @@ from typing import TypeGuard
 
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")  # float() would take 1_0 for 10
 COMMA = re.compile(r"\s*[+-]?[0-9]+,[0-9]+\s*")
+NEARLY = re.compile(rf"{COMMA.pattern}|\s*[+-]?[0-9.]+\s*%\s*")  # numbers of spreadsheets
 GROUPED = re.compile(r"\s*[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?\s*")  # by thousands, or with a decimal comma
 THOUSANDS = re.compile(r"\s*[0-9]{1,3}(?:\.[0-9]{3})+\s*")
 # in the names of numbers of which less is better, and of those that trainers log beside outcomes

@@ -20,21 +20,25 @@ from pathlib import Path
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.core.messages import note
-from rlready.predict.cells import BESIDE, COMMA, LESS, OUTCOMES, THOUSANDS, is_number, number_of, shown, step_of
+from rlready.predict.cells import BESIDE, LESS, NEARLY, OUTCOMES, THOUSANDS, is_number, number_of, shown, step_of
 from rlready.predict.continued import continued
 from rlready.tasks.table import Table, read_table
 
 OUTCOME = "outcome"
 SEVERAL = 2  # values that are replaced, of a table that may be of several runs
+NAMED = 8  # columns or runs in an error line
 SHUFFLED = 1 / 3  # share of steps that go back, above which rows have no order
 # columns of steps and of what rows are of, in small letters; of steps the first that all rows of the metric have
-STEPS = ("train/global_step", "trainer/global_step", "global_step", "step", "_step")
+STEPS = (
+    *("train/global_step", "trainer/global_step", "training/global_step", "eval/global_step"),
+    *("global_step", "step", "_step"),
+)
 METRICS = ("tag", "metric", "key", "variable")
 LABELS = (
     *("run", "run_id", "run id", "run_uuid", "run_name", "run name", "name", "dir_name", "seed", "group"),
     *("experiment", "experiment_id", "experiment_name", *METRICS),
 )
-TIMES = ("wall time", "_runtime", "_timestamp", "epoch", "train/epoch", "trainer/epoch")
+TIMES = ("wall time", "_runtime", "_timestamp", "epoch", "train/epoch", "trainer/epoch", "training/epoch")
 VALUE = "value"  # what TensorBoard calls every scalar, in small letters
 RANGES = ("__MIN", "__MAX")  # of the values that Weights & Biases shows as one
 
@@ -50,14 +54,14 @@ def read(path: Path, metric: str, usual: Sequence[str]) -> tuple[str, dict[float
     steps = sorted((name for name in columns if name.lower() in STEPS), key=lambda name: STEPS.index(name.lower()))
     if not steps:
         raise UserError(
-            f"{table.where}: no column of steps; {nearest('step', columns)}. If another column counts the training, "
-            "rename it to step, in all curves that are compared"
+            f"{table.where}: no column of steps among {_some(columns)}; if one counts the training, rename it to step, "
+            "in all curves that are compared"
         )
     own = OUTCOME in columns and metric in ("", OUTCOME)
     names = [OUTCOME] if own else [name for name in columns if _may_be_metric(table, name)]
     if not names:
-        written = (shown(value) for _, row in table.rows for value in row.values() if COMMA.fullmatch(str(value)))
-        example = next(written, "")
+        written = (value for _, row in table.rows for value in row.values() if NEARLY.fullmatch(str(value)))
+        example = next(map(shown, written), "")
         raise UserError(f"{table.where}: has no numbers by step" + (example and f"; {example} is none"))
     _refuse_several(table, columns, names)
     called = {name: _called(table, name) for name in names}
@@ -157,8 +161,7 @@ def _refuse_several(table: Table, columns: Sequence[str], metrics: Sequence[str]
             rows = (row for _, row in table.rows if any(_is_there(row.get(metric)) for metric in metrics))
             found = list(dict.fromkeys(str(row[name]) for row in rows if row.get(name) not in (None, "")))
             if len(found) > 1:
-                shown = ", ".join(map(repr, found))[:200]
-                raise UserError(f"{table.where}: has values of several {name}, {shown}: keep the rows of one")
+                raise UserError(f"{table.where}: has values of several {name}, {_some(found)}: keep the rows of one")
 
 
 def _may_be_metric(table: Table, name: str) -> bool:
@@ -195,8 +198,14 @@ def _column(table: Table, columns: Mapping[str, str], metric: str, usual: Sequen
         if columns[found[0]].lower() == VALUE:
             note(f"{table.where}: {found[0]} is taken for a number of which more is better, as its name does not say")
         return found[0]
-    names = ", ".join(repr(columns[name]) for name in found or columns)[:200]
+    names = _some([columns[name] for name in found or columns])
     raise UserError(f"{table.where}: has {names} by step; name the column of one as the metric")
+
+
+def _some(names: Sequence[str]) -> str:
+    """The names, or the first of many."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(map(repr, names[:NAMED])) + more
 
 
 def _of_run(column: str) -> str:

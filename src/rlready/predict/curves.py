@@ -157,7 +157,7 @@ def read_curve(path: Path, metric: str, place: str) -> Curve:
         metric, points, planned = _logged(path, metric)
     elif prime_rl_log.is_log(files[0]):
         path = files[0]
-        metric, points = prime_rl_log.accuracies(path, metric)
+        metric, points = prime_rl_log.curve(path, metric)
     elif path.is_dir() or verl_log.is_log(path):
         metric, points = verl_log.curve(files, metric)
     elif verl_log.is_printed(path):

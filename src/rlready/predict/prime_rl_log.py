@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rlready.core.errors import UserError
+from rlready.core.explain import nearest
 from rlready.interchange.lines import first_object
 from rlready.predict.cells import is_number, number_of
 from rlready.predict.continued import continued
@@ -38,21 +39,22 @@ def logs_in(folder: Path) -> list[Path]:
     return sorted(file for file in (*folder.glob(LOG), *folder.glob(f"*/{LOG}")) if is_log(file))
 
 
-def accuracies(log: Path, metric: str) -> tuple[str, dict[float, float]]:
-    """(the name of the accuracy without @N, its values by step); those of a run that went on from an earlier step
-    replace what had followed it.
+def curve(log: Path, metric: str) -> tuple[str, dict[float, float]]:
+    """(the name of the accuracy without @N, or of another ``metric``, its values by step); those of a run that went on
+    from an earlier step replace what had followed it.
 
     UserError for what is no such log, and for several evaluations unless ``metric`` is one of them.
     """
-    lines = list(_evaluations(log))
-    for wanted in (VERDICT, REWARD):
+    lines = list(_lines(log))
+    named_here = [re.compile(re.escape(metric))] if metric else []
+    for wanted in (VERDICT, REWARD, *named_here):
         named: dict[str, list[tuple[float, float]]] = {}
         for place, line in lines:
             for name, value in line.items():
                 if not wanted.fullmatch(name) or metric not in ("", name, AVERAGED.sub("", name)):
                     continue
                 version = f"{name.partition('/effective/')[0]}/policy_version"
-                before = _number(line.get(version), version, place) == 0
+                before = _number(line.get(version, 1), version, place) == 0
                 step = 0.0 if before else _number(line.get("step"), "step", place)
                 named.setdefault(AVERAGED.sub("", name), []).append((step, _number(value, name, place)))
         if len(named) > 1:
@@ -62,18 +64,18 @@ def accuracies(log: Path, metric: str) -> tuple[str, dict[float, float]]:
         if named:
             name, points = named.popitem()
             return name, continued(points)[0]
-    raise UserError(f"{log}: no evaluation was logged ({metric or 'eval/…/effective/…/avg@N'}); {INSTEAD}")
+    known = {name: None for _, line in lines for name in line if name.startswith("eval/")}
+    said = f"; {nearest(metric, known)}" if metric and known else " (eval/…/effective/…/avg@N)"
+    raise UserError(f"{log}: no {metric or 'evaluation'} was logged{said}; {INSTEAD}")
 
 
-def _evaluations(log: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(place, line) of the lines of evaluations."""
+def _lines(log: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(place, line) of each line."""
     for number, line in enumerate(whole_lines(text_of(log)), start=1):
         place = f"{log}:{number}"
         try:
-            logged = json.loads(line)
-            if any(name.startswith("eval/") for name in logged):
-                yield place, dict(logged)
-        except (ValueError, TypeError, AttributeError, RecursionError):
+            yield place, dict(json.loads(line))
+        except (ValueError, TypeError, RecursionError):
             raise UserError(f"{place}: not a line of prime-rl's {LOG}; {INSTEAD}") from None
 
 

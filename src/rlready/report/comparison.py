@@ -231,12 +231,13 @@ def _main_setting(settings: Mapping[str, list[float]], name: str) -> list[float]
 
 def _conditions(record: RunRecord, result: ReadinessResult) -> Conditions:
     """The conditions of pass@1: the settings for models that drew samples, what tables of samples say of theirs."""
-    sources = record.config.get("checkpoints")
-    tables = [source for source in map(str, sources) if is_stored(source)] if isinstance(sources, list) else []
+    named = record.config.get("checkpoints")
+    sources = list(map(str, named)) if isinstance(named, list) else []
+    tables = list(filter(is_stored, sources))  # each may stand for several checkpoints
     found = problems_of(record, "readiness") or {ALONE: problems_of(record, "samples").get("problems")}
     found |= {"correct": verdict_of(tables[0])} if tables else {}
     found |= result.conditions
-    if len(tables) < len(result.checkpoints):
+    if not tables or len(tables) < len(sources):
         found |= {key: record.config.get(key) for key in SAME if key != "problems"}
         found |= written_by(record.config)
     return found
