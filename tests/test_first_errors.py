@@ -58,7 +58,10 @@ CPU_ONLY = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine ha
         ("sft model=", "model is empty; name a checkpoint folder, a hub id or embedded"),
         ("sft --out=", "--out is empty"),
         ("sft --config=", "--config is empty"),
-        ("report x --out y", "rlready report has no --out; it writes into the run folder; its options are --json"),
+        (
+            "report x --out y",
+            "rlready report has no --out; it writes into the run folder, of several runs into a new one, runs/report;",
+        ),
         ("show --reference none arun", "--reference belongs to rlready show --credit"),
         ("schema", "rlready schema needs one of demo, "),
         ("schema RLConfg", "RLConfg: no such schema; did you mean RLConfig?"),

@@ -295,8 +295,9 @@ def test_texts_that_end_a_response_have_no_order(until: list[str]) -> None:
     assert drawn_with({"until": "\n"}) == drawn_with({"until": ["\n"]}) != drawn_with({"until": until})
 
 
-def test_a_table_of_several_checkpoints_is_refused(tmp_path: Path) -> None:
-    rows = [{"problem_id": "a", "correct": at % 2, "ckpt": f"checkpoint-{at}"} for at in range(4)]
+@pytest.mark.parametrize("numbered", [{}, {"sample_id": 0}])
+def test_a_table_of_several_checkpoints_is_refused(numbered: Row, tmp_path: Path) -> None:
+    rows = [{"problem_id": "a", "correct": at % 2, "ckpt": f"checkpoint-{at}"} | numbered for at in range(4)]
     with pytest.raises(UserError, match=r"samples of different ckpt .* would be counted as samples of one"):
         read_samples(str(lines(tmp_path / "table.jsonl", rows)))
 
@@ -438,3 +439,20 @@ def test_the_rewards_of_all_environments_are_known_before_one_is_the_verdict(
     capsys.readouterr()
     assert len(alone(f"{source}?score=correct").draws.problem) == 2
     assert "no sample of code has the reward correct: they are left out" in capsys.readouterr().err
+
+
+def test_a_log_of_inspect_without_its_prefix_is_named(tmp_path: Path) -> None:
+    log = {"version": 2, "status": "success", "eval": {}, "samples": []}
+    (tmp_path / "log.json").write_text(json.dumps(log))
+    with pytest.raises(UserError, match=r"no checkpoint, but samples of Inspect; read them with inspect:.*log\.json"):
+        ranked(tmp_path / "run", str(tmp_path / "log.json"))
+
+
+def test_stored_responses_that_were_cut_are_not_to_be_drawn_longer_by_settings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"problem_id": str(at // 2), "correct": at % 2, "truncated": True} for at in range(8)]
+    ranked(tmp_path / "run", str(lines(tmp_path / "table.jsonl", rows)))
+    said = capsys.readouterr().err
+    assert "many stored responses were truncated at a limit (" in said
+    assert "max_answer_tokens" not in said

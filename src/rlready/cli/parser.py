@@ -144,7 +144,8 @@ def _one_line(name: str, error: typer.TyperException) -> str:
         return f"{' '.join(error.format_message().split())}; see rlready {f'{name} ' if verb else ''}--help"
     known = [key for cls in verb.configs.values() for key in cls.model_fields]
     if not known:
-        where = "; it writes into the run folder" if (name, option) == ("report", "--out") else ""
+        report = "; it writes into the run folder, of several runs into a new one, runs/report"
+        where = report if (name, option) == ("report", "--out") else ""
         return (
             f"rlready {name} has no {option}{where}; its options are {', '.join(f'--{switch}' for switch in SWITCHES)}"
         )

@@ -22,7 +22,7 @@ def did_you_mean(path: str) -> str:
     except OSError:
         return ""
     by_stem = {name.partition(".")[0]: name for name in names} | {name: name for name in names}
-    if close := get_close_matches(at.name, by_stem, n=1, cutoff=0.6):
+    if close := get_close_matches(at.name, by_stem, n=1, cutoff=0.7):
         near = at.parent / by_stem[close[0]]
         whole = near / Path(path).relative_to(at)
         return f"; did you mean {whole if whole.exists() else near}?"

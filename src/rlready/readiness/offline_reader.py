@@ -34,6 +34,7 @@ from rlready.core.errors import UserError
 from rlready.core.explain import misnamed
 from rlready.core.messages import warn_once
 from rlready.core.records import SampleRow
+from rlready.interchange.formats import format_of
 from rlready.readiness.offline_samples import Stored, TableOptions
 from rlready.readiness.offline_table import DRAWN_WITH, FILTERS, NAMES, TableReader
 from rlready.readiness.sample_stats import FACTS
@@ -90,7 +91,8 @@ def _read(path: str, given: TableOptions, unread: str) -> TableReader:
     for batch in read_batches(path, sorted({*names, *FACTS} - {unread})):
         if found is None:
             found = TableReader(path, _with_lm_eval_names(given, batch), {unread})
-            _warn_of_misnamed(batch, {*names, *FACTS, *SampleRow.__annotations__}, found.options.text)
+            if not format_of(batch.named):  # of which a reader says more
+                _warn_of_misnamed(batch, {*names, *FACTS, *SampleRow.__annotations__}, found.options.text)
         found.add(batch)
     assert found  # an empty table is refused
     return found

@@ -49,6 +49,8 @@ def read_sources(checkpoints: Sequence[str], *, problems_named: bool) -> tuple[d
             found |= read_tool_samples(source, problems_named=problems_named)
         elif is_table(source):
             path, options = parse_table_source(source)
+            if Path(path).suffix == ".json" and os.path.isfile(path):
+                _refuse_tool(source, Path(path))
             found[options.name or path] = read_samples(source)
         else:
             _refuse_samples(source)
@@ -91,9 +93,8 @@ def _refuse_samples(source: str) -> None:
     if path.is_file():
         refuse_mark(source, source)
     model = any((path / name).exists() for name in MODEL)
-    known = recognise(path) if path.exists() and not model else None
-    if known:
-        raise UserError(f"{source}: no checkpoint, but samples of {known.tool}; read them with {known.kind}:{source}")
+    if path.exists() and not model:
+        _refuse_tool(source, path)
     other = model or not path.is_dir() or (path / RECORD).exists()
     tables = [] if other else [f.name for f in path.iterdir() if is_table(f.name) and ".json" not in f.suffixes]
     if tables:
@@ -101,6 +102,12 @@ def _refuse_samples(source: str) -> None:
         raise UserError(f"{source}: no checkpoint, but {counted(len(tables), 'table')}, such as {min(tables)}: {join}")
     if path.is_file():
         raise UserError(f"{source}: a file, not a checkpoint folder; tables of samples end in {', '.join(TABLES)}")
+
+
+def _refuse_tool(source: str, path: Path) -> None:
+    """UserError for the samples of a tool, which are named with its prefix."""
+    if known := recognise(path):
+        raise UserError(f"{source}: no checkpoint, but samples of {known.tool}; read them with {known.kind}:{source}")
 
 
 def on_shared_problems(

@@ -166,8 +166,9 @@ def _ranked(
     command = "".join(rl_command(part, run.record.config, run.record.origins) for part in chosen)
     action = explained(compared.next_action, command)
     result = compared.model_copy(update={"next_action": action, "next_command": command})
-    truncated = {each.name: each.truncated.value for each in result.checkpoints if each.truncated}
-    if warning := many_truncated(truncated, config):
+    shares = {each.name: each.truncated.value for each in result.checkpoints if each.truncated}
+    drawn, stored = ({n: share for n, share in shares.items() if (n in tables) is of} for of in (False, True))
+    for warning in filter(None, (many_truncated(drawn, config), many_truncated(stored))):
         run.warn(warning)
     return result
 

@@ -96,15 +96,17 @@ def divided(where: str, problem_N: Ints, step_N: Ints, *, one: bool, evaluated: 
     if len(policies) < 2 or not len(shared):
         low, high = steps[0], steps[-1]
         raise UserError(
-            f"{where}: its {len(steps)} steps, {low} to {high}, are of as many policies and have no problems in "
-            f"common, so they cannot be compared; choose one, ?step={high}, or take several as one checkpoint, "
-            f"?step={low}-{high}"
+            f"{where}: its {len(steps)} steps, {low} to {high}, are of as many policies, and no two of them or passes "
+            f"over the data have enough problems in common to be compared; choose one step, ?step={high}, or take "
+            f"several as one checkpoint, ?step={low}-{high}; if some are evaluations, put the trainer's log beside "
+            "them (TRL's trainer_state.json)"
         )
+    alike = len({np.unique(problem_N[policy.rows]).tobytes() for policy in policies}) == 1
     kept = np.isin(problem_N, shared)
     policies = [replace(policy, rows=policy.rows[kept[policy.rows]]) for policy in policies]
     policies = [_whole_groups(where, policy, problem_N, stepped=True) for policy in policies]
     shared = _shared(policies, problem_N)
-    _say(where, policies, steps, len(shared), evaluated=known)
+    _say(where, policies, steps, len(shared), evaluated=known, alike=alike)
     _say_partial(where, policies, by_step(step_N), shared, problem_N)
     if known and trained_on:
         warn(
@@ -287,8 +289,8 @@ def _whole_groups(where: str, policy: Policy, problem_N: Ints, *, stepped: bool)
     return Policy(policy.rows[~cut[mine]], policy.first, policy.last)
 
 
-def _say(where: str, policies: Sequence[Policy], steps: Ints, shared: int, *, evaluated: bool) -> None:
-    """Say which steps became checkpoints, and what that costs."""
+def _say(where: str, policies: Sequence[Policy], steps: Ints, shared: int, *, evaluated: bool, alike: bool) -> None:
+    """Say which steps became checkpoints, and what that costs; ``alike``: all of these have the same problems."""
     spans = [policy.span.partition(" ")[2] for policy in policies]
     listed = ", ".join(spans[:SHOWN]) + (", ..." if len(spans) > SHOWN else "")
     passes = any(policy.first < policy.last for policy in policies)
@@ -296,8 +298,9 @@ def _say(where: str, policies: Sequence[Policy], steps: Ints, shared: int, *, ev
     notes = [f"compared on the {counted(shared, 'problem')} that all have"]
     notes += ["the samples of a pass are of the policies of all its steps"] * passes
     notes += [f"the other {left} are left out" if left > 1 else "the other one is left out"] * bool(left)
-    what = "evaluations of" if evaluated else "passes over" if passes else "with"
+    what = "with the same problems" if alike else "with some problems in common"
+    what = "evaluations of the same problems" if evaluated else "passes over the same problems" if passes else what
     remark(
-        f"{where}: of its {len(steps)} steps, {len(policies)} {what} the same problems stand for as many checkpoints "
+        f"{where}: of its {len(steps)} steps, {len(policies)} {what} stand for as many checkpoints "
         f"(steps {listed}), {'; '.join(notes)}"
     )
