@@ -32,6 +32,7 @@ from rlready.core.tables import print_tables
 from rlready.evaluate.conditions import conditions_of, unlike
 from rlready.evaluate.result import BudgetScores, EvaluateResult, LengthHistogram, Scores
 from rlready.models.checkpoint import load
+from rlready.models.checksums import write_checksums
 from rlready.models.heldout_loss import HeldOut
 from rlready.predict import score as scoring
 from rlready.predict.candidates import SAME, Candidate, distribution, read_candidates
@@ -830,6 +831,78 @@ def test_runs_are_found_from_another_directory(
     result = predict(PredictConfig(runs=(*runs[:-1], "elsewhere"), resamples=50), Path("out", "elsewhere"))
     assert result.checkpoints[0].outcomes[0].value == pytest.approx(0.1)
     assert "elsewhere is left out: none of its models is a checkpoint of a run of rl" in capsys.readouterr().err
+
+
+def saved(checkpoint: str, weights: str) -> str:
+    """Save a checkpoint as SFT does; returns its SHA-256."""
+    Path(checkpoint).mkdir(parents=True, exist_ok=True)
+    Path(checkpoint, "model.safetensors").write_text(weights)
+    write_checksums(Path(checkpoint))
+    return content_digest(Path(checkpoint))
+
+
+def measured_once(folder: Path, found: Simulated, digest: str) -> str:
+    """A run of readiness that has recorded the content of its checkpoint."""
+    write_readiness(folder, [found])
+    note(folder, "models", id=found.name, role="checkpoint", sha256=digest)
+    return str(folder)
+
+
+def test_a_checkpoint_that_was_replaced_belongs_to_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two SFT runs, one after the other in one folder: no loss of one is a rise over that of the other."""
+    monkeypatch.chdir(tmp_path)
+    names = [f"sft/checkpoints/step-{step}" for step in (2, 4)]
+    low, high = (
+        checkpoint(name, reach=0.6, skill=0.5 + at / 5, seed=at, loss=0.3 + at / 2) for at, name in enumerate(names)
+    )
+    first = measured_once(tmp_path / "first", low, saved(low.name, "one"))
+    second = measured_once(tmp_path / "second", high, saved(high.name, "two"))
+    config = PredictConfig(runs=(first, second), resamples=50)
+    result = predict(config, tmp_path / "same")
+    assert [c.sft for c in result.checkpoints] == ["sft", "sft"]
+    assert any(c.why.startswith("past overfitting onset") for c in result.checkpoints)
+    saved(low.name, "of another run")
+    result = predict(config, tmp_path / "replaced")
+    assert result.checkpoints[1].sft == "sft" != result.checkpoints[0].sft
+    assert not any(c.why.startswith("past overfitting onset") for c in result.checkpoints)
+    assert result.chosen == high.name
+    assert not any("has changed since" in text for text in result.notes)
+    saved(high.name, "of another run")
+    notes = predict(config, tmp_path / "both").notes
+    assert f"Warning: {high.name} has changed since it was measured" in " ".join(notes)
+
+
+def test_one_checkpoint_under_two_names_is_measured_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "sft/checkpoints/step-2"
+    digest = saved(name, "one")
+    runs = [
+        measured_once(tmp_path / folder, checkpoint(spelt, reach=0.6, skill=0.5, seed=1), digest)
+        for folder, spelt in (("a", name), ("b", str(tmp_path / name)))
+    ]
+    with pytest.raises(UserError, match=r"step-2 and .*step-2 are one checkpoint, which is measured twice"):
+        predict(PredictConfig(runs=tuple(runs)), tmp_path / "out")
+
+
+def test_rl_from_another_model_of_that_name_is_no_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where two projects call their checkpoints alike; from folders and from a table."""
+    monkeypatch.chdir(tmp_path)
+    found = [checkpoint(f"sft/checkpoints/step-{at}", reach=0.6, skill=0.5, seed=at) for at in (2, 4)]
+    ready = str(write_readiness(tmp_path / "ready", found))
+    for each in found:
+        note(tmp_path / "ready", "models", id=each.name, role="checkpoint", sha256="a" * 64)
+    for folder, digest in (("same", "a"), ("other", "b")):
+        rl_run(tmp_path / folder, "step-4", 0.9)  # in the folder of checkpoints of some project
+        note(tmp_path / folder, "models", id="step-4", role="start", sha256=digest * 64, path=f"{digest}/step-4")
+    result = predict(PredictConfig(runs=(ready, "same"), resamples=50), tmp_path / "out")
+    assert result.checkpoints[1].outcomes[0].value == 0.9
+    rows = table(tmp_path / "rl.jsonl", [{"checkpoint": found[1].name, "outcome": 0.9, "run": "other"}])
+    for run in ("other", rows):
+        with pytest.raises(UserError, match=r"RL began from step-4, which is another model than the checkpoint sft/"):
+            predict(PredictConfig(runs=(ready, run), resamples=50), tmp_path / "refused")
+    note(tmp_path / "other", "models", id=found[1].name, role="start", sha256="b" * 64, path="elsewhere")
+    with pytest.raises(UserError, match=r"different content under one name, sft/checkpoints/step-4, which was changed"):
+        predict(PredictConfig(runs=(ready, "other"), resamples=50), tmp_path / "refused")
 
 
 def note(folder: Path, kind: str, **changes: str | None) -> None:

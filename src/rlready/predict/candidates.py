@@ -28,6 +28,7 @@ from rlready.readiness.next_step import UNKNOWN_MODEL, rl_command
 from rlready.readiness.part import Part
 from rlready.readiness.result import ReadinessResult
 from rlready.runs.checkpoint_order import runs_of, step_of
+from rlready.runs.checksums import listed_digest
 from rlready.runs.record import RECORD, RunRecord
 from rlready.runs.results import refuse_damaged
 from rlready.tasks.source import parse_source, source_string
@@ -48,10 +49,10 @@ COUNTING = ("n", "of", "seed", "split")  # options of a source string for the nu
 
 @dataclass(frozen=True)
 class Candidate:
-    """One checkpoint; ``trained``, ``sft`` (the folder of its run) and ``step`` are None where unknown.
+    """One checkpoint; ``trained``, ``sft`` (where its run is, or was) and ``step`` are None where unknown.
 
     ``sft_seed`` is the seed of its SFT run and ``rows_sha256`` the SHA-256 of the file of its rows, both "" where
-    unknown; ``model`` is what a command of RL names to start from it.
+    unknown; ``model`` is what a command of RL names to start from it, and ``content`` the SHA-256 of what was measured.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Candidate:
     sft_seed: str = ""
     rows_sha256: str = ""
     model: str = UNKNOWN_MODEL
+    content: str = ""
 
 
 @dataclass(frozen=True)
@@ -144,13 +146,15 @@ def read_candidates(folders: Sequence[Path]) -> Candidates:
     runs = [Measured.load(folder) for folder in folders]
     _refuse_unlike(runs)
     alike = len({run.result.informative_group_size for run in runs}) == 1
-    found = {part.name: _candidate(part, run, alike) for run in runs for part in run.parts}
+    placed = {part.name: _place(part, run) for run in runs for part in run.parts}
+    _refuse_twice({name: place for name, (place, _) in placed.items()})
+    found = {part.name: _candidate(part, run, alike, *placed[part.name]) for run in runs for part in run.parts}
     if not found:
         raise UserError("no readiness was measured: name folders of rlready readiness runs")
     if len(found) == 1:
         raise UserError(f"there is one checkpoint only, {next(iter(found))}: nothing to rank it against")
-    sft = runs_of(found)
-    candidates = [replace(c, sft=c.sft or sft[name]) for name, c in found.items()]
+    sft = runs_of(place for place, _ in placed.values())
+    candidates = [replace(c, sft=c.sft or sft[placed[name][0]]) for name, c in found.items()]
     most = min([*(run.config.samples for run in runs), *(c.counts.cap for c in candidates)])
     first = runs[0].result
     return Candidates(
@@ -276,11 +280,43 @@ def trained_on(candidates: Sequence[Candidate]) -> list[str]:
     return list(found.values())
 
 
-def _candidate(part: Part, measured: Measured, alike: bool) -> Candidate:
-    """A checkpoint; ``alike``: whether groups are equally large in all runs, so that their answers can be counted."""
-    run = measured.record.located(measured.folder, part.name).parent.parent
+def _place(part: Part, measured: Measured) -> tuple[str, RunRecord | None]:
+    """Where a checkpoint is, which is the same however it was called, and the record of the SFT run that saved it.
+
+    Without the record: its own name, if it is no folder, or one that no other run has, if another model has taken its
+    place since it was measured.
+    """
+    path = measured.record.located(measured.folder, part.name)
+    run = path.parent.parent
+    if path.is_file() or not (path.parent.is_dir() or (run / RECORD).is_file()):
+        return part.name, None
     record = RunRecord.load(run) if (run / RECORD).is_file() else None
-    tuned = record if record and record.verb == "sft" else None
+    if path.is_dir():
+        now, then = listed_digest(path), _content(part, measured)
+        replaced = None not in (now, then) and now != then
+    else:
+        replaced = record is not None and record.start > measured.record.start
+    if replaced:
+        return f"{measured.folder.resolve()}:{part.name}", None
+    return str(path.resolve()), record if record and record.verb == "sft" else None
+
+
+def _content(part: Part, measured: Measured) -> str | None:
+    """The SHA-256 of a checkpoint that was measured."""
+    return next((each.sha256 for each in measured.record.models if each.id == part.name), None)
+
+
+def _refuse_twice(places: Mapping[str, str]) -> None:
+    """UserError for two names of one checkpoint."""
+    first: dict[str, str] = {}
+    for name, place in places.items():
+        if (other := first.setdefault(place, name)) != name:
+            raise UserError(f"{other} and {name} are one checkpoint, which is measured twice: leave one of them out")
+
+
+def _candidate(part: Part, measured: Measured, alike: bool, place: str, tuned: RunRecord | None) -> Candidate:
+    """A checkpoint; ``alike``: whether groups are equally large in all runs, so that their answers can be counted;
+    ``place`` and ``tuned`` are those of `_place`."""
     return Candidate(
         name=part.name,
         counts=part.sampled.counts.counts,
@@ -289,11 +325,12 @@ def _candidate(part: Part, measured: Measured, alike: bool) -> Candidate:
         distinct_answers=part.sampled.stats.distinct_answers if alike else None,
         heldout=measured.config.heldout or "",
         trained=distribution(str(tuned.config["rows"])) if tuned else None,
-        sft=str(Path(part.name).parent.parent) if tuned else None,
+        sft=str(Path(place).parent.parent) if tuned else None,
         step=step_of(part.name),
         sft_seed=str(tuned.config.get("seed", "")) if tuned else "",
         rows_sha256=next((each.sha256 or "" for each in tuned.data if each.role == "sft"), "") if tuned else "",
         model=_model(part, measured) or UNKNOWN_MODEL,
+        content=_content(part, measured) or "",
     )
 
 

@@ -29,15 +29,24 @@ class Changed:
 
 
 def changed_content(folders: Iterable[Path]) -> list[Changed]:
-    """The models, data of one role, and code, that have changed between two runs without another name."""
+    """The models, data of one role, and code, that have changed between two runs without another name.
+
+    Models of one name in two folders, in which projects call them alike, are counted with these.
+    """
     found: dict[tuple[str, ...], Changed] = {}
     for folder in dict.fromkeys(folders):
         record = RunRecord.load(folder)
-        models = [(("", str(record.located(folder, each.path).resolve())), each) for each in record.models if each.path]
+        models = [
+            ((*kind, place), each)
+            for each in record.models
+            if each.path
+            for kind, place in (((), str(record.located(folder, each.path).resolve())), (("",), each.id))
+        ]
         for key, each in [*models, *(((record.verb, each.role, each.id), each) for each in record.data)]:
             if each.sha256:
-                found.setdefault(key, Changed(each.id, not key[0], {})).digests[folder] = each.sha256
-    return [each for each in found.values() if len({*each.digests.values()}) > 1]
+                found.setdefault(key, Changed(each.id, len(key) < 3, {})).digests[folder] = each.sha256
+    changed = [each for each in found.values() if len({*each.digests.values()}) > 1]
+    return list({(each.id, *each.digests): each for each in changed}.values())
 
 
 def refuse_unlike_content(folders: Iterable[Path]) -> None:
@@ -47,7 +56,7 @@ def refuse_unlike_content(folders: Iterable[Path]) -> None:
         here = next(folder for folder, digest in others if digest != first)
         raise UserError(
             f"{there} and {here} have read different content under one name, {changed.id}, which was changed between "
-            "them: run one of them again, or leave it out"
+            "them or is that of two projects: run one of them again, or leave it out"
         )
 
 

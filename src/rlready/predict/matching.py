@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.predict.outcome import Outcome
+from rlready.runs.record import RunRecord
+
+START = "start"  # the role of the model that RL began from
 
 
 def match_outcomes(outcomes: Sequence[Outcome], names: Sequence[str]) -> dict[str, list[Outcome]]:
@@ -45,6 +48,22 @@ def match_outcomes(outcomes: Sequence[Outcome], names: Sequence[str]) -> dict[st
         name: [replace(each, recipe=recipes[name].recipe) for each in some] if name in recipes else some
         for name, some in found.items()
     }
+
+
+def refuse_other_starts(outcomes: Mapping[str, Sequence[Outcome]], contents: Mapping[str, str]) -> None:
+    """UserError for a run of RL that began from another model than the measured checkpoint of its name.
+
+    ``contents`` are the SHA-256 of the measured checkpoints by their names, "" where it is not known.
+    """
+    for name, mine in outcomes.items():
+        for outcome, run in ((each, run) for each in mine for run in each.runs):
+            record = RunRecord.load(run)
+            start = next((each for each in record.models if each.role == START and each.sha256), None)
+            if start and contents[name] and start.sha256 != contents[name]:
+                raise UserError(
+                    f"{outcome.where}: this run of RL began from {start.id}, which is another model than the "
+                    f"checkpoint {name} that was measured: measure the readiness of what it began from, or leave it out"
+                )
 
 
 def _match(outcome: Outcome, names: Sequence[str]) -> str:

@@ -33,7 +33,7 @@ from rlready.predict.comparable import copied_curves, doubtful_predictors, mixed
 from rlready.predict.entries import checkpoint_predictions, family_result, predictor_ranking
 from rlready.predict.family import Family, families
 from rlready.predict.fit import predict_new_recipe
-from rlready.predict.matching import match_outcomes
+from rlready.predict.matching import match_outcomes, refuse_other_starts
 from rlready.predict.outcome import Outcome
 from rlready.predict.outcomes import find_runs
 from rlready.predict.predictors import BASELINE, LOSS, Predictor, predictors, stated
@@ -46,6 +46,8 @@ from rlready.readiness.overfitting import along_runs
 from rlready.readiness.ranking import Ranking, large, rank
 from rlready.readiness.result import Overfitting
 from rlready.runs.checkpoint_order import listed
+from rlready.runs.checksums import listed_digest
+from rlready.runs.provenance import content_digest
 from rlready.runs.run import Run
 
 
@@ -64,6 +66,7 @@ def predict(config: PredictConfig, out: Path) -> PredictResult:
             run.note_data(id=str(file), path=file, role="measurements")
         measured = read_candidates(found.readiness)
         outcomes = match_outcomes(found.outcomes, measured.names)
+        refuse_other_starts(outcomes, {c.name: c.content for c in measured.all})
         result = _result(config, measured, outcomes)
         units = mixed_units((outcome.family, outcome.value) for outcome in found.outcomes)
         ends = chain(unequal_ends(found.outcomes), copied_curves(found.outcomes))
@@ -90,6 +93,7 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
         pass_1_step=1 / min(c.counts.cap for c in measured.all),
         overfitting=_overfitting(measured.all),
         sign=by.sign,
+        runs={c.name: c.sft for c in measured.all},
     )
     shown = ranking.labels
     scored: list[tuple[Family, list[Score]]] = []
@@ -100,7 +104,7 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
     earlier = [outcome for some in outcomes.values() for outcome in some]
     notes += _left_out(earlier)
     following = untried(ranking, [family for family, _ in scored])
-    notes += _gone(measured.all[ranking.pick if following is None else following].model)
+    notes += _gone(measured.all[ranking.pick if following is None else following])
     command, does = "", ""
     if following is not None and not ranking.no_signal:
         command, does = repeated(earlier, measured.all[following].model)
@@ -199,12 +203,19 @@ def _notes(measured: Candidates, whole: Sequence[Predictor], why: str) -> list[s
     return notes
 
 
-def _gone(model: str) -> list[str]:
-    """Say it if the checkpoint to start from is not in its folder any more, as trainers delete all but the last."""
-    folder = Path(model).parent
-    if folder == Path() or not folder.is_dir() or Path(model).exists():  # a name of the hub has no folder here
+def _gone(start: Candidate) -> list[str]:
+    """Say it if the checkpoint to start from is not in its folder any more, as trainers delete all but the last, or is
+    another one now."""
+    model, path = start.model, Path(start.model)
+    if path.parent == Path() or not path.parent.is_dir():  # a name of the hub has no folder here
         return []
-    return [f"Warning: {model} is not there any more, so that RL cannot start from it: take another, or train again."]
+    if not path.exists():
+        return [
+            f"Warning: {model} is not there any more, so that RL cannot start from it: take another, or train again."
+        ]
+    if path.is_dir() and start.content and (listed_digest(path) or content_digest(path)) != start.content:
+        return [f"Warning: {model} has changed since it was measured: measure it again, unless its card alone has."]
+    return []
 
 
 def _left_out(outcomes: Sequence[Outcome]) -> Iterator[str]:
@@ -289,7 +300,8 @@ def _overfitting(candidates: Sequence[Candidate]) -> list[Overfitting | None]:
         names, losses, pass_1 = zip(
             *((c.name, c.loss, c.counts.pass_at_k([1])[:, 0]) for c in candidates if c.heldout == rows), strict=True
         )
-        found |= zip(names, along_runs(names, losses, pass_1), strict=True)
+        runs = {c.name: c.sft for c in candidates}
+        found |= zip(names, along_runs(names, losses, pass_1, runs), strict=True)
     return [found[c.name] for c in candidates]
 
 

@@ -14,7 +14,7 @@ Shapes: C = checkpoints, P = problems.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -45,18 +45,22 @@ def against_minimum(losses: Sequence[HeldOut], pass_1_CP: Sequence[Floats]) -> l
 
 
 def along_runs(
-    names: Sequence[str], losses: Sequence[HeldOut | None], pass_1_CP: Sequence[Floats]
+    names: Sequence[str],
+    losses: Sequence[HeldOut | None],
+    pass_1_CP: Sequence[Floats],
+    runs: Mapping[str, str | None] | None = None,
 ) -> list[Overfitting | None]:
-    """`against_minimum` for every checkpoint within its SFT run, which is found from the names, in the order of steps.
+    """`against_minimum` for every checkpoint within its SFT run, in the order of steps in the names.
 
-    None if the name gives no step, or there is no loss.  Raises UserError if losses of a run cannot be compared.
+    ``runs`` are the runs by name; by default names say it.  None if the run is not known, or there is no loss.  Raises
+    UserError if losses of a run cannot be compared.
     """
     found: list[Overfitting | None] = [None] * len(names)
-    known = runs_of(names)
-    runs = [known[name] for name in names]
-    for run in dict.fromkeys(run for run in runs if run is not None):
-        mine = [(place_in_run(names[i]), i, loss) for i, loss in enumerate(losses) if runs[i] == run and loss]
-        mine.sort(key=lambda of: of[:2])
+    known = runs or runs_of(names)
+    of = [known[name] for name in names]
+    for run in dict.fromkeys(run for run in of if run is not None):
+        mine = [(place_in_run(names[i]), i, loss) for i, loss in enumerate(losses) if of[i] == run and loss]
+        mine.sort(key=lambda each: each[:2])
         if mine:
             each = against_minimum([loss for _, _, loss in mine], [pass_1_CP[i] for _, i, _ in mine])
             for (_, i, _), overfitting in zip(mine, each, strict=True):

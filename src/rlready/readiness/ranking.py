@@ -29,7 +29,7 @@ Shapes: C = checkpoints, P = problems.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -293,8 +293,11 @@ def rank(
     overfitting: Sequence[Overfitting | None],
     pass_1_step: float = 0.0,
     sign: int = 1,
+    runs: Mapping[str, str | None] | None = None,
 ) -> Ranking:
     """Rank by the rule above, with pass@1 of every problem; ``sign`` is -1 if less is better.
+
+    ``runs`` are the SFT runs of the checkpoints by name, None for those that are not known; by default names say it.
 
     ``pass_1_step`` is the most that one sample changes it.  One checkpoint at least must not be past overfitting onset.
     """
@@ -306,7 +309,7 @@ def rank(
     behind = [None if i == first else gap(first, i) for i in range(len(order))]
     close = [i for i in order if last[i] == last[first] and _within_one_error(behind[i], len(order))]
     lead = gap_of_shares(pass_1_CP, step=pass_1_step)
-    tie = _decide(names, close, pass_1_C, lead)
+    tie = _decide(names, runs or runs_of(names), close, pass_1_C, lead)
     below = order[order.index(tie.pick) + 1 :]
     dominated = {i: found for i in below if (found := lead(tie.pick, i)).low > 0}
     return Ranking(by, list(labels(names).values()), values_C, pass_1_C, order, tie, behind, overfitting, dominated)
@@ -317,17 +320,18 @@ def _within_one_error(behind: Estimate | None, checkpoints: int) -> bool:
     return behind is None or behind.value <= standard_error(behind, comparisons(checkpoints))
 
 
-def _decide(names: Sequence[str], close: Sequence[int], pass_1_C: Floats, lead: Gap) -> Tie:
+def _decide(
+    names: Sequence[str], runs: Mapping[str, str | None], close: Sequence[int], pass_1_C: Floats, lead: Gap
+) -> Tie:
     """Decide by the ``lead`` in pass@1 between those ``close`` to the first, which is the first of them."""
     best = max(close, key=lambda i: float(pass_1_C[i]))
     leads = {i: lead(best, i) for i in close if i != best}
     below = {i: each for i, each in leads.items() if not _within_one_error(each, len(pass_1_C))}
     start = best if close[0] in below else close[0]
-    return Tie(best, below, start, _fewest_steps(names, start, [i for i in close if i not in below]))
+    return Tie(best, below, start, _fewest_steps(names, runs, start, [i for i in close if i not in below]))
 
 
-def _fewest_steps(names: Sequence[str], start: int, left: Sequence[int]) -> int:
+def _fewest_steps(names: Sequence[str], runs: Mapping[str, str | None], start: int, left: Sequence[int]) -> int:
     """The index of the earliest checkpoint in the SFT run of ``start`` among those that are ``left``."""
-    runs = runs_of(names)
     run = runs[names[start]]
     return min((i for i in left if run and runs[names[i]] == run), key=lambda i: place_in_run(names[i]), default=start)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 
 from rlready.core.errors import UserError
-from rlready.runs.provenance import file_digest
+from rlready.runs.provenance import content_files, file_digest, listing_digest
 
 # in the folder of a checkpoint: the checksums of its files, its card, and the checksum of an adapter's base
 CHECKSUMS, CARD, BASE = "checksums.sha256", "README.md", "base.sha256"
@@ -23,6 +23,17 @@ def checksums(folder: Path, path: Path) -> dict[str, str]:
     """SHA-256 of the file ``path``, or of every file in it, by the path relative to the run's ``folder``."""
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     return {file.relative_to(folder).as_posix(): file_digest(file) for file in files if file.is_file()}
+
+
+def listed_digest(folder: Path) -> str | None:
+    """`provenance.folder_digest` of a checkpoint by the checksums that were saved with it, without reading its weights;
+    None for a folder without them."""
+    if not (folder / CHECKSUMS).is_file():
+        return None
+    lines = (folder / CHECKSUMS).read_text(encoding="utf-8", errors="replace").splitlines()
+    known = {line[2]: line[1] for line in map(LINE.fullmatch, lines) if line}
+    files = {file.relative_to(folder).as_posix(): file for file in content_files(folder)}
+    return listing_digest({name: known.get(name) or file_digest(file) for name, file in files.items()})
 
 
 def inside(name: str, folder: Path, path: Path) -> bool:

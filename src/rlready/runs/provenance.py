@@ -11,6 +11,7 @@ import platform
 import resource
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -66,10 +67,13 @@ def content_files(path: Path) -> list[Path]:
 
 def folder_digest(path: Path) -> str:
     """SHA-256 over the relative names and contents of the `content_files` of a folder."""
-    digest = hashlib.sha256()
-    for file in content_files(path):
-        digest.update(f"{file.relative_to(path).as_posix()}\0{file_digest(file)}\n".encode())
-    return digest.hexdigest()
+    return listing_digest({file.relative_to(path).as_posix(): file_digest(file) for file in content_files(path)})
+
+
+def listing_digest(files: Mapping[str, str]) -> str:
+    """SHA-256 over the names of files and the digests of their content."""
+    lines = (f"{name}\0{digest}\n" for name, digest in files.items())
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def content_digest(path: Path) -> str:
