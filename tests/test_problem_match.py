@@ -202,3 +202,30 @@ def test_a_prompt_is_not_found_inside_a_word_or_a_number(tmp_path: Path) -> None
     asked = [(i, f"{10 * (i % 2) + i}+1=") for i in range(8)]
     problems = [{"prompt": f"{i}+1=", "answer": str(i + 1)} for i in range(8)]
     assert list(solved(asking("inspect", tmp_path, asked), tmp_path, problems).values()) == [1] * 4
+
+
+def tabled(path: Path, rows: Sequence[tuple[str, str, str]]) -> str:
+    """A plain table of samples: (id, prompt, text)."""
+    return str(lines(path, [dict(zip(("problem_id", "prompt", "text"), row, strict=True)) for row in rows]))
+
+
+def test_ids_of_a_plain_table_that_its_prompts_contradict_are_refused(tmp_path: Path) -> None:
+    """Its ids begin one later than those of the problems."""
+    problems = [{"id": i, "prompt": question(i), "answer": str(i + 1)} for i in range(6)]
+    shifted = tabled(tmp_path / "t.jsonl", [(str(i), question(i + 1), str(i + 2)) for i in range(6) for _ in range(2)])
+    with pytest.raises(UserError, match=r"5 of 6 problems have the id of another one: .*t\.jsonl:1 has the id '0'"):
+        solved(shifted, tmp_path / "shifted", problems)
+    right = tabled(tmp_path / "r.jsonl", [(str(i), f"Q: {question(i)} A:", str(i + 1)) for i in range(6)])
+    assert sum(solved(right, tmp_path / "right", problems).values()) == 6
+
+
+@pytest.mark.parametrize(("other", "said"), [("Capital of {}?", True), ("What is {}?", False)])
+def test_tables_that_have_asked_other_things_are_ranked_with_a_warning(other: str, said: bool, tmp_path: Path) -> None:
+    tables = []
+    for name, prompt in (("a", "What is {}?"), ("b", other)):
+        rows = [
+            {"problem_id": f"q{i}", "prompt": prompt.format(i), "correct": s % 2} for i in range(4) for s in range(2)
+        ]
+        tables.append(str(lines(tmp_path / f"{name}.jsonl", rows)))
+    notes = readiness(ReadinessConfig(checkpoints=tuple(tables)), tmp_path / "run").notes
+    assert any("the prompts of 4 of 4 problems are not those of" in note for note in notes) is said

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.interchange.formats import format_of
+from rlready.interchange.rollouts import asked, context
 from rlready.readiness.conditions import COLUMNS, plain
 from rlready.readiness.offline_cells import texts_of, verdict_of, with_thoughts, with_thoughts_opened
 from rlready.readiness.offline_checks import APART, refuse_judged_twice, refuse_mixed, refuse_twice, say_repeated
-from rlready.readiness.offline_samples import Pending, Stored, TableOptions, refuse_unverifiable
+from rlready.readiness.offline_samples import Asked, Pending, Stored, TableOptions, digest, refuse_unverifiable
 from rlready.readiness.passk import Ints
 from rlready.readiness.sample_stats import FACTS, Draws
 from rlready.tasks.columns import Batch
@@ -49,6 +50,7 @@ class TableReader:
         self.parts: list[tuple[Draws, Ints, Ints]] = []  # with lines, and codes of sample_ids or -1
         self.texts: list[tuple[Ints, Ints, Ints]] = []  # digests of (problem, text), correctness, lines
         self.pending: list[Pending] = []
+        self.asked: dict[str, Asked] = {}  # by id, where the table has prompts
         self.responses: dict[int, int] = {}  # a digest of the first response of each problem
         self.varied = False  # whether another response of a problem differs from the first
         self.comparable = True  # whether every sample has a text or tokens
@@ -66,6 +68,7 @@ class TableReader:
         problem = batch.map(o.problem, self._problem, np.int64)
         batch, problem = batch.take(np.flatnonzero(problem >= 0)), problem[problem >= 0]
         self._note_crossing(batch, problem)
+        self._note_asked(batch, problem)
         verdict = batch.map(o.correct, verdict_of, np.int8)
         number = batch.map(o.sample, self._number, np.int64)
         self.unnumbered |= bool((number < 0).any())
@@ -120,6 +123,7 @@ class TableReader:
             conditions=self._conditions(),
             copied=self.comparable and not self.varied and len(number) > len(ids),
             responses=next((column for column in (self.options.text, self.options.tokens) if column in self.seen), ""),
+            asked=self.asked,
         )
 
     def _responses_seen(self) -> Ints:
@@ -158,6 +162,20 @@ class TableReader:
             if all(isinstance(value, str | int | float | None) for value in several):
                 found |= {plain(value): None for value in several if value is not None or column == "thinking_budget"}
         return batch if keep.all() else batch.take(np.flatnonzero(keep))
+
+    def _note_asked(self, batch: Batch, problem: Ints) -> None:
+        """Keep the prompt of each problem's first sample, which an id may contradict."""
+        if "prompt" not in batch.columns or self.options.problem == "prompt":
+            return
+        ids = list(self.problems)
+        codes, rows = np.unique(problem, return_index=True)
+        new = [at for at, code in enumerate(codes.tolist()) if ids[code] not in self.asked]
+        prompts = batch.values("prompt", rows[new])
+        for at, prompt in zip(new, prompts, strict=True):
+            if question := asked(prompt):
+                place = self.origin.place(int(batch.lines[rows[at]]))
+                around = digest(context(prompt, question))
+                self.asked[ids[codes[at]]] = Asked(question, place, context=around)
 
     def _note_crossing(self, batch: Batch, problem: Ints) -> None:
         """Keep which problems have which values of the column `filtered_by`."""

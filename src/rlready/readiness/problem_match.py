@@ -98,8 +98,7 @@ def matched(where: str, stored: Stored, prompts: Prompts) -> Stored:
 
 
 def _renamed(where: str, stored: Stored, prompts: Prompts) -> Stored:
-    asked = {name: text for name, each in stored.asked.items() if (text := as_compared(each.text))}
-    known = {name: text for name, text in asked.items() if prompts.own.get(name)}
+    asked, known = _asked(stored, prompts)
     others = {name: as_compared(asked_in(name)) for name in stored.problem_ids if name not in prompts.own}
     if known and not others and prompts.agree(known):
         return stored
@@ -119,6 +118,19 @@ def _renamed(where: str, stored: Stored, prompts: Prompts) -> Stored:
         )
     names = _asked_once(where, {name: found for name, found in names.items() if found}, stored, others | asked)
     return stored if {*names.values()} & {*stored.problem_ids} else stored.renamed(names)
+
+
+def refuse_other_prompts(where: str, stored: Stored, prompts: Prompts) -> None:
+    """UserError for ids of the named problems that stand beside the prompts of others."""
+    _, known = _asked(stored, prompts)
+    if known and not prompts.agree(known):
+        _refuse_others(where, stored, known, prompts.questions(known), prompts)
+
+
+def _asked(stored: Stored, prompts: Prompts) -> tuple[dict[str, str], dict[str, str]]:
+    """What was asked, by id, as it is compared; and of this what has the id of a named problem."""
+    asked = {name: text for name, each in stored.asked.items() if (text := as_compared(each.text))}
+    return asked, {name: text for name, text in asked.items() if prompts.own.get(name)}
 
 
 def _asked_once(where: str, names: Mapping[str, str], stored: Stored, asked: Mapping[str, str]) -> dict[str, str]:
@@ -221,7 +233,8 @@ def with_other_prompts(tables: Mapping[str, Stored]) -> dict[str, Stored]:
             other, before, mine = unlike[0]
             doubt = (
                 f"the prompts of {len(unlike)} of {len(there)} problems are not those of {other}, as {mine.place} "
-                f"beside {before.place} shows: a difference may be one of prompts, as of their examples or template"
+                f"beside {before.place} shows: a difference may be one of prompts, as of their examples or template, "
+                "or of problems under the same ids"
             )
         found[checkpoint] = replace(stored, otherwise="; ".join(filter(None, [stored.otherwise, doubt])))
     return found

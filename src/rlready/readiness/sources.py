@@ -17,7 +17,13 @@ from rlready.interchange.formats import is_tool_source, parse_tool_source, recog
 from rlready.models.hub import refuse_twice
 from rlready.readiness.offline_reader import is_table, parse_table_source, read_samples
 from rlready.readiness.offline_samples import Stored
-from rlready.readiness.problem_match import Prompts, matched, refuse_unlike_questions, with_other_prompts
+from rlready.readiness.problem_match import (
+    Prompts,
+    matched,
+    refuse_other_prompts,
+    refuse_unlike_questions,
+    with_other_prompts,
+)
 from rlready.readiness.tool_samples import read_tool_samples
 from rlready.runs.checkpoint_order import in_training_order, order_warnings
 from rlready.runs.folders import MODEL
@@ -120,9 +126,11 @@ def on_shared_problems(
     (`problem_match.py`).  UserError if none is shared.
     """
     tools = [name for name in tables if is_tool_source(names[name])]
-    if not tools:
-        return dict(tables) if problems or not tables else _on_shared_ids(tables), list(problems)
     prompts = Prompts(problems)
+    for name in (name for name in tables if name not in tools):
+        refuse_other_prompts(names[name].partition("?")[0], tables[name], prompts)
+    if not tools:
+        return dict(tables) if problems or not tables else with_other_prompts(_on_shared_ids(tables)), list(problems)
     found = {
         name: matched(names[name].partition("?")[0], stored, prompts) if name in tools else stored
         for name, stored in tables.items()
