@@ -28,6 +28,7 @@ from rlready.core.errors import UserError
 from rlready.core.options import fill_config, to_toml
 from rlready.core.records import Estimate
 from rlready.core.result import TaskRecord
+from rlready.core.stats import with_ties
 from rlready.core.tables import print_tables
 from rlready.evaluate.conditions import conditions_of, unlike
 from rlready.evaluate.result import BudgetScores, EvaluateResult, LengthHistogram, Scores
@@ -1676,3 +1677,27 @@ def test_a_checkpoint_that_was_deleted_since_is_said(tmp_path: Path) -> None:
     for name in names:
         Path(name).mkdir()
     assert not any("not there" in note for note in predict(config, tmp_path / "there").notes)
+
+
+def test_equal_means_tie_whatever_the_rounding_of_their_sums() -> None:
+    """Seven problems of ten samples each, 37 of them correct, summed in two orders; three seeds beside their mean."""
+    right = [6, 6, 0, 4, 8, 7, 6]
+    equal = [np.mean([n / 10 for n in order]) for order in (right, right[::-1])]
+    assert equal[0] != equal[1]
+    scores = np.array([*equal, 0.51, 0.5, 0.49, 0.48])
+    exact = np.array([37, 37, 36, 35, 34, 33], dtype=np.float64)
+    outcomes = np.array([0.9, 0.1, 0.5, 0.45, 0.4, 0.35])
+    assert spearman(scores, outcomes) == spearman(exact, outcomes)
+    assert regrets(scores, outcomes, None)[0] == pytest.approx(0.4)
+    weights = np.ones((1, 6))
+    assert weighted_spearman(scores, outcomes, weights) == pytest.approx(spearman(exact, outcomes))
+    seeds = np.array([np.mean([0.1, 0.2, 0.3]), 0.2, 0.2, 0.4])
+    assert seeds[0] != seeds[1]
+    predictor = np.array([1.0, 2.0, 3.0, 4.0])
+    assert spearman(predictor, seeds) == spearman(predictor, np.array([1.0, 1.0, 1.0, 2.0]))
+    recipe, rng = np.arange(4), np.random.default_rng(0)
+    assert permutation_p(predictor[None], seeds, recipe, rng)[0] == pytest.approx(
+        permutation_p(predictor[None], np.array([1.0, 1.0, 1.0, 2.0]), recipe, np.random.default_rng(0))[0]
+    )
+    assert with_ties(np.array([1e9 + 0.7, 1e9 + 0.7 + 1e-7])).tolist() == [1e9 + 0.7] * 2
+    assert with_ties(np.array([0.0, 3e-9, 4e-9])).tolist() == [0.0, 3e-9, 4e-9]

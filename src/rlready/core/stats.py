@@ -46,6 +46,7 @@ POWER = 0.8
 # single observation.  It is very wide, as n = 1 says little; finite, so that it can be stored; and never excludes 0.
 SINGLE = 9.68
 ROUNDING = 1e-12  # of the largest difference of a problem: a mean of less is 0
+SIGNIFICANT = 12  # digits of means that are compared
 CHUNK = 2_000_000  # weights in memory at a time: 16 MB
 
 
@@ -98,6 +99,12 @@ def ratio_estimate(
     if bottom.min() < 0 or sizes.min() <= 0:
         raise ValueError("denominators must not be negative and each example needs a positive one")
     return _estimate(sums, sizes, None, seed=seed, resamples=resamples, varies=varies)
+
+
+def with_ties(values: Floats) -> Floats:
+    """The values to twelve digits of the largest, so that equal means do not differ by the rounding of their sums."""
+    largest = float(np.abs(values).max(initial=0.0))
+    return np.round(values, SIGNIFICANT - math.ceil(math.log10(largest))) if largest else values
 
 
 def paired_estimate(

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rlready.core.records import Estimate
-from rlready.core.stats import mean_estimate, paired_estimate
+from rlready.core.stats import mean_estimate, paired_estimate, with_ties
 
 Floats = NDArray[np.float64]
 APART = 1.0  # tokens
@@ -40,7 +40,7 @@ class Curve:
 def curve(caps: Sequence[int], tokens: Sequence[float], accuracy: Sequence[Sequence[float]]) -> Curve:
     """The metrics of budgets (B,), mean thinking tokens (B,) and accuracies (B, N) of N problems, in one order."""
     right_BN, spent_B = np.asarray(accuracy, dtype=np.float64), np.asarray(tokens, dtype=np.float64)
-    best = int(right_BN.mean(1).argmax())
+    best = int(with_ties(right_BN.mean(1)).argmax())
     weights_B = _slope(spent_B)
     scaling = None if weights_B is None else _scaling(UNIT * weights_B, right_BN)
     performance = mean_estimate(right_BN[best], bounds=(0.0, 1.0))

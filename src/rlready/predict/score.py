@@ -41,7 +41,7 @@ import numpy as np
 
 from rlready.core.progress import counted
 from rlready.core.records import Estimate
-from rlready.core.stats import POWER, TAIL, simultaneous, t_estimate, t_quantile
+from rlready.core.stats import POWER, TAIL, simultaneous, t_estimate, t_quantile, with_ties
 from rlready.predict.family import Family
 from rlready.predict.fit import Few, errors_left_out, few, halves, r2_of_halves
 from rlready.predict.predictors import Predictor
@@ -158,13 +158,14 @@ def spearman(score_M: Floats, y_M: Floats) -> float:
     """Rank correlation with mid-ranks; 0 if either side is constant, for which it is not defined."""
     from scipy.stats import spearmanr
 
+    score_M, y_M = with_ties(score_M), with_ties(y_M)
     return float(spearmanr(score_M, y_M).statistic) if np.ptp(score_M) and np.ptp(y_M) else 0.0
 
 
 def weighted_spearman(score_M: Floats, y_M: Floats, weights_BM: Floats) -> Floats:
     """(B,) correlations of weighted mid-ranks, which scipy lacks; 0 if either side is constant."""
     ranks = []
-    for values in (score_M, y_M):
+    for values in map(with_ties, (score_M, y_M)):
         below = (values[:, None] > values).astype(np.float64) + 0.5 * (values[:, None] == values)
         ranks.append(weights_BM @ below.T)  # (B, M): the weight below each run, plus half that of its equals
     share = weights_BM / weights_BM.sum(1, keepdims=True)
@@ -181,7 +182,7 @@ def permutation_p(score_KM: Floats, y_M: Floats, recipe_M: Ints, rng: np.random.
     sizes = np.bincount(recipe_M)
     if len(sizes) == 1:  # one order only
         return np.ones(len(score_KM)), np.ones(len(score_KM))
-    ranks = rankdata([np.bincount(recipe_M, values) / sizes for values in (*score_KM, y_M)], axis=1)
+    ranks = rankdata([with_ties(np.bincount(recipe_M, values) / sizes) for values in (*score_KM, y_M)], axis=1)
     centred = ranks - ranks.mean(1, keepdims=True)
     norm = np.linalg.norm(centred, axis=1, keepdims=True)
     *x_KG, y_G = centred / np.where(norm > 0, norm, 1.0)
@@ -211,6 +212,7 @@ def regrets(score_M: Floats, y_M: Floats, cost_M: Floats | None) -> tuple[float,
 
     A tie for first counts as its mean, and of runs that are tied with the best one half come before it.
     """
+    score_M, y_M = with_ties(score_M), with_ties(y_M)
     regret = y_M.max() - y_M[score_M == score_M.max()].mean()
     if cost_M is None:
         return float(regret), None

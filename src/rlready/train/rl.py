@@ -231,7 +231,8 @@ def superfluous(evaluations: Sequence[Evaluation], limit: int | None) -> list[in
 
 
 def _best(evaluations: Sequence[Evaluation]) -> Evaluation:
-    return max(evaluations, key=lambda e: (e.accuracy.value, -e.step))
+    """That of the highest accuracy, to twelve digits, which sums of equal ones agree in; of equal ones the first."""
+    return max(evaluations, key=lambda e: (round(e.accuracy.value, 12), -e.step))
 
 
 def _limit(trainer: Trainer) -> str:
