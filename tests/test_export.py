@@ -236,6 +236,10 @@ def test_a_run_folder_is_exported_with_what_it_trained_on(here: Path, monkeypatc
     values = {each.counterpart: each.value for each in result.translated}
     assert (values["data.max_response_length"], values["actor_rollout_ref.rollout.n"]) == (6, 2)
     assert str(here / "model") in Path("out/launch.sh").read_text()
+    file = here / "runs/rl/config.toml"
+    file.write_text(file.read_text().replace("group_size = 2", "group_size = 4"))
+    with pytest.raises(UserError, match=r"config\.toml: group_size = 4, but the run had 2: the file was edited"):
+        export(ExportConfig(run="../runs/rl", to="verl"), Path("edited"))
 
 
 def test_the_reward_reads_what_comes_before_a_text_that_ends_a_turn() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import rlready
+from rlready.cli.main import main
 from rlready.core.config import ExportConfig, ImportConfig, SFTConfig
 from rlready.core.errors import UserError
 from rlready.export.outcome import import_outcome
@@ -70,6 +71,14 @@ def test_curves_and_numbers_are_read_by_predict(folder: Path) -> None:
     assert first.family == second.family
     assert len({first.family, longer.family, number.family}) == 3
     assert number.value == 0.7
+
+
+def test_warnings_are_printed_where_only_warnings_are(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    curve(Path("runs/a/outputs"), 0.2, 0.6)
+    assert main(["import", "runs/a", "--quiet"]) == 0
+    said = capsys.readouterr()
+    assert "Warning: the curve ends at step 1 of 50" in said.err
+    assert "reached 60" not in said.err
 
 
 def test_a_family_does_not_depend_on_the_machine_or_where_its_files_are() -> None:

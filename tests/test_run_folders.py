@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import time
@@ -854,3 +855,17 @@ def test_leftovers_of_all_that_a_run_writes_are_removed_and_names_of_a_user_are_
     with Run(out, "rl", RLConfig()) as run:
         run.claim()
     assert (out / "plan.tmp-7").exists()
+
+
+def test_an_input_that_is_a_pipe_now_is_not_waited_for(tmp_path: Path) -> None:
+    """By the run that has read it as a file, and is named again."""
+    file = tmp_path / "rows.jsonl"
+    file.write_text("{}")
+    with Run(tmp_path / "run", "sft", SFTConfig()) as run:
+        run.note_data(id="rows.jsonl", path=file, role="sft")
+        run.claim()
+        run.write_result(Done())
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(UserError, match=r"rows\.jsonl: not a regular file"), Run(tmp_path / "run", "sft", SFTConfig()):
+        pass

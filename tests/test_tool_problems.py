@@ -456,3 +456,14 @@ def test_stored_responses_that_were_cut_are_not_to_be_drawn_longer_by_settings(
     said = capsys.readouterr().err
     assert "many stored responses were truncated at a limit (" in said
     assert "max_answer_tokens" not in said
+
+
+@pytest.mark.parametrize("threshold", ["-0.5", "-.5", "-5e-1"])
+def test_a_threshold_may_be_negative(threshold: str, tmp_path: Path) -> None:
+    """As where a wrong answer costs a point."""
+    rows = [row | {"score": row["score"] - 1} for row in verl_rows(1, {"a": "01", "b": "11"})]
+    source = f"verl:{lines(tmp_path / '1.jsonl', rows)}"
+    with pytest.raises(UserError, match=r"as in \?threshold=-0\.5"):
+        alone(source)
+    assert counts(alone(f"{source}?threshold={threshold}")) == counts(alone(f"{source}?threshold=-0.5"))
+    assert int(alone(f"{source}?threshold={threshold}").draws.correct.sum()) == 3

@@ -29,7 +29,7 @@ from rlready.core.config import ChecklistConfig, CreditConfig, TemplateConfig
 from rlready.core.config.format import format_of
 from rlready.core.device import check_device, out_of_memory
 from rlready.core.errors import UserError
-from rlready.core.messages import breaking_silence, note
+from rlready.core.messages import breaking_silence, note, warn
 from rlready.core.missing import did_you_mean
 from rlready.core.options import COMMAND_LINE, Filled, fill_config
 from rlready.core.presets import own_data
@@ -152,9 +152,12 @@ def _call_without_settings(typed: Typed) -> Any:
 
 def _written(typed: Typed, config: Config) -> Any:
     """The path of the file that a verb has written; without ``--out`` the text, or with ``--json`` the result."""
+    from rlready.core.result import WARNING
+
     result = function(typed.verb)(config, Path(typed.out) if typed.out else None)
-    for said in (result.headline, *result.notes):
-        note(said)
+    note(result.headline)
+    for said in result.notes:
+        (warn if said.startswith(WARNING) else note)(said)
     if not typed.out and isinstance(config, ChecklistConfig) and config.format in ("md", "html"):
         note("links start in the working directory; name a file with --out, and they start beside it")
     if result.next_command:

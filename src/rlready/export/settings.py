@@ -11,6 +11,7 @@ from rlready.core.missing import did_you_mean
 from rlready.core.options import fill_config
 from rlready.core.settings import option
 from rlready.models.preset import preset_values
+from rlready.runs.files import plain
 from rlready.runs.record import CONFIG, RECORD, RunRecord
 
 THERE = ("device", "dtype")  # what the machine decides on which the other tool runs
@@ -52,8 +53,20 @@ def settings_of(run: str) -> RLConfig:
     """
     config = fill_config(RLConfig, settings_file(run), {}).value
     if Path(run).is_dir():
-        config = _located(config, RunRecord.load(Path(run)), Path(run))
+        record = RunRecord.load(Path(run))
+        _refuse_edited(config, record, Path(run))
+        config = _located(config, record, Path(run))
     return config.replace(**preset_values("rl", config, [config.model], leave=THERE))
+
+
+def _refuse_edited(config: RLConfig, record: RunRecord, folder: Path) -> None:
+    """UserError for settings in a run folder that are not those of the run."""
+    if unlike := record.differences(config):
+        was, now = record.config.get(unlike[0]), plain(config).get(unlike[0])
+        raise UserError(
+            f"{folder / CONFIG}: {unlike[0]} = {now!r}, but the run had {was!r}: the file was edited; restore it, or "
+            "name a copy of it, which is exported as it is"
+        )
 
 
 def _located(config: RLConfig, record: RunRecord, folder: Path) -> RLConfig:

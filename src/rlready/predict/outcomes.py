@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlready.core.errors import UserError
-from rlready.core.messages import note, note_once, warn
+from rlready.core.messages import note_once, remark, warn
 from rlready.core.missing import did_you_mean
 from rlready.core.records import Estimate
 from rlready.core.result import RESULT
@@ -63,7 +63,7 @@ def find_runs(words: Sequence[str]) -> Found:
             continue
         record = RunRecord.load(path)
         if record.status != DONE:
-            note(f"predict: {path} is left out: {record.verb} has not finished ({record.short_status})")
+            remark(f"predict: {path} is left out: {record.verb} has not finished ({record.short_status})")
             unfinished += [path] if record.verb == "readiness" else []
             continue
         refuse_unfinished(path)
@@ -112,11 +112,11 @@ def _unfold(paths: Iterable[Path]) -> Iterable[Path]:
                 raise UserError(f"{path}: this sweep has no {RUNS} yet; run it to its end")
             refuse_damaged(path, path / RUNS)
             if record.status != DONE:
-                note(f"predict: {path} has not finished ({record.short_status}): only what is done is ranked")
+                remark(f"predict: {path} has not finished ({record.short_status}): only what is done is ranked")
             if (path / RUNS).stat().st_size:
                 yield path / RUNS
             else:
-                note(f"predict: {path} has no outcome of RL yet: its checkpoints are ranked by readiness alone")
+                remark(f"predict: {path} has no outcome of RL yet: its checkpoints are ranked by readiness alone")
             yield from _readiness_of(path, record)
         elif record.verb == "demo":
             inside = sorted(file.parent for file in path.glob(f"*/{RECORD}"))
@@ -144,7 +144,7 @@ def _readiness_of(sweep: Path, record: RunRecord) -> list[Path]:
     kept = [run for run in found if str(run.relative_to(sweep)) in named] if named else found
     if left := [run for run in found if run not in kept]:
         others = f" and {len(left) - 1} other runs are" if left[1:] else " is"
-        note(f"predict: {left[0]}{others} left out, which the file of {sweep} has no more")
+        remark(f"predict: {left[0]}{others} left out, which the file of {sweep} has no more")
     return kept
 
 
@@ -201,11 +201,13 @@ def _from_folders(rl: Sequence[Path], evaluate: Sequence[Path]) -> list[Outcome]
                     raise UserError(f"{run} is evaluated twice, in {measured[run][1]} and {folder}: name one of them")
                 measured[run] = (largest.scores[model].accuracy, folder, model)
         if len(measured) == before:
-            note(f"predict: {folder} is left out: none of its models is a checkpoint of a run of rl that is found here")
+            remark(
+                f"predict: {folder} is left out: none of its models is a checkpoint of a run of rl that is found here"
+            )
     refuse_unlike_conditions(folder for _, folder, _ in measured.values())
     for run in rl:
         if measured and run.resolve() not in measured:
-            note(f"predict: {run} is left out: its checkpoint was not evaluated, but those of other runs were")
+            remark(f"predict: {run} is left out: its checkpoint was not evaluated, but those of other runs were")
     runs = list(measured or dict.fromkeys(folder.resolve() for folder in rl))
     named = {folder.resolve(): folder for folder in (*rl, *evaluate)}  # as the user calls them
     records = [RunRecord.load(run) for run in runs]

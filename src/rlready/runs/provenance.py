@@ -16,7 +16,9 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from stat import S_ISREG
 
+from rlready.core.errors import UserError
 from rlready.runs.files import LEFTOVER, os_errors_named
 from rlready.runs.record import Accelerator, Host, Revision, Software
 
@@ -40,6 +42,8 @@ def file_digest(path: Path) -> str:
     """
     with os_errors_named(path, "read"):
         about = path.stat()
+        if not S_ISREG(about.st_mode):  # a named pipe would be waited for without end
+            raise UserError(f"{path}: not a regular file")
         read = _digest if about.st_size > LARGE else _digest.__wrapped__
         return read(path.resolve(), about.st_size, about.st_mtime_ns)
 

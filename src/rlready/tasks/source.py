@@ -39,7 +39,7 @@ IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 FORMS: dict[type, tuple[str, str]] = {
     bool: ("[01]", "0 or 1"),
     int: ("[0-9]{1,15}", "a whole number"),
-    float: (r"[0-9]{1,15}(\.[0-9]{1,15})?", "a number"),
+    float: (r"[+-]?([0-9]{1,15}(\.[0-9]{0,15})?|\.[0-9]{1,15})([eE][+-]?[0-9]{1,2})?", "a number"),
 }
 
 
