@@ -70,6 +70,7 @@ holds for influence, which is compared with a plain forward and backward pass. S
 of one thread's time goes into matrix products, 15 % into attention, 2 % into norms and 12 % into everything else; and
 two threads side by side, which share memory, each take about 10 % longer than one alone.
 
+    make gsm8k                       # GSM8K's training problems, once: build/gsm8k/train.jsonl
     make bench GSM8K=PATH            # all of them
     python bench/run.py sft budgets  # some of them, into the same table
     python bench/grpo_step.py        # one of them
