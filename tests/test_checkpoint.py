@@ -663,6 +663,19 @@ def test_an_adapter_that_does_not_fit_its_base_is_refused(name: str, adapter: Pa
         load(str(folder))
 
 
+def test_an_adapter_of_a_base_of_another_size_is_refused_before_anything_is_loaded(
+    adapter: Path, tmp_path: Path
+) -> None:
+    """With both sizes, and the name of the setting that is wrong."""
+    save(tiny_lm(hidden_size=64), wider := tmp_path / "wider", "")
+    folder = Path(shutil.copytree(adapter, tmp_path / "adapter"))
+    load_without_weights(str(folder))
+    settings_of(base_model_name_or_path=str(wider))(folder)
+    message = r"an adapter of another base: its model\.layers\.0\.\S+ is for a weight of \d+ x 32, that of .*wider has"
+    with pytest.raises(UserError, match=message):
+        load_without_weights(str(folder))
+
+
 def test_what_loads_but_is_hardly_meant_is_warned_of(
     folder: Path, adapter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

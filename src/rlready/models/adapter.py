@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from rlready.runs.files import read_json
 from rlready.runs.lineage import bases
 
 PREFIX = "base_model.model."
+HEADS = ("lm_head", "embed_out", "embed_tokens", "wte")  # whose size an adapter may change
 MOST_REPETITIONS = 8
 WITHOUT_PEFT = "to load it: pip install 'rlready[peft]'"
 COPY = re.compile(r"\.(modules_to_save|original_module|base_layer)(?=\.)")  # how PEFT names what it has wrapped
@@ -120,6 +122,33 @@ def attached(model: Any, folder: Path, source: str, *, name: str = "default", wr
     if all("lora_A" in key or ("lora_B" in key and not weight.any()) for key, weight in trained.items()):
         warn(f"{source}: warning: the adapter changes nothing: all its lora_B weights are 0, as before training")
     return wrapped
+
+
+def refuse_other_base(folder: Path, base: Path, shapes: Mapping[str, tuple[int, ...]], source: str) -> None:
+    """UserError for an adapter whose matrices belong to larger or smaller weights than those of its base.
+
+    ``shapes`` are those of the base's weights by their names.  A base of the same shapes with other weights cannot be
+    told, unless the adapter was saved by this package; an adapter on the hub is not fetched for this.
+    """
+    if not any((folder / name).exists() for name in ADAPTER_WEIGHTS):
+        return
+    held = weights_of(folder, source)
+    for name in sorted(held):
+        layer, _, rest = name.removeprefix(PREFIX).partition(".lora_A.")
+        wide, tall = (held.get(f"{PREFIX}{layer}.lora_{part}.{rest}") for part in "AB")
+        there = shapes.get(f"{layer}.weight")
+        if (
+            not (rest and wide and tall and there)
+            or layer.endswith(HEADS)
+            or not len(wide.shape) == len(tall.shape) == 2
+        ):
+            continue
+        here = (tall.shape[0], wide.shape[1])
+        if sorted(here) != sorted(there):  # some models store weights transposed
+            raise UserError(
+                f"{source}: an adapter of another base: its {layer} is for a weight of {here[0]} x {here[1]}, that of "
+                f"{base} has {there[0]} x {there[1]}: set base_model_name_or_path in {folder / ADAPTER}"
+            )
 
 
 def _settings(folder: Path, source: str, held: dict[str, Held]) -> Any:

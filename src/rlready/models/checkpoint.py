@@ -167,6 +167,8 @@ def load_without_weights(source: str, *, apply_chat_template: bool = True, delim
     model = plan_of(base, config_of(base))
     if held is not None:
         refuse_unlike(source, held, shapes_of(model))
+    if base != folder:
+        adapter.refuse_other_base(folder, base, shapes_of(model), source)
     model.generation_config = generation_config_of(base) or model.generation_config
     return LM(model, tokenizer, source, tuple(delimiters))
 
