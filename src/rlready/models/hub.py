@@ -65,7 +65,7 @@ def fetched(source: str, *, weights: bool, revision: str | None = None) -> Path:
     be reached and the model is not in the cache.
     """
     refuse_folder_names(source)
-    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub import HfApi, constants, snapshot_download
     from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
     patterns, offline = [*TOKENIZER, *(WEIGHTS if weights else ())], False
@@ -92,8 +92,9 @@ def fetched(source: str, *, weights: bool, revision: str | None = None) -> Path:
             )
         )
     except LocalEntryNotFoundError:
+        forbidden = " (HF_HUB_OFFLINE is set)" if constants.HF_HUB_OFFLINE else ""
         raise UserError(
-            f"{source}: no such folder, and the Hugging Face hub cannot be reached; where it can, run "
+            f"{source}: no such folder, and the Hugging Face hub cannot be reached{forbidden}; where it can, run "
             f"`hf download {source} --local-dir DIR`, copy DIR to this machine and name it"
         ) from None
     except Exception as error:

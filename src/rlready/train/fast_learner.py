@@ -26,6 +26,7 @@ class FastLearner(PlainLearner):
 
     name: ClassVar[str] = "fast"
     about: ClassVar[str] = "the fast path for small models on a CPU"
+    sharing: ClassVar[str] = "each prompt is read once for all responses in a micro-batch"
 
     def backward(self, examples: Sequence[Example], loss_of: BatchLoss, temperature: float) -> Sums:
         threads = learners(self.lm.model)

@@ -89,6 +89,7 @@ class Learner(Protocol):
 
     name: ClassVar[str]
     about: ClassVar[str]  # the name in words
+    sharing: ClassVar[str]  # how often a prompt is read, in words
     lm: LM
     optimizer: torch.optim.Optimizer
     device: torch.device
@@ -118,6 +119,7 @@ class PlainLearner:
 
     name: ClassVar[str] = "plain"
     about: ClassVar[str] = "PyTorch"
+    sharing: ClassVar[str] = "each prompt is read once for each of its responses"
 
     def __init__(self, lm: LM, settings: OptimizerSettings, *, bfloat16: bool = False) -> None:
         self.lm, self.settings, self.bfloat16 = lm, settings, bfloat16

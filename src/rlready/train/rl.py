@@ -127,7 +127,7 @@ def _trainer(config: RLConfig, run: Run) -> Trainer:
         config.gradient_checkpointing,
     )
     learner = make_learner(lm, settings, bfloat16=config.dtype == "bfloat16")
-    note(f"rl: {lm.chat}; training by {learner.about}{across_processes(config.distributed)}")
+    note(f"rl: {lm.chat}; training by {learner.about}{across_processes(config.distributed)}; {learner.sharing}")
     chat = lm.chat.describe()
     run.note_model(id=config.model, path=path, role="start", chat=chat, learner=learner.name, seen=seen)
     warn_of_ordinary_stops(run, lm)

