@@ -30,7 +30,8 @@ from tiny import tiny_lm
 TESTS = Path(__file__).parent
 Case = tuple[str, str]  # verb, distributed
 CASES: list[Case] = [("sft", "ddp"), ("sft", "fsdp"), ("rl", "ddp"), ("rl", "fsdp"), ("readiness", "")]
-BROKEN = [("sft", "fsdp", "killed"), ("rl", "ddp", "refuses")]
+BROKEN = [("sft", "fsdp", "killed"), ("sft", "ddp", "killed"), ("rl", "fsdp", "killed"), ("rl", "ddp", "refuses")]
+ADAPTER = {"lora_r": 2, "distributed": "ddp"}
 PLACE = ("second", "gflop", "forward_tokens")  # a prompt that both processes feed counts twice
 
 
@@ -84,7 +85,7 @@ def said_by(done: subprocess.CompletedProcess[str]) -> list[str]:
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
-    files = sorted(run.glob("checkpoints/*/model.safetensors"))
+    files = sorted(run.glob("checkpoints/*/*model.safetensors"))  # of an adapter, too
     return {f"{file.parent.name} {name}": value for file in files for name, value in load_file(file).items()}
 
 
@@ -99,7 +100,7 @@ def test_two_processes_are_one(settings: dict[str, dict[str, Any]], tmp_path: Pa
     """One test, as starts of torchrun take seconds: runs that end early, then they continue beside unbroken ones."""
     plan = []
     for verb, kind, how in BROKEN:
-        out = tmp_path / f"{how}-{verb}"
+        out = tmp_path / f"{how}-{verb}{kind}"
         run = {"verb": verb, "settings": settings[verb] | {"distributed": kind}, "out": str(out)}
         ends_with_one_line(torchrun([run | {"how": how, "step": 3}], tmp_path), verb, how)
         assert (out / "state").is_dir()
@@ -107,15 +108,20 @@ def test_two_processes_are_one(settings: dict[str, dict[str, Any]], tmp_path: Pa
     for verb, kind in CASES:
         both = settings[verb] | ({"distributed": kind} if kind else {})
         plan.append({"verb": verb, "settings": both, "out": str(tmp_path / f"{verb}{kind}")})
+    for verb in ("sft", "rl"):
+        plan.append({"verb": verb, "settings": settings[verb] | ADAPTER, "out": str(tmp_path / f"{verb}-lora")})
     done = torchrun(plan, tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("continuing a run that was") == len(BROKEN)
     for verb, kind, how in BROKEN:
-        has_the_bits_of(tmp_path / f"{how}-{verb}", tmp_path / f"{verb}{kind}")
+        has_the_bits_of(tmp_path / f"{how}-{verb}{kind}", tmp_path / f"{verb}{kind}")
     for verb, values in settings.items():
         getattr(rlready, verb)(out=tmp_path / f"{verb}-one", **values)
     for verb, kind in CASES[:4]:
         equals_one_process(tmp_path / f"{verb}{kind}", tmp_path / f"{verb}-one")
+    for verb in ("sft", "rl"):
+        getattr(rlready, verb)(out=tmp_path / f"{verb}-lora-one", **settings[verb] | ADAPTER)
+        equals_one_process(tmp_path / f"{verb}-lora", tmp_path / f"{verb}-lora-one")
     draws_the_same_samples(tmp_path / "readiness", tmp_path / "readiness-one")
 
 

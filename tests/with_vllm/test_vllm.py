@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,26 +16,56 @@ import pytest
 import torch
 
 import test_engine_contract as contract
-from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig
+from rlready.core.config import EvaluateConfig, ReadinessConfig, RLConfig, SweepConfig
 from rlready.core.errors import UserError
+from rlready.core.records import Sample
 from rlready.engine.budget import Budget
 from rlready.engine.factory import open_engine
-from rlready.engine.protocol import forcing_for, requests_for
+from rlready.engine.protocol import Request, forcing_for, requests_for
 from rlready.engine.vllm import VLLMEngine
 from rlready.engine.vllm_server import ServerEngine
 from rlready.evaluate.stage import evaluate
 from rlready.models.batch import Example
 from rlready.models.checkpoint import load_adapted, save
+from rlready.models.lm import LM
 from rlready.models.logprob import token_logprobs
 from rlready.models.lora import Lora
 from rlready.readiness.stage import readiness
 from rlready.runs.files import read_table
+from rlready.sweep.stage import sweep
 from rlready.tasks import open_task
 from rlready.train.rl import rl
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 vllm = partial(open_engine, "vllm")
 PROBLEMS = "dagmath?ops=5&split=test&seed=7&n=4"
+SWEEP = f"""
+[sft]
+heldout = "dagmath?ops=5&split=test&n=4&seed=2"
+save_every = 1
+[[sft.recipes]]
+name = "one"
+rows = "dagmath?ops=5&n=16&seed=1"
+epochs = 1
+[readiness]
+problems = "{PROBLEMS}"
+samples = 2
+engine = "vllm"
+[rl]
+problems = "dagmath?ops=5&n=8"
+validation = "{PROBLEMS}"
+engine = "vllm"
+steps = 1
+prompts_per_step = 2
+group_size = 2
+eval_samples = 1
+thinking_budget = 16
+max_answer_tokens = 8
+[evaluate]
+problems = "dagmath?ops=5&split=test&seed=8&n=4"
+samples = 1
+engine = "vllm"
+"""
 
 
 def test_the_same_requests_give_the_same_samples_and_leave_the_generators() -> None:
@@ -52,11 +82,24 @@ def test_the_same_requests_give_the_same_samples_and_leave_the_generators() -> N
     assert sum(a != b for a, b in zip(others, contract.tokens(pairs), strict=True)) > 32
 
 
+def worst(lm: LM, pairs: Sequence[tuple[Request, Sample]], temperature: float) -> float:
+    """The largest difference of the samples' log-probabilities to those of the model's own forward pass."""
+    rows = [Example(r.prompt_ids, s.tokens.tolist(), s.mask, s.logprobs, s.logprobs) for r, s in pairs]
+    with torch.no_grad():
+        expected = token_logprobs(lm.model, rows, temperature=temperature)[0]
+    drawn = torch.tensor(np.concatenate([s.logprobs[s.mask == 1] for _, s in pairs]))
+    return float((expected - drawn).abs().max())
+
+
 def test_smaller_budgets_continue_the_trace() -> None:
+    continues_the_trace(vllm)
+
+
+def continues_the_trace(opened: contract.Open) -> None:
     """What the smaller budget leaves of the trace is kept, and a sample that fits in it is the trace."""
     lm = contract.tiny_lm(seed=4)
-    pairs = contract.drawn(vllm, lm, Budget(20, 5))
-    with vllm(lm, forcing_for(lm)) as engine:
+    pairs = contract.drawn(opened, lm, Budget(20, 5))
+    with opened(lm, forcing_for(lm)) as engine:
         requests = [replace(r, budget=Budget(9, 5), trace=trace) for r, trace in pairs]
         cut = engine.sample(requests, temperature=1.1, seed=0)
     for (_, trace), sample in zip(pairs, cut, strict=True):
@@ -131,6 +174,53 @@ def test_rl_with_vllm_is_close_to_the_learner(tmp_path: Path) -> None:
     assert "draws depends on" in (tmp_path / "record.json").read_text()
 
 
+def test_vllm_serves_an_adapter_beside_its_base(tmp_path: Path) -> None:
+    """A checkpoint of `lora_r` as vLLM's own LoRA request: log-probabilities are those of the adapted model."""
+    from vllm import LLM, SamplingParams
+    from vllm.lora.request import LoRARequest
+
+    base, adapter = tmp_path / "base", tmp_path / "adapter"
+    for folder in (base, adapter):
+        folder.mkdir()
+    save(contract.tiny_lm(seed=4), base, "")
+    lm = load_adapted(str(base), Lora(4))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for name, weight in lm.model.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(std=0.3)
+    save(lm, adapter, "")
+    prompts = [requests_for(lm, contract.problems(8), 1, Budget(None, 8))[at].prompt_ids for at in range(8)]
+    asked = [{"prompt_token_ids": list(each)} for each in prompts]
+    llm = LLM(str(base), enable_lora=True, max_lora_rank=8, dtype="float32", max_model_len=128, seed=0)
+    wanted = SamplingParams(temperature=1.0, max_tokens=8, logprobs=0, ignore_eos=True, seed=1)
+    differences = []
+    for request in (LoRARequest("adapter", 1, str(adapter)), None):
+        rows, drawn = [], []
+        for found in llm.generate(asked, wanted, lora_request=request, use_tqdm=False):
+            said = found.outputs[0]
+            logprobs = np.array([each[t].logprob for each, t in zip(said.logprobs, said.token_ids, strict=True)])
+            ones = np.ones(len(logprobs), dtype=np.int8)
+            rows.append(Example(tuple(found.prompt_token_ids), list(said.token_ids), ones, logprobs, logprobs))
+            drawn.append(logprobs)
+        with torch.no_grad():
+            expected = token_logprobs(lm.model, rows)[0].numpy()
+        differences.append(np.abs(expected - np.concatenate(drawn)).max())
+    assert differences[0] < 1e-3
+    assert differences[1] > 0.05  # without the request it is the base
+
+
+def test_a_sweep_takes_the_engine(tmp_path: Path) -> None:
+    """For readiness, RL and the evaluation of a recipe."""
+    file = tmp_path / "sweep.toml"
+    file.write_text(SWEEP)
+    found = sweep(SweepConfig(file=str(file), workers=0), tmp_path / "out")
+    assert len(found.starts) == 1
+    records = [json.loads(path.read_text()) for path in (tmp_path / "out").rglob("record.json")]
+    engines = {record["verb"]: record["config"].get("engine") for record in records}
+    assert {engines[verb] for verb in ("readiness", "rl", "evaluate")} == {"vllm"}
+
+
 def test_readiness_and_evaluate_take_the_engine(tmp_path: Path) -> None:
     settings = {"problems": PROBLEMS, "engine": "vllm", "samples": 4, "max_answer_tokens": 8}
     found = readiness(ReadinessConfig(**settings, thinking_budget=24), tmp_path / "readiness")
@@ -177,6 +267,13 @@ def test_a_server_keeps_the_contract(started: ServerEngine) -> None:
     assert waits == {0, 1, 2}
     contract.test_a_bias_shortens_thoughts_and_leaves_the_log_probabilities(opened)
     contract.test_every_sample_is_reported_once_when_it_has_ended(opened, 2)
+    for temperature in (0.8, 1.3):
+        pairs = contract.drawn(opened, contract.tiny_lm(seed=4), Budget(20, 6, 1), temperature=temperature)
+        assert worst(started.lm, pairs, temperature) < 1e-4
+    (greedy,) = {tuple(s.tokens) for _, s in contract.drawn(opened, started.lm, Budget(12, 6), temperature=0.0)[:8]}
+    row = list(pairs[0][0].prompt_ids)
+    assert greedy[0] == contract.full_logits(started.lm.model, [row])[0].argmax()
+    continues_the_trace(opened)
 
 
 def test_a_server_of_another_model_is_refused(started: ServerEngine) -> None:
