@@ -35,6 +35,7 @@ TOOLS: tuple[Tool, ...] = ("trl", "verl", "prime-rl")
 DENSE = {name for name, field in RLConfig.model_fields.items() if "algorithm" in str(field.json_schema_extra)}
 # what names the model and the data, and what is in the problems or in reward.py
 INSIDE = {"model", "problems", "validation", "reward", "reward_coef", "length_prompt", "loss", "apply_chat_template"}
+INSIDE |= {"keep_samples"}  # of rlready's own files
 OFF = {"answer_prefix", "num_waits", "wait_text", "length_targets", "delimiters"}  # without effect by default
 BASE = 'model = "model"\nproblems = "sums.jsonl"\nvalidation = "sums.jsonl?n=2"\nprompts_per_step = 2\ngroup_size = 2\n'
 VERIFIER = "def right(problem, answer):\n    return answer.strip() == f'<{problem.answer}>'\n"

@@ -740,6 +740,10 @@ def test_samples_of_many_steps_are_in_one_file(tmp_path: Path, monkeypatch: pyte
         "steps-00001-00003.parquet",
         "steps-00004-00006.parquet",
     ]
+    newest = SampleFiles(tmp_path / "newest", keep=3)
+    for step in range(1, 8):
+        newest.write(step, [{"problem_id": f"p{step}", "tokens": [step], "strict": None}])
+    assert sorted(path.name for path in newest.paths()) == ["step-00007.parquet", "steps-00004-00006.parquet"]
     files.truncate(5)
     assert not (tmp_path / "step-00007.parquet").exists()
     for step in (6, 7):

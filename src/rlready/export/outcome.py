@@ -30,7 +30,10 @@ from rlready.tasks.source import parse_source
 TABLE = "outcomes.jsonl"
 SOURCES: dict[str, Split] = {"problems": "train", "validation": "validation"}  # settings that name them
 # runs that differ in these only may be compared: the model, the seed, the machine, and what saves memory or disk there
-MACHINE = ("device", "dtype", "distributed", "max_tokens_per_microbatch", "gradient_checkpointing", "save_total_limit")
+MACHINE = (
+    *("device", "dtype", "distributed", "max_tokens_per_microbatch", "gradient_checkpointing"),
+    *("save_total_limit", "keep_samples"),
+)
 NOT_RECIPE = ("model", "seed", *MACHINE)
 
 

@@ -1,4 +1,7 @@
-"""The samples of RL in ``samples/``: a Parquet table for each of the last steps, and one for every hundred before."""
+"""The samples of RL in ``samples/``: a Parquet table for each of the last steps, and one for every hundred before.
+
+Tables that hold nothing of the newest ``keep`` steps are deleted, so that a long run does not fill the disk.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,8 @@ NAME = re.compile(r"steps?-(\d+)(?:-(\d+))?\.parquet")
 class SampleFiles:
     """The files in a folder, which rank 0 alone reads and writes."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, keep: int | None = None) -> None:
+        self.folder, self.keep = folder, keep
 
     def paths(self) -> list[Path]:
         """The files, by step."""
@@ -42,6 +45,9 @@ class SampleFiles:
         write_table(self._path(step, step), [{"step": step, **row} for row in rows])
         if step % SHARD == 0:
             self._merge(step - SHARD + 1, step)
+            for file, (_, last) in self._files().items():
+                if last <= step - (self.keep or step):
+                    remove(file)
 
     def _merge(self, first: int, last: int) -> None:
         parts = sorted((span, file) for file, span in self._files().items() if first <= span[0] and span[1] <= last)

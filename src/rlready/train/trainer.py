@@ -72,7 +72,7 @@ class Trainer:
         """
         self.sampler = sampler or learner.lm
         self.config, self.learner, self.lm, self.reference = config, learner, learner.lm, reference
-        self.samples, self.pair = SampleFiles(samples), pair
+        self.samples, self.pair = SampleFiles(samples, config.keep_samples), pair
         self.planned_steps = config.steps  # of which a share is the warm-up
         self.updating = False  # whether this step may have changed the weights
         self.before: list[float] = []  # accuracy of every validation problem at step 0
