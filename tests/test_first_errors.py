@@ -1,6 +1,8 @@
 """What a newcomer mistypes: one line that says what is wrong and what to write instead, before anything is written."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -155,6 +157,24 @@ def test_full_memory_names_settings_that_the_verb_has() -> None:
     mapped = RuntimeError("unable to mmap 4334976 bytes from file <model.safetensors>: Cannot allocate memory (12)")
     assert out_of_memory(mapped, InjectConfig()) == "main memory is full: use a device with more memory"
     assert out_of_memory(RuntimeError("shapes differ"), RLConfig()) == ""
+
+
+def test_full_memory_names_what_a_preset_has_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By how much to lower it, though the user has set nothing."""
+
+    def step(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    monkeypatch.setattr("rlready.train.trainer.Trainer.step", step)
+    sizes = ["eval_samples=1", "steps=1", "prompts_per_step=2", "group_size=2"]
+    words = ["problems=dagmath?ops=2&n=4&split=all", "validation=dagmath?ops=2&n=1&split=all", *sizes]
+    assert main(["rl", "embedded", *words, "--out", str(tmp_path / "run")]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    for setting, value in re.findall(r"(max_answer_tokens|thinking_budget) from (\d+) to", said):
+        assert json.loads((tmp_path / "run" / "record.json").read_text())["config"][setting] == int(value)
+    assert "thinking_budget from " in said
 
 
 def test_a_library_that_does_not_fit_into_memory_is_one_line() -> None:

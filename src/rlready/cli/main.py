@@ -222,6 +222,17 @@ def _find_data(config: Config) -> None:
                 refuse_missing(source.path)
 
 
+def _with_presets(config: Config, out: Path) -> Config:
+    """The settings with what a preset has chosen for those left open, as the record of the run has them so far."""
+    from rlready.runs.record import PRESET, RunRecord
+
+    try:
+        record = RunRecord.load(out)
+    except UserError:
+        return config
+    return config.model_copy(update={k: record.config[k] for k, by in record.origins.items() if by == PRESET})
+
+
 def _run(typed: Typed, filled: Filled[Any], out: Path, command: str) -> Any:
     """Call the verb and write the report of its run folder."""
     from rlready.runs.folders import nothing_done
@@ -232,7 +243,7 @@ def _run(typed: Typed, filled: Filled[Any], out: Path, command: str) -> Any:
         with breaking_silence(f"rlready {name}: checking the settings, the data and the models"):
             result = function(name)(filled.value, out)
     except (RuntimeError, MemoryError, OSError) as error:
-        if advice := out_of_memory(error, filled.value):
+        if advice := out_of_memory(error, _with_presets(filled.value, out)):
             again = "" if nothing_done(out) else f"; with the same settings, to continue: {command}"
             raise UserError(f"{name}: {advice}{again}") from error
         raise
