@@ -125,7 +125,8 @@
     const all = [...index.conditions.keys()];
     const alike = all.filter((other) => index.conditions[other][1] === index.conditions[condition][1]);
     const line = alike.length > 1 ? alike : all, at = line.indexOf(condition); // of one checkpoint the budgets
-    return line[at + 1] ?? line[at - 1] ?? -1;
+    const several = wantedConditions().filter(Boolean).length > 1; // of which each pair is seen once, from its first
+    return line[at + 1] ?? (several ? -1 : line[at - 1]) ?? -1;
   };
   const differs = (right) => { // whether a sample is correct or wrong, as asked, and its partner is not
     const same = new Map(), first = new Map(), against = index.conditions.map((_, condition) => besideOf(condition));
@@ -178,8 +179,7 @@
   const of = () => { // what a comparison has to be read with: how many it finds the other way round, or of how many problems
     const kind = selects[0].value;
     if (kind === "unsolved") return `, of ${problems(new Set(view.map((i) => index.problem[i])).size)}`;
-    const one = wantedConditions().filter(Boolean).length === 1; // of several every pair is seen from both sides
-    return kind in DIFFERENT && one && !wanted() ? `; the other way round ${number(fits(kind === "lost" ? "gained" : "lost").length)}` : "";
+    return kind in DIFFERENT && !wanted() ? `; the other way round ${number(fits(kind === "lost" ? "gained" : "lost").length)}` : "";
   };
 
   const refresh = (progress = "") => {
@@ -419,7 +419,7 @@
     const flipped = $("flags").querySelector("[name=flipped]");
     $("meaning").replaceChildren(why && make("span", {}, `Outcomes of a comparison: ${why}.`),
       neighbours ? make("span", {}, "Each sample is compared with that of its number at the next checkpoint"
-        + " or budget, at the last with the one before it; “compare with …” chooses another.") : "",
+        + " or budget; where the last one alone is chosen, with the one before it. “compare with …” chooses another.") : "",
       flipped ? make("span", {}, `Flipped: ${MEANING.flipped}.`) : "");
   };
 
