@@ -84,8 +84,8 @@ own and name its interpreter in `RLREADY_VLLM_PYTHON`. Without it, without GSM8K
     VLLM/bin/pip uninstall -y torchvision torchaudio torchcodec    # built for another torch
     RLREADY_VLLM_PYTHON=VLLM/bin/python make bench GSM8K=PATH
 
-A step of RL on a GPU, beside TRL with vLLM, is measured by `bench/gpu.py`, which has
-[a page of its own](gpu/README.md).
+A step of RL on a GPU, beside TRL with vLLM, is measured by `bench/gpu.py`, and how time and memory grow with the work
+by `bench/scale.py`; each has a page of its own, [GPU](gpu/README.md) and [growth](scale/README.md).
 """
 
 

@@ -226,6 +226,20 @@ def test_runs_are_followed_by_step_whatever_the_order() -> None:
     assert [bool(t and t.onset) for t in unknown] == [True, False, False, False, False]
 
 
+@pytest.mark.parametrize(
+    ("losses", "said"), [((0.9, 0.4, 0.0), True), ((0.9, 0.0, 0.01), False), ((0.0, 0.5, 0.9), None)]
+)
+def test_a_loss_that_is_lowest_at_the_last_checkpoint_may_fall_further(
+    losses: tuple[float, ...], said: bool | None
+) -> None:
+    """Which is not known of several runs; past onset there is nothing to say."""
+    names, shares = [f"r/step-{i}" for i in (1, 2, 3)], np.array([[0.0, 1.0] * 20] * 3)
+    gap = gap_of_shares(shares)
+    found = along_runs(names, losses_of(*losses), list(shares))
+    sentences = rank(names, "pass@1", shares.mean(1), gap, pass_1_CP=shares, overfitting=found).no_onset()
+    assert [("longer SFT may be better still" in each) for each in sentences] == ([] if said is None else [said])
+
+
 # --- ranks --------------------------------------------------------------------------------------------------------
 
 

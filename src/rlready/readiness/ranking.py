@@ -203,8 +203,13 @@ class Ranking:
 
     def no_onset(self) -> list[str]:
         """A sentence if held-out loss is known along an SFT run, and no checkpoint is past overfitting onset."""
-        known = any(self.overfitting) and not any(map(self.dropped, self.order))
-        return [f"No checkpoint is {ONSET}, as far as held-out loss tells."] if known else []
+        known = [found for found in self.overfitting if found]
+        if not known or any(map(self.dropped, self.order)):
+            return []
+        said = f"No checkpoint is {ONSET}, as far as held-out loss tells"
+        if all(found.minimum == len(known) for found in known):  # of one run the last
+            said += "; it is lowest at the last one, so that longer SFT may be better still"
+        return [f"{said}."]
 
     def reason(self) -> str:
         """Why the pick is the one to start from, as what it does."""

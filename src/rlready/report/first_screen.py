@@ -94,6 +94,9 @@ def _numbers(run: RunFolder) -> Iterator[Number]:
             if before and after:
                 shares = [brief_percent(share) for share in (result.rl.accuracy, before, result.sft.accuracy)]
                 note = "{1}: {2} %. The answer alone: {0} %, {1}: {3} %".format(shares[0], sft, *shares[1:])
+                once = [model.greedy_strict_accuracy for model in (result.sft, result.rl)]
+                if once[0] and once[1]:
+                    note += f". Greedy: {brief_percent(once[0])} to {brief_percent(once[1])} %"
                 yield Number(f"Answer and every step correct, {rl}", PERCENT, after, note)
             tokens = TOKENS.show(result.sft.thinking_tokens.value)
             yield Number(f"Thinking tokens of {rl}", TOKENS, result.rl.thinking_tokens, f"{sft}: {tokens}")
