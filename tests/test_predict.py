@@ -883,6 +883,27 @@ def test_one_checkpoint_under_two_names_is_measured_twice(tmp_path: Path, monkey
     ]
     with pytest.raises(UserError, match=r"step-2 and .*step-2 are one checkpoint, which is measured twice"):
         predict(PredictConfig(runs=tuple(runs)), tmp_path / "out")
+    copied = measured_once(tmp_path / "c", checkpoint("copy/checkpoints/step-2", reach=0.6, skill=0.5, seed=1), digest)
+    notes = predict(PredictConfig(runs=(runs[0], copied)), tmp_path / "copied").notes
+    assert any("copy/checkpoints/step-2 had the same content as sft/checkpoints/step-2" in text for text in notes)
+
+
+def test_checkpoints_that_are_links_are_of_the_runs_that_hold_the_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the weights of all runs are in one store."""
+    monkeypatch.chdir(tmp_path)
+    found = []
+    for at, (run, step) in enumerate((("a", 2), ("b", 4))):
+        name = f"{run}/checkpoints/step-{step}"
+        digest = saved(f"store/step-{step}", run)
+        Path(name).parent.mkdir(parents=True)
+        Path(name).symlink_to(tmp_path / f"store/step-{step}")
+        each = checkpoint(name, reach=0.6, skill=0.5 + at / 5, seed=at, loss=0.3 + at / 2)
+        found.append(measured_once(tmp_path / f"ready-{run}", each, digest))
+    result = predict(PredictConfig(runs=tuple(found)), tmp_path / "out")
+    assert sorted(c.sft or "" for c in result.checkpoints) == ["a", "b"]
+    assert not any(c.why.startswith("past overfitting onset") for c in result.checkpoints)
 
 
 def test_rl_from_another_model_of_that_name_is_no_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -897,11 +918,14 @@ def test_rl_from_another_model_of_that_name_is_no_outcome(tmp_path: Path, monkey
         note(tmp_path / folder, "models", id="step-4", role="start", sha256=digest * 64, path=f"{digest}/step-4")
     result = predict(PredictConfig(runs=(ready, "same"), resamples=50), tmp_path / "out")
     assert result.checkpoints[1].outcomes[0].value == 0.9
+    assert not any("RL began from" in text for text in result.notes)
     rows = table(tmp_path / "rl.jsonl", [{"checkpoint": found[1].name, "outcome": 0.9, "run": "other"}])
-    for run in ("other", rows):
-        with pytest.raises(UserError, match=r"RL began from step-4, which is another model than the checkpoint sft/"):
-            predict(PredictConfig(runs=(ready, run), resamples=50), tmp_path / "refused")
-    note(tmp_path / "other", "models", id=found[1].name, role="start", sha256="b" * 64, path="elsewhere")
+    for run, out in (("other", "folder"), (rows, "table")):
+        notes = predict(PredictConfig(runs=(ready, run), resamples=50), tmp_path / out).notes
+        assert any(
+            "RL began from step-4, whose files are not those of sft/checkpoints/step-4" in text for text in notes
+        )
+    note(tmp_path / "other", "models", id=found[1].name, role="start", sha256="b" * 64, path=found[1].name)
     with pytest.raises(UserError, match=r"different content under one name, sft/checkpoints/step-4, which was changed"):
         predict(PredictConfig(runs=(ready, "other"), resamples=50), tmp_path / "refused")
 
@@ -1700,4 +1724,8 @@ def test_equal_means_tie_whatever_the_rounding_of_their_sums() -> None:
         permutation_p(predictor[None], np.array([1.0, 1.0, 1.0, 2.0]), recipe, np.random.default_rng(0))[0]
     )
     assert with_ties(np.array([1e9 + 0.7, 1e9 + 0.7 + 1e-7])).tolist() == [1e9 + 0.7] * 2
-    assert with_ties(np.array([0.0, 3e-9, 4e-9])).tolist() == [0.0, 3e-9, 4e-9]
+    apart = [-5.2, -5.1, -2e11, 0.0, 3e-9, 4e-9, 1e-300]  # however large one of them is
+    assert with_ties(np.array(apart)).tolist() == apart
+    odd = with_ties(np.array([np.nan, 1.0, np.inf, -np.inf]))
+    assert np.isnan(odd[0])
+    assert odd[1:].tolist() == [1.0, np.inf, -np.inf]

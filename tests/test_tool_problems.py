@@ -302,7 +302,7 @@ def test_a_table_of_several_checkpoints_is_refused(numbered: Row, tmp_path: Path
         read_samples(str(lines(tmp_path / "table.jsonl", rows)))
 
 
-@pytest.mark.parametrize("kind", ["trl", "verl", "prime-rl", "inspect"])
+@pytest.mark.parametrize("kind", ["trl", "verl", "prime-rl"])
 def test_samples_of_several_models_are_no_checkpoint(kind: str, tmp_path: Path) -> None:
     """Each tool's own field, or a column of the user's; in two steps they are two checkpoints."""
     models = ("sft-1", "sft-2")
@@ -313,12 +313,9 @@ def test_samples_of_several_models_are_no_checkpoint(kind: str, tmp_path: Path) 
         both = [row for name in models for row in verl_rows(1, {"a": "01", "b": "11"}, model=name)]
         both = [row | {"uid": f"{row['uid'][:-4]}_{at}_0"} for at, row in enumerate(both)]
         source = f"verl:{lines(tmp_path / '1.jsonl', both)}"
-    elif kind == "prime-rl":
+    else:
         episodes = [episode(trace={"agent": {"config": {"model": name}}}) for name in models]
         source = f"prime-rl:{lines(tmp_path / 'traces.jsonl', episodes)}"
-    else:
-        outputs = [{"output": {"completion": "2", "model": name}} for name in models for _ in range(2)]
-        source = of_inspect(tmp_path / "log.eval", outputs)
     with pytest.raises(
         UserError, match=r"samples of different models \('sft-1', 'sft-2'\) would be counted as those of"
     ):
@@ -326,7 +323,8 @@ def test_samples_of_several_models_are_no_checkpoint(kind: str, tmp_path: Path) 
     steps = [verl_rows(step, {"a": "01", "b": "11"}, model=f"sft-{step}") for step in (1, 2)]
     for step, rows_of_step in enumerate(steps, start=1):
         lines(tmp_path / "steps" / f"{step}.jsonl", rows_of_step)
-    assert len(read(f"verl:{tmp_path / 'steps'}", problems_named=False)) == 2
+    assert len(read(f"verl:{tmp_path / 'steps'}")) == 2
+    assert len(read(f"verl:{tmp_path / 'steps'}?step=1-2")) == 1  # as was asked for
 
 
 def test_settings_beside_samples_of_verl_and_trl_are_conditions(tmp_path: Path) -> None:

@@ -197,7 +197,7 @@ def rl(
     gradient_checkpointing: bool = False,
     eval_every: int = 10,
     save_total_limit: int | None = None,
-    keep_samples: int = 2000,
+    keep_samples: int | None = None,
     eval_samples: int = 4,
     patience: int = 8,
     seed: int = 0,
@@ -289,7 +289,7 @@ def rl(
     save_total_limit: Largest number of checkpoints that are kept: the best on the validation problems, then the
         newest. By default all; there is one for each evaluation.
     keep_samples: Number of the newest steps whose rollouts stay in samples/; files of a hundred older steps are
-        deleted whole.
+        deleted whole. By default all.
     eval_samples: Number of samples for each validation problem.
     patience: Stop after this many steps in a row in which no group was informative, so that there was no
         gradient.

@@ -28,6 +28,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from statistics import NormalDist
 
 import numpy as np
@@ -46,7 +47,6 @@ POWER = 0.8
 # single observation.  It is very wide, as n = 1 says little; finite, so that it can be stored; and never excludes 0.
 SINGLE = 9.68
 ROUNDING = 1e-12  # of the largest difference of a problem: a mean of less is 0
-SIGNIFICANT = 12  # digits of means that are compared
 CHUNK = 2_000_000  # weights in memory at a time: 16 MB
 
 
@@ -102,9 +102,17 @@ def ratio_estimate(
 
 
 def with_ties(values: Floats) -> Floats:
-    """The values to twelve digits of the largest, so that equal means do not differ by the rounding of their sums."""
-    largest = float(np.abs(values).max(initial=0.0))
-    return np.round(values, SIGNIFICANT - math.ceil(math.log10(largest))) if largest else values
+    """The values, in which those that differ by the rounding of sums alone are equal.
+
+    Neighbours in size that agree to twelve digits are; values that are not finite stay as they are.
+    """
+    found = np.array(values, dtype=np.float64)
+    order = np.argsort(found, kind="stable")
+    for before, at in pairwise(order.tolist()):
+        largest = max(abs(found[before]), abs(found[at]))
+        if math.isfinite(largest) and 0 <= found[at] - found[before] <= ROUNDING * largest:
+            found[at] = found[before]
+    return found
 
 
 def paired_estimate(

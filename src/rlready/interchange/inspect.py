@@ -60,7 +60,6 @@ def read(request: Request) -> Iterator[Batch]:
             "finish_reason": [row.finish_reason for row in some],
             "unusable": [row.unusable for row in some],
             "settings": [_settings(header)] * len(some),
-            "model": [row.model for row in some],
         }
         lines = np.arange(done + 1, done + len(some) + 1)
         done += len(some)
@@ -78,7 +77,6 @@ class _Row(NamedTuple):
     scores: dict[str, Any]
     finish_reason: Any
     unusable: str | None
-    model: Any
 
 
 def _row(sample: dict[str, Any]) -> _Row:
@@ -89,9 +87,7 @@ def _row(sample: dict[str, Any]) -> _Row:
     unusable = FAILED if sample.get("error") else "are invalidated" if sample.get("invalidation") else None
     reason = _reason(choice.get("stop_reason"), sample.get("limit"))
     asked_for = _whole(prompt), _whole(context(sample.get("input"), question)), str(sample.get("target") or "")
-    return _Row(
-        _whole(sample.get("id")), *asked_for, _whole(text), _scores(sample), reason, unusable, output.get("model")
-    )
+    return _Row(_whole(sample.get("id")), *asked_for, _whole(text), _scores(sample), reason, unusable)
 
 
 def _together(rows: Iterable[_Row]) -> Iterator[list[_Row]]:

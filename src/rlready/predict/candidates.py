@@ -49,7 +49,8 @@ COUNTING = ("n", "of", "seed", "split")  # options of a source string for the nu
 
 @dataclass(frozen=True)
 class Candidate:
-    """One checkpoint; ``trained``, ``sft`` (where its run is, or was) and ``step`` are None where unknown.
+    """One checkpoint; ``trained``, ``sft`` (the folder of its run), ``run`` (which no other run shares) and
+    ``step`` are None where unknown.
 
     ``sft_seed`` is the seed of its SFT run and ``rows_sha256`` the SHA-256 of the file of its rows, both "" where
     unknown; ``model`` is what a command of RL names to start from it, and ``content`` the SHA-256 of what was measured.
@@ -68,6 +69,7 @@ class Candidate:
     rows_sha256: str = ""
     model: str = UNKNOWN_MODEL
     content: str = ""
+    run: str | None = None
 
 
 @dataclass(frozen=True)
@@ -147,14 +149,17 @@ def read_candidates(folders: Sequence[Path]) -> Candidates:
     _refuse_unlike(runs)
     alike = len({run.result.informative_group_size for run in runs}) == 1
     placed = {part.name: _place(part, run) for run in runs for part in run.parts}
-    _refuse_twice({name: place for name, (place, _) in placed.items()})
-    found = {part.name: _candidate(part, run, alike, *placed[part.name]) for run in runs for part in run.parts}
+    _refuse_twice({name: os.path.realpath(place) for name, (place, _) in placed.items()})
+    found = {part.name: _candidate(part, run, alike, placed[part.name][1]) for run in runs for part in run.parts}
     if not found:
         raise UserError("no readiness was measured: name folders of rlready readiness runs")
     if len(found) == 1:
         raise UserError(f"there is one checkpoint only, {next(iter(found))}: nothing to rank it against")
-    sft = runs_of(place for place, _ in placed.values())
-    candidates = [replace(c, sft=c.sft or sft[placed[name][0]]) for name, c in found.items()]
+    sft, places = runs_of(found), runs_of(place for place, _ in placed.values())
+    own = {name: str(Path(place).parent.parent) for name, (place, tuned) in placed.items() if tuned}
+    candidates = [
+        replace(c, sft=c.sft or sft[name], run=own.get(name) or places[placed[name][0]]) for name, c in found.items()
+    ]
     most = min([*(run.config.samples for run in runs), *(c.counts.cap for c in candidates)])
     first = runs[0].result
     return Candidates(
@@ -175,9 +180,18 @@ def read_candidates(folders: Sequence[Path]) -> Candidates:
         doubts=[
             *dict.fromkeys(text for run in runs for text in warnings_of(run.result)),
             *_other_problems(runs),
+            *_copies(candidates),
             *(f"{at}: {what}" for at, what in unstated({str(r.folder): r.result.conditions for r in runs}).items()),
         ],
     )
+
+
+def _copies(candidates: Sequence[Candidate]) -> Iterator[str]:
+    """A warning for each checkpoint whose files are those of another one under another name."""
+    first: dict[str, str] = {}
+    for each in candidates:
+        if each.content and (other := first.setdefault(each.content, each.name)) != each.name:
+            yield f"{each.name} had the same content as {other}: if one is a copy, or was renamed, leave it out"
 
 
 def _other_problems(runs: Sequence[Measured]) -> Iterator[str]:
@@ -298,7 +312,7 @@ def _place(part: Part, measured: Measured) -> tuple[str, RunRecord | None]:
         replaced = record is not None and record.start > measured.record.start
     if replaced:
         return f"{measured.folder.resolve()}:{part.name}", None
-    return str(path.resolve()), record if record and record.verb == "sft" else None
+    return os.path.abspath(path), record if record and record.verb == "sft" else None
 
 
 def _content(part: Part, measured: Measured) -> str | None:
@@ -314,9 +328,9 @@ def _refuse_twice(places: Mapping[str, str]) -> None:
             raise UserError(f"{other} and {name} are one checkpoint, which is measured twice: leave one of them out")
 
 
-def _candidate(part: Part, measured: Measured, alike: bool, place: str, tuned: RunRecord | None) -> Candidate:
+def _candidate(part: Part, measured: Measured, alike: bool, tuned: RunRecord | None) -> Candidate:
     """A checkpoint; ``alike``: whether groups are equally large in all runs, so that their answers can be counted;
-    ``place`` and ``tuned`` are those of `_place`."""
+    ``tuned`` is the record of its SFT run."""
     return Candidate(
         name=part.name,
         counts=part.sampled.counts.counts,
@@ -325,7 +339,7 @@ def _candidate(part: Part, measured: Measured, alike: bool, place: str, tuned: R
         distinct_answers=part.sampled.stats.distinct_answers if alike else None,
         heldout=measured.config.heldout or "",
         trained=distribution(str(tuned.config["rows"])) if tuned else None,
-        sft=str(Path(place).parent.parent) if tuned else None,
+        sft=str(Path(part.name).parent.parent) if tuned else None,
         step=step_of(part.name),
         sft_seed=str(tuned.config.get("seed", "")) if tuned else "",
         rows_sha256=next((each.sha256 or "" for each in tuned.data if each.role == "sft"), "") if tuned else "",

@@ -28,23 +28,20 @@ class Changed:
     digests: dict[Path, str]
 
 
-def changed_content(folders: Iterable[Path]) -> list[Changed]:
+def changed_content(folders: Iterable[Path], *, by_name: bool = False) -> list[Changed]:
     """The models, data of one role, and code, that have changed between two runs without another name.
 
-    Models of one name in two folders, in which projects call them alike, are counted with these.
+    ``by_name``: also models of one name in two places, as two projects call theirs alike.
     """
     found: dict[tuple[str, ...], Changed] = {}
     for folder in dict.fromkeys(folders):
         record = RunRecord.load(folder)
-        models = [
-            ((*kind, place), each)
-            for each in record.models
-            if each.path
-            for kind, place in (((), str(record.located(folder, each.path).resolve())), (("",), each.id))
-        ]
-        for key, each in [*models, *(((record.verb, each.role, each.id), each) for each in record.data)]:
+        local = [(record.located(folder, each.path).resolve(), each) for each in record.models if each.path]
+        noted = [(("place", str(place)), each) for place, each in local]
+        noted += [(("name", each.id), each) for _, each in local if by_name]
+        for key, each in [*noted, *(((record.verb, each.role, each.id), each) for each in record.data)]:
             if each.sha256:
-                found.setdefault(key, Changed(each.id, len(key) < 3, {})).digests[folder] = each.sha256
+                found.setdefault(key, Changed(each.id, key[0] in ("place", "name"), {})).digests[folder] = each.sha256
     changed = [each for each in found.values() if len({*each.digests.values()}) > 1]
     return list({(each.id, *each.digests): each for each in changed}.values())
 
@@ -56,7 +53,7 @@ def refuse_unlike_content(folders: Iterable[Path]) -> None:
         here = next(folder for folder, digest in others if digest != first)
         raise UserError(
             f"{there} and {here} have read different content under one name, {changed.id}, which was changed between "
-            "them or is that of two projects: run one of them again, or leave it out"
+            "them: run one of them again, or leave it out"
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -36,7 +35,7 @@ def checkpoint_predictions(
         CheckpointPrediction(
             **dict(ranking.checkpoint(i, candidate.name)) | ({"next": DONE} if candidate.name in outcomes else {}),
             label=ranking.labels[i],
-            sft=_from_here(candidate.sft),
+            sft=candidate.sft,
             step=candidate.step,
             trained=candidate.trained,
             heldout_loss=candidate.loss.token_mean if candidate.loss else None,
@@ -51,12 +50,6 @@ def checkpoint_predictions(
         )
         for i, candidate in enumerate(measured.all)
     ]
-
-
-def _from_here(run: str | None) -> str | None:
-    """The folder of an SFT run, from the working directory if it is inside."""
-    here = Path.cwd()
-    return str(Path(run).relative_to(here)) if run and Path(run).is_relative_to(here) else run
 
 
 def predictor_ranking(predictor: Predictor, by: str, shown: Sequence[str]) -> PredictorRanking:

@@ -90,7 +90,7 @@ def families(outcomes: Mapping[str, Sequence[Outcome]], candidates: Sequence[Can
         mine = [(i, [o for o in outcomes.get(n, ()) if o.family == family]) for i, n in enumerate(names)]
         runs = [(i, some) for i, some in mine if some]
         _, recipe = np.unique(
-            [some[0].recipe or candidates[i].sft or names[i] for i, some in runs], return_inverse=True
+            [some[0].recipe or candidates[i].run or names[i] for i, some in runs], return_inverse=True
         )
         costs = [[o.cost for o in some] for _, some in runs]
         values = [np.array([o.value for o in some]) for _, some in runs]
@@ -111,7 +111,7 @@ def families(outcomes: Mapping[str, Sequence[Outcome]], candidates: Sequence[Can
                 _stated([some for _, some in runs]),
                 of_all(o.meaning for _, some in runs for o in some),
                 [some[0].over_problems if len(some) == 1 else None for _, some in runs],
-                sum(not (some[0].recipe or candidates[i].sft) for i, some in runs),
+                sum(not (some[0].recipe or candidates[i].run) for i, some in runs),
             )
         )
     return found

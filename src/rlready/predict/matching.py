@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +10,6 @@ from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.predict.outcome import Outcome
 from rlready.runs.record import RunRecord
-
-START = "start"  # the role of the model that RL began from
 
 
 def match_outcomes(outcomes: Sequence[Outcome], names: Sequence[str]) -> dict[str, list[Outcome]]:
@@ -50,19 +48,19 @@ def match_outcomes(outcomes: Sequence[Outcome], names: Sequence[str]) -> dict[st
     }
 
 
-def refuse_other_starts(outcomes: Mapping[str, Sequence[Outcome]], contents: Mapping[str, str]) -> None:
-    """UserError for a run of RL that began from another model than the measured checkpoint of its name.
+def other_starts(outcomes: Mapping[str, Sequence[Outcome]], contents: Mapping[str, str]) -> Iterator[str]:
+    """A warning for each run of RL that began from other files than the measured checkpoint of its name.
 
     ``contents`` are the SHA-256 of the measured checkpoints by their names, "" where it is not known.
     """
     for name, mine in outcomes.items():
         for outcome, run in ((each, run) for each in mine for run in each.runs):
-            record = RunRecord.load(run)
-            start = next((each for each in record.models if each.role == START and each.sha256), None)
+            models = RunRecord.load(run).models
+            start = next((each for each in models if each.role == "start" and each.sha256), None)
             if start and contents[name] and start.sha256 != contents[name]:
-                raise UserError(
-                    f"{outcome.where}: this run of RL began from {start.id}, which is another model than the "
-                    f"checkpoint {name} that was measured: measure the readiness of what it began from, or leave it out"
+                yield (
+                    f"{outcome.where}: RL began from {start.id}, whose files are not those of {name} as it was "
+                    "measured: unless only its card or the optimiser's state differs, it is another model"
                 )
 
 

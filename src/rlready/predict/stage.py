@@ -33,7 +33,7 @@ from rlready.predict.comparable import copied_curves, doubtful_predictors, mixed
 from rlready.predict.entries import checkpoint_predictions, family_result, predictor_ranking
 from rlready.predict.family import Family, families
 from rlready.predict.fit import predict_new_recipe
-from rlready.predict.matching import match_outcomes, refuse_other_starts
+from rlready.predict.matching import match_outcomes, other_starts
 from rlready.predict.outcome import Outcome
 from rlready.predict.outcomes import find_runs
 from rlready.predict.predictors import BASELINE, LOSS, Predictor, predictors, stated
@@ -47,7 +47,6 @@ from rlready.readiness.ranking import Ranking, large, rank
 from rlready.readiness.result import Overfitting
 from rlready.runs.checkpoint_order import listed
 from rlready.runs.checksums import listed_digest
-from rlready.runs.provenance import content_digest
 from rlready.runs.run import Run
 
 
@@ -66,12 +65,12 @@ def predict(config: PredictConfig, out: Path) -> PredictResult:
             run.note_data(id=str(file), path=file, role="measurements")
         measured = read_candidates(found.readiness)
         outcomes = match_outcomes(found.outcomes, measured.names)
-        refuse_other_starts(outcomes, {c.name: c.content for c in measured.all})
         result = _result(config, measured, outcomes)
         units = mixed_units((outcome.family, outcome.value) for outcome in found.outcomes)
         ends = chain(unequal_ends(found.outcomes), copied_curves(found.outcomes))
         predictors = doubtful_predictors(outcomes)
-        for doubt in chain(units, mixed_meanings(found.outcomes), ends, predictors, measured.doubts):
+        starts = other_starts(outcomes, {c.name: c.content for c in measured.all})
+        for doubt in chain(starts, units, mixed_meanings(found.outcomes), ends, predictors, measured.doubts):
             run.warn(doubt)
             result = with_warning(result, doubt)
         run.claim()
@@ -93,7 +92,7 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
         pass_1_step=1 / min(c.counts.cap for c in measured.all),
         overfitting=_overfitting(measured.all),
         sign=by.sign,
-        runs={c.name: c.sft for c in measured.all},
+        runs={c.name: c.run for c in measured.all},
     )
     shown = ranking.labels
     scored: list[tuple[Family, list[Score]]] = []
@@ -154,7 +153,7 @@ def _next_steps(
     """The headline, then what else to do; what RL reached counts for more than the ranking."""
     apart = " ".join(separating(ranking, [measured.efforts[name] for name in measured.names], cost))
     if not scored:
-        recipes = {c.sft or c.name for c in measured.all}
+        recipes = {c.run or c.name for c in measured.all}
         steps = [
             *ranking.drops(),
             *ranking.no_onset(),
@@ -195,7 +194,7 @@ def _notes(measured: Candidates, whole: Sequence[Predictor], why: str) -> list[s
     if large(measured.samples) > large(measured.most):
         notes.append(f"Only pass@k up to k = {measured.most} is known of all checkpoints; larger k are left out.")
     guessed = [c for c in measured.all if c.trained is None]
-    if any(p.name == LOSS for p in whole) and len({c.sft for c in measured.all}) > 1 and guessed:
+    if any(p.name == LOSS for p in whole) and len({c.run for c in measured.all}) > 1 and guessed:
         notes.append(
             f"It is not known which rows {len(guessed)} of {len(measured.all)} checkpoints learned from; "
             "their held-out losses are compared as if the rows were of one distribution."
@@ -213,7 +212,8 @@ def _gone(start: Candidate) -> list[str]:
         return [
             f"Warning: {model} is not there any more, so that RL cannot start from it: take another, or train again."
         ]
-    if path.is_dir() and start.content and (listed_digest(path) or content_digest(path)) != start.content:
+    now = listed_digest(path) if path.is_dir() else None  # of another trainer's all weights would have to be read
+    if now and start.content and now != start.content:
         return [f"Warning: {model} has changed since it was measured: measure it again, unless its card alone has."]
     return []
 
@@ -300,7 +300,7 @@ def _overfitting(candidates: Sequence[Candidate]) -> list[Overfitting | None]:
         names, losses, pass_1 = zip(
             *((c.name, c.loss, c.counts.pass_at_k([1])[:, 0]) for c in candidates if c.heldout == rows), strict=True
         )
-        runs = {c.name: c.sft for c in candidates}
+        runs = {c.name: c.run for c in candidates}
         found |= zip(names, along_runs(names, losses, pass_1, runs), strict=True)
     return [found[c.name] for c in candidates]
 

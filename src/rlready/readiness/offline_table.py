@@ -15,7 +15,15 @@ from rlready.interchange.rollouts import asked, context
 from rlready.readiness.conditions import COLUMNS, plain
 from rlready.readiness.offline_cells import texts_of, verdict_of, with_thoughts, with_thoughts_opened
 from rlready.readiness.offline_checks import APART, refuse_judged_twice, refuse_mixed, refuse_twice, say_repeated
-from rlready.readiness.offline_samples import Asked, Pending, Stored, TableOptions, digest, refuse_unverifiable
+from rlready.readiness.offline_samples import (
+    Asked,
+    Pending,
+    Stored,
+    TableOptions,
+    as_compared,
+    digest,
+    refuse_unverifiable,
+)
 from rlready.readiness.passk import Ints
 from rlready.readiness.sample_stats import FACTS, Draws
 from rlready.tasks.columns import Batch
@@ -51,6 +59,7 @@ class TableReader:
         self.texts: list[tuple[Ints, Ints, Ints]] = []  # digests of (problem, text), correctness, lines
         self.pending: list[Pending] = []
         self.asked: dict[str, Asked] = {}  # by id, where the table has prompts
+        self.several: dict[str, str] = {}  # ids with several prompts, and where another one is
         self.responses: dict[int, int] = {}  # a digest of the first response of each problem
         self.varied = False  # whether another response of a problem differs from the first
         self.comparable = True  # whether every sample has a text or tokens
@@ -124,7 +133,17 @@ class TableReader:
             copied=self.comparable and not self.varied and len(number) > len(ids),
             responses=next((column for column in (self.options.text, self.options.tokens) if column in self.seen), ""),
             asked=self.asked,
+            otherwise=self._several_prompts(),
         )
+
+    def _several_prompts(self) -> str:
+        """A doubt if one id stands beside several prompts."""
+        for name, place in self.several.items():
+            return (
+                f"{len(self.several)} of {len(self.problems)} ids stand beside several prompts (first {name[:80]!r}, "
+                f"in {self.asked[name].place} and {place}): if these are several problems, their samples are mixed"
+            )
+        return ""
 
     def _responses_seen(self) -> Ints:
         """(N,) digests of (problem, text) of all samples that have a text."""
@@ -164,18 +183,18 @@ class TableReader:
         return batch if keep.all() else batch.take(np.flatnonzero(keep))
 
     def _note_asked(self, batch: Batch, problem: Ints) -> None:
-        """Keep the prompt of each problem's first sample, which an id may contradict."""
+        """Keep the prompt of each problem's first sample, and which ids have another one."""
         if "prompt" not in batch.columns or self.options.problem == "prompt":
             return
-        ids = list(self.problems)
-        codes, rows = np.unique(problem, return_index=True)
-        new = [at for at, code in enumerate(codes.tolist()) if ids[code] not in self.asked]
-        prompts = batch.values("prompt", rows[new])
-        for at, prompt in zip(new, prompts, strict=True):
+        ids, code = list(self.problems), batch.distinct("prompt")[0]
+        _, rows = np.unique(np.stack([problem, code]), axis=1, return_index=True)
+        rows.sort()
+        for row, prompt in zip(rows.tolist(), batch.values("prompt", rows), strict=True):
             if question := asked(prompt):
-                place = self.origin.place(int(batch.lines[rows[at]]))
-                around = digest(context(prompt, question))
-                self.asked[ids[codes[at]]] = Asked(question, place, context=around)
+                name, place = ids[problem[row]], self.origin.place(int(batch.lines[row]))
+                first = self.asked.setdefault(name, Asked(question, place, context=digest(context(prompt, question))))
+                if as_compared(first.text) != as_compared(question):
+                    self.several.setdefault(name, place)
 
     def _note_crossing(self, batch: Batch, problem: Ints) -> None:
         """Keep which problems have which values of the column `filtered_by`."""

@@ -29,6 +29,7 @@ from rlready.tasks.answers.verify import same_answer
 from rlready.tasks.turns import asked_in
 
 SHOWN = 80  # characters of a prompt in an error line
+AROUND = "\0"  # stands for what was asked in the prompt around it
 COMPARED = 1000  # ground truths, about
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -69,14 +70,14 @@ class Prompts:
             elif text:
                 others.setdefault(text, []).append(name)
         for text, prompt in self._around(others):
-            last |= dict.fromkeys(others[text], (prompt, prompt.replace(text, "\0")))
+            last |= dict.fromkeys(others[text], (prompt, prompt.replace(text, AROUND)))
         times = Counter(prompt for prompt, _ in last.values())
         usual = Counter(rest for _, rest in last.values()).most_common(1)
         alike = bool(usual) and 2 * usual[0][1] > len(last)
         return {
             name: prompt
             for name, (prompt, rest) in last.items()
-            if (rest == usual[0][0] if alike else times[prompt] == 1)
+            if (rest == usual[0][0] if alike else times[prompt] == 1 and AROUND not in rest)
         }
 
     def _around(self, texts: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -120,11 +121,17 @@ def _renamed(where: str, stored: Stored, prompts: Prompts) -> Stored:
     return stored if {*names.values()} & {*stored.problem_ids} else stored.renamed(names)
 
 
-def refuse_other_prompts(where: str, stored: Stored, prompts: Prompts) -> None:
-    """UserError for ids of the named problems that stand beside the prompts of others."""
+def with_doubted_ids(where: str, stored: Stored, prompts: Prompts) -> Stored:
+    """A plain table, with a doubt if ids of the named problems stand beside the prompts of others."""
     _, known = _asked(stored, prompts)
-    if known and not prompts.agree(known):
+    if not known or prompts.agree(known):
+        return stored
+    try:
         _refuse_others(where, stored, known, prompts.questions(known), prompts)
+    except UserError as error:  # its ids count, as no tool has numbered the problems
+        doubt = str(error).removeprefix(f"{where}: ")
+        return replace(stored, otherwise="; ".join(filter(None, [stored.otherwise, doubt])))
+    return stored
 
 
 def _asked(stored: Stored, prompts: Prompts) -> tuple[dict[str, str], dict[str, str]]:
@@ -175,7 +182,7 @@ def _other_answers(stored: Stored, prompts: Prompts) -> str:
 
 def _same_truth(truth: str, answer: str) -> bool:
     """Whether a ground truth may be an answer, be it in a solution or the number of an option, counted from 0."""
-    option = len(answer) == 1 and truth.isdecimal() and LETTERS.find(answer) == int(truth)
+    option = len(answer) == 1 and truth == str(LETTERS.find(answer.upper()))
     return option or _inside(truth, answer) or same_answer(answer, truth)
 
 

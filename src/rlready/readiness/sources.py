@@ -20,8 +20,8 @@ from rlready.readiness.offline_samples import Stored
 from rlready.readiness.problem_match import (
     Prompts,
     matched,
-    refuse_other_prompts,
     refuse_unlike_questions,
+    with_doubted_ids,
     with_other_prompts,
 )
 from rlready.readiness.tool_samples import read_tool_samples
@@ -89,7 +89,7 @@ def _with_copies(tables: Mapping[str, Stored]) -> dict[str, Stored]:
         other, path = first.setdefault(key, (name, stored.path)) if key else (name, "")
         same = other != name and (stored.texts or path != stored.path)  # one file may hold several checkpoints
         doubt = f"its responses are those of {other}: if one is a copy, leave it out" if same else ""
-        found[name] = replace(stored, otherwise=doubt)
+        found[name] = replace(stored, otherwise="; ".join(filter(None, [stored.otherwise, doubt])))
     return found
 
 
@@ -127,8 +127,10 @@ def on_shared_problems(
     """
     tools = [name for name in tables if is_tool_source(names[name])]
     prompts = Prompts(problems)
-    for name in (name for name in tables if name not in tools):
-        refuse_other_prompts(names[name].partition("?")[0], tables[name], prompts)
+    tables = {
+        name: stored if name in tools else with_doubted_ids(names[name].partition("?")[0], stored, prompts)
+        for name, stored in tables.items()
+    }
     if not tools:
         return dict(tables) if problems or not tables else with_other_prompts(_on_shared_ids(tables)), list(problems)
     found = {

@@ -82,7 +82,7 @@ def _checkpoints(collected: Collector, files: Sequence[Path], *, of_tasks: bool)
     several = (of_tasks and len(collected.variants) > 1) or len({name for name, _ in ids}) < len(ids)
     for policy in policies:
         rows = kept[policy.rows]
-        _refuse_models(collected, samples.model[rows])
+        _refuse_models(collected, samples.step[rows], samples.model[rows])
         name = policy.name(
             options.name or str(collected.request.path), stepped=len(policies) > 1 or (one and not options.name)
         )
@@ -140,11 +140,11 @@ def _kept(samples: _Samples) -> Ints:
     return kept
 
 
-def _refuse_models(collected: Collector, model: Ints) -> None:
-    """UserError for samples of several policies in place of one checkpoint."""
+def _refuse_models(collected: Collector, step: Ints, model: Ints) -> None:
+    """UserError for samples of several policies in one step, of which there is one for each step."""
     names = list(collected.models)
-    several = [names[each] for each in np.unique(model).tolist() if names[each]]
-    if len(several) > 1:
+    each = ([names[at] for at in np.unique(model[rows]).tolist() if names[at]] for _, rows in by_step(step))
+    if several := next((found for found in each if len(found) > 1), []):
         shown = ", ".join(repr(name[:80]) for name in several[:3])
         raise UserError(
             f"{collected.request.text}: samples of different models ({shown}) would be counted as those of one "

@@ -101,7 +101,7 @@ def compared(folders: Sequence[Path]) -> tuple[ComparisonResult, list[Compared]]
         Compared(names[str(folder)], read_folder(folder), RunRecord.load(folder), is_edited(folder))
         for folder in folders
     ]
-    changed = changed_content(folders)
+    changed = changed_content(folders, by_name=True)
     settings = differing(runs) | _contents(changed, folders)
     groups = measured_alike(runs)
     scores = scored(groups)

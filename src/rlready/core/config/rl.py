@@ -179,9 +179,10 @@ class RLConfig(Config):
         "Largest number of checkpoints that are kept: the best on the validation problems, then the newest. By default "
         "all; there is one for each evaluation.",
     )
-    keep_samples: Count = option(
-        2000,
-        "Number of the newest steps whose rollouts stay in samples/; files of a hundred older steps are deleted whole.",
+    keep_samples: Count | None = option(
+        None,
+        "Number of the newest steps whose rollouts stay in samples/; files of a hundred older steps are deleted whole. "
+        "By default all.",
     )
     eval_samples: Samples = option(4, "Number of samples for each validation problem.")
     patience: Count = option(
