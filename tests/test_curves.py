@@ -499,11 +499,14 @@ def test_any_metric_of_verl_is_a_curve_if_it_is_named(tmp_path: Path) -> None:
         UserError, match=r"no best@8 was logged; known: val-core/sums/acc/mean@8, val-core/sums/acc/best@8/mean; give"
     ):
         outcomes(tmp_path, {"curve": "log.jsonl", "metric": "best@8"})
+    lines[0]["data"]["critic/score/mean"] = float("nan")
     lines[0]["data"]["val-core/sums/acc/mean@1"] = 0.3
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     with pytest.raises(UserError, match=r"unlike numbers of samples; name one metric: .*/mean@8, .*/mean@1"):
         outcomes(tmp_path, {"curve": "log.jsonl"})
-    assert outcomes(tmp_path, {"curve": "log.jsonl", "metric": "val-core/sums/acc/mean@8"})[0][0] == 0.1
+    for metric, value in (("val-core/sums/acc/mean@8", 0.1), ("val-core/sums/acc/mean@1", 0.3)):
+        assert outcomes(tmp_path, {"curve": "log.jsonl", "metric": metric})[0][0] == value
+    assert outcomes(tmp_path, {"curve": "log.jsonl", "metric": "critic/score/mean"})[0][0] == 0.2
 
 
 def test_rows_of_a_tracker_without_order_are_sorted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -211,7 +211,7 @@ def tabled(path: Path, rows: Sequence[tuple[str, str, str]]) -> str:
 
 
 def test_ids_of_a_plain_table_that_its_prompts_contradict_are_a_doubt(tmp_path: Path) -> None:
-    """Its ids begin one later than those of the problems; no tool has numbered them, so that they count all the same."""
+    """Its ids begin one later than those of the problems; no tool has numbered them, so that they count."""
     problems = [{"id": i, "prompt": question(i), "answer": str(i + 1)} for i in range(6)]
     shifted = tabled(tmp_path / "t.jsonl", [(str(i), question(i + 1), str(i + 2)) for i in range(6) for _ in range(2)])
     solved(shifted, tmp_path / "shifted", problems)

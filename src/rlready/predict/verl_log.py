@@ -8,6 +8,7 @@ out.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -103,13 +104,15 @@ def _chosen(logged: Mapping[str, object], metric: str, place: str) -> dict[str, 
     several: dict[str, list[str]] = {}
     for name in logged:
         plain = _plain(name)
-        if plain == _plain(metric) or (not metric and ACCURACY.fullmatch(name)):
+        if name == metric or plain == metric or (not metric and ACCURACY.fullmatch(name)):
             several.setdefault(plain, []).append(name)
     found = dict[str, float]()
     for plain, names in several.items():
-        if len(names) > 1 and metric not in names:
+        if len(names) > 1:
             raise UserError(f"{place}: problems have unlike numbers of samples; name one metric: {', '.join(names)}")
-        value = number_of(logged[metric if metric in names else names[0]])
+        value = number_of(logged[names[0]])
+        if isinstance(value, float) and math.isnan(value):  # as of a step without such samples
+            continue
         if not is_number(value):
             raise UserError(f"{place}: {plain} is {str(value)[:40]!r}, no finite number; {INSTEAD}")
         found[plain] = value
