@@ -104,7 +104,7 @@ def _chosen(logged: Mapping[str, object], metric: str, place: str) -> dict[str, 
     several: dict[str, list[str]] = {}
     for name in logged:
         plain = _plain(name)
-        if name == metric or plain == metric or (not metric and ACCURACY.fullmatch(name)):
+        if metric in (name, plain) or (not metric and ACCURACY.fullmatch(name)):
             several.setdefault(plain, []).append(name)
     found = dict[str, float]()
     for plain, names in several.items():
