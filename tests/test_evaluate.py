@@ -19,7 +19,7 @@ from tokenizers.pre_tokenizers import Split
 from transformers import PreTrainedTokenizerFast
 
 from rlready.core.cells import DASH
-from rlready.core.config import EvaluateConfig
+from rlready.core.config import EvaluateConfig, ReadinessConfig
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate, Problem, Sample
 from rlready.engine.budget import Budget, BudgetState, Forcing
@@ -39,6 +39,7 @@ from rlready.evaluate.stage import evaluate
 from rlready.evaluate.vote import Ballot, BlockShares, affordable, shares
 from rlready.models.checkpoint import load, save
 from rlready.models.lm import LM
+from rlready.readiness.stage import readiness
 from rlready.runs.files import read_table
 from rlready.tasks import Task, Verdict, open_task
 from rlready.tasks.answers.verify import ballots, final_answer, voted
@@ -656,3 +657,17 @@ def test_no_change_is_certain_where_its_interval_is_cut_at_what_is_possible() ->
     assert moved == [None, 1, 1]
     assert _moved(Estimate(0.0, -1.0, 1.0, 1)) == 0
     assert [_moved(Estimate(-0.3, low, high, 3)) for low, high in ((-1.0, 1.0), (-0.7, 0.1))] == [None, -1]
+
+
+def test_tables_of_evaluations_with_other_settings_are_not_ranked(tmp_path: Path) -> None:
+    """By the record beside them, as the tables have no columns for these."""
+    problems = "dagmath?ops=2&split=all&n=3&seed=1"
+    plain = {"problems": problems, "thinking_budgets": (8,), "samples": 2, "device": "cpu"}
+    tables = []
+    for name, changes in (("warm", {}), ("cold", {"temperature": 0.5}), ("again", {"seed": 5})):
+        evaluate(EvaluateConfig(models=("embedded",), **plain | changes), tmp_path / name)
+        tables.append(f"{tmp_path / name}/parts/0.parquet?setting=8&name={name}")
+    with pytest.raises(UserError, match=r"hold samples of different temperature, 1 and 0\.5"):
+        readiness(ReadinessConfig(checkpoints=tuple(tables[:2])), tmp_path / "refused")
+    found = readiness(ReadinessConfig(checkpoints=(tables[0], tables[2])), tmp_path / "alike")
+    assert found.conditions["temperature"] == "1"

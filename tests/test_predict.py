@@ -427,6 +427,18 @@ def test_a_letter_with_an_accent_is_one_however_it_is_written(tmp_path: Path) ->
     assert [(each.family, each.recipe) for each in found] == [(forms[0], forms[0])] * 2
 
 
+def test_what_a_missing_evaluation_measured_is_not_taken_for_rls_own_validation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rl_run(tmp_path / "rl", "c0", 0.5)
+    row = {"checkpoint": "c0", "outcome": 0.5, "run": "rl"}
+    rows = [row, row | {"evaluate": "gone"}]
+    own, evaluated = read_outcomes(Path(table(tmp_path / "rl.jsonl", rows)))
+    assert own.meaning.what.startswith("validation accuracy")
+    assert evaluated.meaning.what.startswith(UNSAID)
+    assert "rl.jsonl:2: gone is not there, so that what was evaluated is not compared" in capsys.readouterr().err
+
+
 def test_checkpoints_of_one_sft_run_are_one_recipe(tmp_path: Path) -> None:
     """Where no outcome names a recipe; with the values that each predictor gave the runs of a family."""
     found = [

@@ -111,6 +111,10 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
         words["readiness"] = str(folder / words["readiness"])
     others = [folder / name for key in ("run", "evaluate") if isinstance(name := row.get(key), str) and name]
     runs = tuple(each for each in others if (each / RECORD).is_file())
+    evaluated = row.get("evaluate")
+    gone = isinstance(evaluated, str) and evaluated != "" and not (folder / evaluated / RECORD).is_file()
+    if gone:
+        note(f"predict: {place}: {evaluated} is not there, so that what was evaluated is not compared with other runs")
     trained = [each for each in runs if RunRecord.load(each).verb == "rl"]
     stated = {name.removeprefix(OWN): _predictor(row[name], f"{place}: {name}") for name in row if name.startswith(OWN)}
     if taken := [name for name in stated if TAKEN.fullmatch(name)]:
@@ -131,7 +135,7 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
             **(early(trained[0]) if trained else {}),
             **{name: number for name, number in stated.items() if number is not None},
         },
-        meaning=_meaning(row, curve, choice, runs, table, place),
+        meaning=_meaning(row, curve, choice, () if gone else runs, table, place),
         over_problems=None,  # a table has values alone
         **words,
     )

@@ -9,9 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import JsonValue
+
 from rlready.core.cells import counted
 from rlready.core.config import ReadinessConfig
 from rlready.core.errors import UserError
+from rlready.runs.record import RECORD, RunRecord
 
 if TYPE_CHECKING:
     from rlready.readiness.offline_samples import Stored
@@ -26,6 +29,9 @@ VERIFIED = "the verifier of problems="
 CHOSEN = ("thinking_budget", "setting", "filter")  # options of a table that keep some of its rows
 OF_MODELS = ("temperature", "thinking_budget")  # settings that a table may state of its samples too
 RESPONSE = ("max_tokens", "max_new_tokens")  # names of one limit
+# settings by which a run of this package has drawn the samples in its parts, which have no columns for them
+OF_RUNS = ("temperature", "max_answer_tokens", "answer_prefix", "reference", "apply_chat_template", "delimiters")
+PARTS = "parts"  # the folder of these
 UNLIMITED = "None"  # a null thinking budget: of samples without one, or of a model that does not think
 
 
@@ -35,6 +41,29 @@ def plain(value: str | int | float | None) -> str:
         number = float(str(value))
         return str(int(number)) if math.isfinite(number) and number.is_integer() else str(number)
     return str(value)
+
+
+def of_own_run(path: Path, setting: str) -> dict[str, str]:
+    """The settings of the run in whose parts a table is; of waits and references what they have, if they are used.
+
+    Empty for any other table.
+    """
+    run = path.parent.parent
+    if path.parent.name != PARTS or not (run / RECORD).is_file():
+        return {}
+    try:
+        config = RunRecord.load(run).config
+    except UserError:
+        return {}
+    names = [*OF_RUNS, *["beta"] * bool(config.get("reference")), *["wait_text"] * ("+" in setting)]
+    return {name: _as_text(config[name]) for name in names if name in config}
+
+
+def _as_text(value: JsonValue) -> str:
+    """A setting as a condition; what is empty was not used."""
+    if isinstance(value, list):
+        value = ",".join(map(str, value))
+    return "none" if value in (None, "") else str(value) if isinstance(value, bool) else plain(str(value))
 
 
 def drawn_alike(config: ReadinessConfig, models: Sequence[str], tables: Mapping[str, Stored]) -> dict[str, str]:

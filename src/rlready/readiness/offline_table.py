@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.interchange.formats import format_of
 from rlready.interchange.rollouts import asked, context
-from rlready.readiness.conditions import COLUMNS, plain
+from rlready.readiness.conditions import COLUMNS, of_own_run, plain
 from rlready.readiness.offline_cells import texts_of, verdict_of, with_thoughts, with_thoughts_opened
 from rlready.readiness.offline_checks import APART, refuse_judged_twice, refuse_mixed, refuse_twice, say_repeated
 from rlready.readiness.offline_samples import (
@@ -154,7 +155,7 @@ class TableReader:
         """What the columns say that was the same for all samples; without those that the table has not got."""
         chosen = [self.options.filter] if self.options.filter else list(self.filters)
         values = {**self.drawn_with, "filter": dict.fromkeys(chosen)}
-        return {
+        return of_own_run(Path(self.path), self.options.setting) | {
             column: ", ".join(sorted(values[column]))
             for column in COLUMNS
             if (self.filtered_by if column == "filter" else column) in self.seen and values[column]
