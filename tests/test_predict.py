@@ -885,6 +885,23 @@ def test_a_checkpoint_that_was_replaced_belongs_to_another_run(tmp_path: Path, m
     assert f"Warning: {high.name} has changed since it was measured" in " ".join(notes)
 
 
+def test_fewest_steps_are_counted_within_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tie with a checkpoint of another run of that name, or of one that began after the measurement, is no saving."""
+    monkeypatch.chdir(tmp_path)
+    names = [f"sft/checkpoints/step-{step}" for step in (2, 4)]
+    low, high = (checkpoint(name, reach=0.6, skill=0.5, seed=3) for name in names)  # equal, so that the first leads
+    runs = [measured_once(tmp_path / each.name[-1], each, saved(each.name, each.name)) for each in (high, low)]
+    config = PredictConfig(runs=tuple(runs), resamples=50)
+    assert predict(config, tmp_path / "one").chosen == low.name
+    saved(low.name, "of another run")
+    assert predict(config, tmp_path / "replaced").chosen == high.name
+    shutil.rmtree(low.name)
+    assert predict(config, tmp_path / "gone").chosen == low.name  # the run is older than the measurement
+    record = json.loads(Path("sft/record.json").read_text())
+    Path("sft/record.json").write_text(json.dumps(record | {"start": "2027-01-01T00:00:00+00:00"}))
+    assert predict(config, tmp_path / "later").chosen == high.name
+
+
 def test_one_checkpoint_under_two_names_is_measured_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     name = "sft/checkpoints/step-2"

@@ -1,13 +1,13 @@
 """What every reader of another tool's samples takes and gives.
 
-A reader gives batches whose columns are those of a table of samples: ``problem_id``, ``text``, ``score``, ``step``
-and, where the tool stores them, ``finish_reason``, ``truncated``, ``tokens`` and ``logprobs``; where the problem is not
-its prompt, also ``prompt``, a text that holds what was asked.  ``unusable`` says why a row is no sample of the policy,
-as `FAILED`, and is None for the others.  ``context`` is the whole conversation where the prompt is only its question.
+A reader gives batches whose columns are those of a table of samples: ``problem_id``, ``text``, ``score``, ``step`` and,
+where the tool stores them, ``finish_reason``, ``truncated``, ``tokens`` and ``logprobs``; where the problem is not its
+prompt, also ``prompt``, a text that holds what was asked. ``unusable`` says why a row is no sample of the policy, as
+`FAILED`, and is None for the others. ``context`` is the whole conversation where the prompt is only its question.
 ``document`` is a digest of the problem without its template, and ``variant`` what problems with one id differ in: a
-ground truth, or an environment.  A score is a number, and None or NaN where the sample was not scored; `verdicts` says
-what a score means.  ``settings`` are those of `drawn_with`, and ``model`` is the name of
-the policy, where rows have one.
+ground truth, or an environment. A score is a number, and None or NaN where the sample was not scored; `verdicts` says
+what a score means. ``settings`` are those of `drawn_with`, and ``model`` is the name of the policy, where rows have
+one.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ class TableReader:
         )
         ids, number = list(self.problems), self._numbered(problem, number)
         samples, apart = (problem, lines, number), next((column for column in APART if column in self.seen), "")
-        refuse_mixed(self.origin, {column: self.drawn_with[column] for column in POLICIES})
+        refuse_mixed(self.origin, {column: self.drawn_with[column] for column in POLICIES})  # each may number its own
         refuse_twice(self.origin, self.path, ids, list(self.numbers), samples, apart=apart)
         refuse_mixed(self.origin, self.drawn_with)
         bare = [sample.line for sample in self.pending if sample.text is None and sample.tokens is None]

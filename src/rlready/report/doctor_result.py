@@ -15,7 +15,7 @@ class Check(Record):
     """One thing that was looked for; ``fix`` is the command or change that helps where it is not ``ok``.
 
     ``missing`` keeps the machine or the model from what it could do, a ``warning`` costs speed or quality, and what is
-    ``optional`` is needed only for what ``found`` names.
+    ``optional`` is needed for some commands only.
     """
 
     name: str
