@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -176,9 +178,6 @@ def test_rl_with_vllm_is_close_to_the_learner(tmp_path: Path) -> None:
 
 def test_vllm_serves_an_adapter_beside_its_base(tmp_path: Path) -> None:
     """A checkpoint of `lora_r` as vLLM's own LoRA request: log-probabilities are those of the adapted model."""
-    from vllm import LLM, SamplingParams
-    from vllm.lora.request import LoRARequest
-
     base, adapter = tmp_path / "base", tmp_path / "adapter"
     for folder in (base, adapter):
         folder.mkdir()
@@ -190,22 +189,19 @@ def test_vllm_serves_an_adapter_beside_its_base(tmp_path: Path) -> None:
             if "lora_B" in name:
                 weight.normal_(std=0.3)
     save(lm, adapter, "")
-    prompts = [requests_for(lm, contract.problems(8), 1, Budget(None, 8))[at].prompt_ids for at in range(8)]
-    asked = [{"prompt_token_ids": list(each)} for each in prompts]
-    llm = LLM(str(base), enable_lora=True, max_lora_rank=8, dtype="float32", max_model_len=128, seed=0)
-    wanted = SamplingParams(temperature=1.0, max_tokens=8, logprobs=0, ignore_eos=True, seed=1)
+    prompts = [list(each.prompt_ids) for each in requests_for(lm, contract.problems(8), 1, Budget(None, 8))]
+    (tmp_path / "prompts.json").write_text(json.dumps(prompts))
+    words = [sys.executable, str(Path(__file__).with_name("lora_request.py")), str(base), str(adapter)]
+    done = subprocess.run([*words, str(tmp_path / "prompts.json")], check=True, capture_output=True, text=True)
     differences = []
-    for request in (LoRARequest("adapter", 1, str(adapter)), None):
-        rows, drawn = [], []
-        for found in llm.generate(asked, wanted, lora_request=request, use_tqdm=False):
-            said = found.outputs[0]
-            logprobs = np.array([each[t].logprob for each, t in zip(said.logprobs, said.token_ids, strict=True)])
-            ones = np.ones(len(logprobs), dtype=np.int8)
-            rows.append(Example(tuple(found.prompt_token_ids), list(said.token_ids), ones, logprobs, logprobs))
-            drawn.append(logprobs)
+    for drawn in json.loads(done.stdout.splitlines()[-1]):
+        rows = [
+            Example(tuple(ids), said, np.ones(len(said), dtype=np.int8), np.array(p), np.array(p))
+            for ids, said, p in drawn
+        ]
         with torch.no_grad():
             expected = token_logprobs(lm.model, rows)[0].numpy()
-        differences.append(np.abs(expected - np.concatenate(drawn)).max())
+        differences.append(np.abs(expected - np.concatenate([p for _, _, p in drawn])).max())
     assert differences[0] < 1e-3
     assert differences[1] > 0.05  # without the request it is the base
 
