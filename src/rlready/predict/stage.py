@@ -296,11 +296,11 @@ def _chosen(name: str, found: Sequence[Predictor]) -> Predictor:
 def _overfitting(candidates: Sequence[Candidate]) -> list[Overfitting | None]:
     """Overfitting of every candidate within its SFT run, among those measured on the same held-out rows."""
     found: dict[str, Overfitting | None] = {}
+    runs = {c.name: c.run for c in candidates}
     for rows in dict.fromkeys(c.heldout for c in candidates):
         names, losses, pass_1 = zip(
             *((c.name, c.loss, c.counts.pass_at_k([1])[:, 0]) for c in candidates if c.heldout == rows), strict=True
         )
-        runs = {c.name: c.run for c in candidates}
         found |= zip(names, along_runs(names, losses, pass_1, runs), strict=True)
     return [found[c.name] for c in candidates]
 

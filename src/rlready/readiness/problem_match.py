@@ -104,7 +104,8 @@ def _renamed(where: str, stored: Stored, prompts: Prompts) -> Stored:
     if known and not others and prompts.agree(known):
         return stored
     questions = prompts.questions(others | asked)
-    _refuse_others(where, stored, known, questions, prompts)
+    if wrong := _others(stored, known, questions, prompts):
+        raise UserError(f"{where}: {wrong}")
     own = prompts.own
     if trusted := [name for name, text in known.items() if name not in questions and own[name] not in text]:
         remark(
@@ -121,17 +122,13 @@ def _renamed(where: str, stored: Stored, prompts: Prompts) -> Stored:
     return stored if {*names.values()} & {*stored.problem_ids} else stored.renamed(names)
 
 
-def with_doubted_ids(where: str, stored: Stored, prompts: Prompts) -> Stored:
+def with_doubted_ids(stored: Stored, prompts: Prompts) -> Stored:
     """A plain table, with a doubt if ids of the named problems stand beside the prompts of others."""
     _, known = _asked(stored, prompts)
     if not known or prompts.agree(known):
         return stored
-    try:
-        _refuse_others(where, stored, known, prompts.questions(known), prompts)
-    except UserError as error:  # its ids count, as no tool has numbered the problems
-        doubt = str(error).removeprefix(f"{where}: ")
-        return replace(stored, otherwise="; ".join(filter(None, [stored.otherwise, doubt])))
-    return stored
+    doubt = _others(stored, known, prompts.questions(known), prompts)  # its ids count, as no tool has numbered them
+    return replace(stored, otherwise="; ".join(filter(None, [stored.otherwise, doubt])))
 
 
 def _asked(stored: Stored, prompts: Prompts) -> tuple[dict[str, str], dict[str, str]]:
@@ -186,24 +183,25 @@ def _same_truth(truth: str, answer: str) -> bool:
     return option or _inside(truth, answer) or same_answer(answer, truth)
 
 
-def _refuse_others(
-    where: str, stored: Stored, asked: Mapping[str, str], questions: Mapping[str, str], prompts: Prompts
-) -> None:
-    """UserError if some of the texts that were ``asked``, by id, have the prompt of another problem as question."""
+def _others(stored: Stored, asked: Mapping[str, str], questions: Mapping[str, str], prompts: Prompts) -> str:
+    """In words, that some of the texts that were ``asked``, by id, have the prompt of another problem as question.
+
+    Empty if none has.
+    """
     wrong = [
         name
         for name, text in asked.items()
         if (question := questions.get(name)) and question != prompts.own[name] and prompts.ids[question]
         if text not in prompts.own[name]
     ]
-    if wrong:
-        name, question, place = wrong[0], questions[wrong[0]], stored.asked[wrong[0]].place
-        raise UserError(
-            f"{where}: {len(wrong)} of {len(stored.problem_ids)} problems have the id of another one: {place} "
-            f"has the id {name!r} and asks {question[-SHOWN:]!r}, as problem {prompts.ids[question]!r} does, but "
-            f"{name!r} asks {prompts.own[name][-SHOWN:]!r}; give the problems the ids of the samples, or none, to "
-            "match prompts"
-        )
+    if not wrong:
+        return ""
+    name, question, place = wrong[0], questions[wrong[0]], stored.asked[wrong[0]].place
+    return (
+        f"{len(wrong)} of {len(stored.problem_ids)} problems have the id of another one: {place} has the id {name!r} "
+        f"and asks {question[-SHOWN:]!r}, as problem {prompts.ids[question]!r} does, but {name!r} asks "
+        f"{prompts.own[name][-SHOWN:]!r}; give the problems the ids of the samples, or none, to match prompts"
+    )
 
 
 def refuse_unlike_questions(tables: Mapping[str, Stored]) -> None:

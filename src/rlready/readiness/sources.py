@@ -127,10 +127,7 @@ def on_shared_problems(
     """
     tools = [name for name in tables if is_tool_source(names[name])]
     prompts = Prompts(problems)
-    tables = {
-        name: stored if name in tools else with_doubted_ids(names[name].partition("?")[0], stored, prompts)
-        for name, stored in tables.items()
-    }
+    tables = {name: stored if name in tools else with_doubted_ids(stored, prompts) for name, stored in tables.items()}
     if not tools:
         return dict(tables) if problems or not tables else with_other_prompts(_on_shared_ids(tables)), list(problems)
     found = {
