@@ -32,7 +32,7 @@ from rlready.runs.files import plain, read_json, write_json
 from rlready.runs.invocation import Invocation, invocation
 from rlready.runs.log import read_log
 from rlready.runs.provenance import content_digest
-from rlready.runs.record import DataNote, RunRecord
+from rlready.runs.record import DataNote, ModelNote, RunRecord
 from rlready.sweep import executors, processes, scheduler
 from rlready.sweep import stage as sweep_module
 from rlready.sweep.executors import JobResult, Submission
@@ -234,6 +234,41 @@ def test_jobs_with_unlike_inputs_are_not_compared(tmp_path: Path) -> None:
     refuse_mixed_inputs(out, same, changed=True)
     with pytest.raises(UserError, match=r"has changed since"):
         refuse_mixed_inputs(out, records)
+
+
+def test_a_sweep_that_has_moved_does_not_read_the_one_in_its_old_place(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    start = old / "sft/a/checkpoints/step-1"
+    for out, text in ((new, "mine"), (old, "of another sweep")):
+        (out / start.relative_to(old)).mkdir(parents=True)
+        (out / start.relative_to(old) / "model.safetensors").write_text(text)
+    write_record(new / "readiness/a-1", "readiness")
+    record = RunRecord.load(new / "readiness/a-1").model_copy(update={"folder": str(old / "readiness/a-1")})
+    mine = content_digest(new / start.relative_to(old))
+    note = ModelNote(id=str(start), role="checkpoint", path=str(start), sha256=mine, chat=None, learner=None)
+    record.models.append(note)
+    refuse_mixed_inputs(new, {"readiness/a-1": record}, changed=True)
+    (tmp_path / "base.bin").write_text("other")
+    record.models.append(note.model_copy(update={"path": str(tmp_path / "base.bin")}))
+    with pytest.raises(UserError, match=r"base.bin has changed since readiness/a-1 read it"):
+        refuse_mixed_inputs(new, {"readiness/a-1": record}, changed=True)
+
+
+def test_a_finished_sweep_that_has_moved_goes_on_once_to_name_todays_paths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = SweepConfig(file=write(tmp_path), workers=0)
+    with watched(monkeypatch) as ran:
+        before = sweep(file, tmp_path / "old")
+        assert sweep(file, tmp_path / "old") == before
+        (tmp_path / "old").rename(tmp_path / "new")
+        (tmp_path / "old").mkdir()
+        ran.clear()
+        after = sweep(file, tmp_path / "new")
+    assert not ran
+    assert str(tmp_path / "old") not in after.next_command + (tmp_path / "new/runs.jsonl").read_text()
+    assert str(tmp_path / "new") in (tmp_path / "new/runs.jsonl").read_text()
+    assert sweep(file, tmp_path / "new") == after
 
 
 def test_equal_outcomes_have_no_winner_and_families_are_not_compared() -> None:

@@ -171,7 +171,7 @@ def refuse_mixed_inputs(out: Path, records: Mapping[str, RunRecord], *, changed:
     readers: dict[Path, dict[str, list[str]]] = {}
     for key, record in records.items():
         for each in record.notes:
-            path = record.located(out / key, each.path).resolve() if each.path else out.resolve()
+            path = _place_of(each.path, key, out, record) if each.path else out.resolve()
             if each.sha256 and not path.is_relative_to(out.resolve()):
                 readers.setdefault(path, {}).setdefault(each.sha256, []).append(key)
     for path, by_content in readers.items():
@@ -195,12 +195,17 @@ def _and_what_starts_from(keys: Sequence[str], out: Path, records: Mapping[str, 
     found = list(keys)
     for first in found:  # which grows
         for key, record in records.items():
-            before = record.folder.removesuffix(f"/{key}") or str(out)
-            paths = (moved_path(note.path, before, out) for note in record.notes if note.path)
-            read = (record.located(out / key, path).resolve() for path in paths)
+            read = (_place_of(note.path, key, out, record) for note in record.notes if note.path)
             inside = any(place.is_relative_to((out / first).resolve()) for place in read)
             found += [key] if inside and key not in found else []
     return found
+
+
+def _place_of(path: str, key: str, out: Path, record: RunRecord) -> Path:
+    """Where something is that a job has read: what was in the sweep's folder is in it, also if that has moved and
+    another sweep is at its old place."""
+    before = "." if record.folder == key else record.folder.removesuffix(f"/{key}") or str(out)
+    return record.located(out / key, moved_path(path, before, out)).resolve()
 
 
 def _same_settings(job: Job, folder: Path, record: RunRecord, config: Config) -> bool:

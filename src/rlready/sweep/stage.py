@@ -49,7 +49,8 @@ class SweepRun(Config):
 def sweep(config: SweepConfig, out: Path) -> SweepResult:
     """Run every job that is not yet done; the table of RL runs is ``runs.jsonl``.
 
-    A finished sweep goes on if the file has changed since, or if a job is no longer done.  Raises UserError if the file
+    A finished sweep goes on if the file has changed since, if a job is no longer done, or if its folder has moved, as
+    its runs name each other by their paths.  Raises UserError if the file
     is invalid or the folder holds another run, before anything is changed, and at the end if a job has failed.
     """
     if not config.file:
@@ -67,7 +68,7 @@ def sweep(config: SweepConfig, out: Path) -> SweepResult:
                 f"{out} holds a finished sweep of another {config.file}, which shares no job with this one: "
                 "choose another --out, or delete it"
             )
-        complete = run.finished and len(seconds) == len(jobs) and not run.changed(out / RUNS)
+        complete = run.finished and not run.has_moved and len(seconds) == len(jobs) and not run.changed(out / RUNS)
         if complete and (stored := run.stored(SweepResult)).plan == plan and _is_up_to_date(stored, out, chains):
             return stored
         _ask(config, jobs, seconds, grid)
