@@ -69,7 +69,7 @@ from rlready.runs.checkpoint_order import in_training_order, labels, staged_labe
 from rlready.runs.files import plain, write_json
 from rlready.runs.lineage import stages_of
 from rlready.runs.provenance import content_digest
-from rlready.runs.record import CONFIG, RunRecord
+from rlready.runs.record import CONFIG, ModelNote, RunRecord
 from rlready.runs.run import Run
 from rlready.sweep.grid import SHARED as SWEEP_SHARED
 from rlready.train.result import BestCheckpoint, Evaluation, RLResult
@@ -1718,7 +1718,8 @@ def test_half_of_a_tie_comes_before_the_best() -> None:
 
 
 def test_a_checkpoint_that_was_deleted_since_is_said(tmp_path: Path) -> None:
-    """As a trainer does that keeps the last alone; where its folder is elsewhere, nothing is known."""
+    """As a trainer does that keeps the last alone; of a name whose folder is elsewhere, and which was not hashed when
+    it was measured, nothing is known."""
     names = [f"{tmp_path}/trl/checkpoint-{step}" for step in (50, 100)]
     found = [checkpoint(name, reach=0.9, skill=0.4 * n, seed=n) for n, name in enumerate(names, start=1)]
     ready = write_readiness(tmp_path / "ready", found)
@@ -1730,6 +1731,20 @@ def test_a_checkpoint_that_was_deleted_since_is_said(tmp_path: Path) -> None:
     for name in names:
         Path(name).mkdir()
     assert not any("not there" in note for note in predict(config, tmp_path / "there").notes)
+
+
+def test_a_checkpoint_that_was_hashed_and_is_gone_with_its_folder_is_said(tmp_path: Path) -> None:
+    names = [f"{tmp_path}/trl/checkpoint-{step}" for step in (50, 100)]
+    found = [checkpoint(name, reach=0.9, skill=0.4 * n, seed=n) for n, name in enumerate(names, start=1)]
+    ready = write_readiness(tmp_path / "ready", found)
+    record = RunRecord.load(ready)
+    for name in names:
+        record.models.append(
+            ModelNote(id=name, role="checkpoint", path=name, sha256=name[-3:], chat=None, learner=None)
+        )
+    record.save(ready)
+    result = predict(PredictConfig(runs=(str(ready),), resamples=50), tmp_path / "none")
+    assert any(note.startswith(f"Warning: {result.chosen} is not there any more") for note in result.notes)
 
 
 def test_equal_means_tie_whatever_the_rounding_of_their_sums() -> None:

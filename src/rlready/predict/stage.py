@@ -17,6 +17,7 @@ from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.core.records import Estimate
 from rlready.core.result import with_warning
+from rlready.models.hub import local_folder
 from rlready.predict.advice import (
     against,
     calibrate,
@@ -206,9 +207,9 @@ def _gone(start: Candidate) -> list[str]:
     """Say it if the checkpoint to start from is not in its folder any more, as trainers delete all but the last, or is
     another one now."""
     model, path = start.model, Path(start.model)
-    if path.parent == Path() or not path.parent.is_dir():  # a name of the hub has no folder here
+    if not start.content and (path.parent == Path() or not path.parent.is_dir()):  # it may be a name of the hub
         return []
-    if not path.exists():
+    if local_folder(model) is None:
         return [
             f"Warning: {model} is not there any more, so that RL cannot start from it: take another, or train again."
         ]
