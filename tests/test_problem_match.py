@@ -230,13 +230,14 @@ def test_several_prompts_under_one_id_of_a_table_are_a_doubt(tmp_path: Path) -> 
     assert any("4 of 4 ids stand beside several prompts (first '0', in " in note for note in notes)
 
 
+@pytest.mark.parametrize("column", ["prompt", "question"])
 @pytest.mark.parametrize(("other", "said"), [("Capital of {}?", True), ("What is {}?", False)])
-def test_tables_that_have_asked_other_things_are_ranked_with_a_warning(other: str, said: bool, tmp_path: Path) -> None:
+def test_tables_that_have_asked_other_things_are_ranked_with_a_warning(
+    column: str, other: str, said: bool, tmp_path: Path
+) -> None:
     tables = []
     for name, prompt in (("a", "What is {}?"), ("b", other)):
-        rows = [
-            {"problem_id": f"q{i}", "prompt": prompt.format(i), "correct": s % 2} for i in range(4) for s in range(2)
-        ]
+        rows = [{"problem_id": f"q{i}", column: prompt.format(i), "correct": s % 2} for i in range(4) for s in range(2)]
         tables.append(str(lines(tmp_path / f"{name}.jsonl", rows)))
     notes = readiness(ReadinessConfig(checkpoints=tuple(tables)), tmp_path / "run").notes
     assert any("the prompts of 4 of 4 problems are not those of" in note for note in notes) is said

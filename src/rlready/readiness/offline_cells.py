@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ def with_thoughts(batch: Batch, column: str, tokens: str, index: Ints) -> list[s
     return texts
 
 
-def with_thoughts_opened(batch: Batch, columns: Sequence[str], texts: Sequence[str | None]) -> list[str | None]:
+def with_thoughts_opened(batch: Batch, columns: Iterable[str], texts: Sequence[str | None]) -> list[str | None]:
     """The texts of all rows, behind the opener of their thought if a prompt in one of the columns ends in it."""
     found = list(texts)
     for name in columns:

@@ -36,7 +36,7 @@ from rlready.core.messages import warn_once
 from rlready.core.records import SampleRow
 from rlready.interchange.formats import format_of
 from rlready.readiness.offline_samples import Stored, TableOptions
-from rlready.readiness.offline_table import DRAWN_WITH, FILTERS, NAMES, TableReader
+from rlready.readiness.offline_table import DRAWN_WITH, FILTERS, NAMES, PROMPTS, TableReader
 from rlready.readiness.sample_stats import FACTS
 from rlready.tasks.columns import Batch, read_batches
 from rlready.tasks.files import TABLES
@@ -84,7 +84,7 @@ def _read(path: str, given: TableOptions, unread: str) -> TableReader:
         "doc_id",
         "resps",
         "thinking",
-        "prompt",
+        *PROMPTS,
         *FILTERS,
         *DRAWN_WITH,
     }

@@ -40,6 +40,7 @@ DRAWN_WITH = (*(column for column in COLUMNS if column != "filter"), *POLICIES)
 # the first that a table has names what judged a response, so that a response judged by several has several rows
 FILTERS = ("filter", "metric", "metric_name", "scorer", "scorer_name", "grader")
 FEW = 256  # rows of which responses are compared at once
+PROMPTS = ("prompt", "question")  # the first that a table has holds what was asked
 NAMES = ("problem", "correct", "text", "tokens", "sample", "wave")  # options that name a column
 
 
@@ -185,17 +186,22 @@ class TableReader:
 
     def _note_asked(self, batch: Batch, problem: Ints) -> None:
         """Keep the prompt of each problem's first sample, and which ids have another one."""
-        if "prompt" not in batch.columns or self.options.problem == "prompt":
+        column = self._asked_in(batch)
+        if column == self.options.problem:
             return
-        ids, code = list(self.problems), batch.distinct("prompt")[0]
+        ids, code = list(self.problems), batch.distinct(column)[0]
         _, rows = np.unique(np.stack([problem, code]), axis=1, return_index=True)
         rows.sort()
-        for row, prompt in zip(rows.tolist(), batch.values("prompt", rows), strict=True):
+        for row, prompt in zip(rows.tolist(), batch.values(column, rows), strict=True):
             if question := asked(prompt):
                 name, place = ids[problem[row]], self.origin.place(int(batch.lines[row]))
                 first = self.asked.setdefault(name, Asked(question, place, context=digest(context(prompt, question))))
                 if as_compared(first.text) != as_compared(question):
                     self.several.setdefault(name, place)
+
+    def _asked_in(self, batch: Batch) -> str:
+        """The column of what was asked; that of the problems, where there is no other."""
+        return next((column for column in PROMPTS if column in batch.columns), self.options.problem)
 
     def _note_crossing(self, batch: Batch, problem: Ints) -> None:
         """Keep which problems have which values of the column `filtered_by`."""
@@ -258,7 +264,8 @@ class TableReader:
         bare = np.flatnonzero(verdict < 0)
         unjudged = batch.take(bare)
         texts = with_thoughts(unjudged, o.text, o.tokens, np.arange(len(bare)))
-        texts, tokens = with_thoughts_opened(unjudged, [o.problem, "prompt"], texts), batch.values(o.tokens, bare)
+        texts = with_thoughts_opened(unjudged, dict.fromkeys((o.problem, self._asked_in(batch))), texts)
+        tokens = batch.values(o.tokens, bare)
         for at, text, ids_of_text in zip(bare.tolist(), texts, tokens, strict=True):
             where = self.count + at, int(batch.lines[at]), ids[problem[at]]
             self.pending.append(Pending(*where, text, ids_of_text if text is None else None))
