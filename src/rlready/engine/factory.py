@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rlready.core.settings import is_url
 from rlready.engine.budget import Forcing
 from rlready.engine.contrastive import Contrast
@@ -18,24 +20,24 @@ def open_engine(
     *,
     bfloat16: bool = False,
     contrast: Contrast | None = None,
-    training: bool = False,
+    handover: Path | None = None,
 ) -> Engine:
     """An engine of this kind that samples from ``lm``: torch, vllm, vllm-server, or the address of a server.
 
     ``forcing`` says what is forced into responses: budgets, delimiters, waits and the answer prefix.  With ``bfloat16``
     a copy of the weights is rounded and sampled from; those of ``lm`` stay as they are.  ``contrast`` is a second model
-    to decode away from, by torch alone; UserError if it has another vocabulary.  ``training``: the model learns
-    between samples.
+    to decode away from, by torch alone; UserError if it has another vocabulary.  ``handover``: the model
+    learns between samples, and a server that runs already finds its weights in this folder.
     """
     if kind == "torch":
         return TorchEngine(lm, forcing, bfloat16=bfloat16, contrast=contrast)
     if kind == "vllm":
         from rlready.engine.vllm import VLLMEngine
 
-        return VLLMEngine(lm, forcing, bfloat16=bfloat16, training=training)
+        return VLLMEngine(lm, forcing, bfloat16=bfloat16, training=handover is not None)
     from rlready.engine.vllm_server import ServerEngine
 
-    return ServerEngine(lm, forcing, bfloat16=bfloat16, url=kind if is_url(kind) else "")
+    return ServerEngine(lm, forcing, bfloat16=bfloat16, url=kind if is_url(kind) else "", handover=handover)
 
 
 def note_engine(kind: str, run: Run) -> None:

@@ -22,12 +22,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from rlready.core.errors import UserError
 from rlready.core.messages import note
 from rlready.engine.completer import BANNED, Completer, Continuation, Drawn, unexpected, what_is_odd
 from rlready.engine.completions import CompletionEngine
+from rlready.engine.handover import merged_weights
 from rlready.models.lm import LM
 from rlready.models.one_line import one_line
 
@@ -89,11 +89,8 @@ class _Program(Completer):
         self._asked.clear()
 
     def load(self, lm: LM) -> None:
-        """Copy the weights of a model; the head is among them also where it is the embedding.
-
-        Without it vLLM 0.32 would keep the old head.
-        """
-        self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": _weights(lm.model)})
+        """Copy the weights of a model."""
+        self.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": merged_weights(lm.model)})
         self.llm.reset_prefix_cache()
 
     def stop(self) -> None:
@@ -176,20 +173,6 @@ def _config_of(lm: LM) -> Any:
     config = copy.deepcopy(lm.model.config)
     config.architectures, config._name_or_path = [type(lm.model).__name__], ""
     return config
-
-
-def _weights(model: Any) -> Iterator[tuple[str, Tensor]]:
-    """The weights of a model by their names in a checkpoint, with the active adapter added to those that have one."""
-    head = model.get_output_embeddings()
-    modules = dict(model.named_modules())
-    yield next(f"{name}.weight" for name, module in modules.items() if module is head), head.weight.detach()
-    for name, tensor in model.state_dict().items():
-        place, adapted, kind = name.partition(".base_layer.")
-        if adapted and kind == "weight":
-            layer = modules[place]
-            tensor = sum((layer.get_delta_weight(each).to(tensor) for each in layer.active_adapters), tensor)
-        if ".lora_" not in name:
-            yield f"{place}.{kind}" if adapted else name, tensor
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import urllib.request
 from contextlib import suppress
 from email.message import Message
 from math import inf
+from pathlib import Path
 from typing import IO, Annotated, TypeVar
 
 from pydantic import BaseModel, Strict, StrictInt, ValidationError
@@ -24,7 +25,8 @@ from rlready.models.one_line import one_line
 WAIT = 0.2  # seconds between two looks at what has ended
 ANSWER_SECONDS = 3600.0  # the longest that no completion may come
 MODEL_SECONDS = 30.0  # the longest that a server may take to name its model
-SAY_SECONDS = {"/v1/models": 10.0, "/v1/completions": 30.0}  # between two lines that say what is waited for
+LOAD_SECONDS = 1800.0  # and to load weights
+SAY_SECONDS = 20.0  # between two lines that say what is waited for
 LONGEST = 1 << 24  # bytes of any answer
 PER_TOKEN = 1 << 12  # and of a completion, for each token that it repeats or adds
 
@@ -43,6 +45,7 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects)
 
+CALL, FORGET = "/collective_rpc", "/reset_prefix_cache"  # addresses of a server in development mode
 DEAD = "EngineCore encountered an issue"  # what a server answers whose engine has ended
 Answer = TypeVar("Answer", bound=BaseModel)
 Number = Annotated[float, Strict()]  # no text and no truth value
@@ -50,6 +53,14 @@ Number = Annotated[float, Strict()]  # no text and no truth value
 
 class NoAnswer(UserError):
     """The server does not answer, or no longer."""
+
+
+class _Refused(UserError):
+    """The server has answered with the ``code`` of an error."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class _Logprobs(BaseModel):
@@ -72,6 +83,10 @@ class _Model(BaseModel):
 
 class _Models(BaseModel):
     data: list[_Model]
+
+
+class _Forgot(BaseModel):
+    success: bool = True  # which some versions do not say
 
 
 class Client(Completer):
@@ -119,14 +134,56 @@ class Client(Completer):
         for _ in self._threads:
             self._asked.put(None)
 
+    def load(self, folder: Path) -> None:
+        """Have the server load the weights in a folder, which it must see at the same path, and forget the keys and
+        values of others.
+
+        UserError if it does not answer, has no development mode, or cannot load them.
+        """
+        asked = {"method": "reload_weights", "kwargs": {"weights_path": str(folder)}}
+        try:
+            self._patiently(CALL, LOAD_SECONDS, json.dumps(asked).encode())
+            self._forget()
+        except _Refused as error:
+            if error.code == http.HTTPStatus.NOT_FOUND:
+                raise UserError(
+                    f"the server at {self.url} takes no weights: start it with VLLM_SERVER_DEV_MODE=1 in its "
+                    "environment, in a network that you trust"
+                ) from None
+            raise UserError(
+                f"{error}; the server has to see {folder} at this path, on a disk that it shares with this machine"
+            ) from None
+
+    def _forget(self) -> None:
+        """Have the server forget keys and values, which it does once no request runs."""
+        limit = time.monotonic() + MODEL_SECONDS
+        while answer := self._patiently(FORGET, MODEL_SECONDS, b""):
+            if self._parsed(_Forgot, FORGET, answer).success:
+                return
+            if time.monotonic() >= limit:
+                raise UserError(
+                    f"the server at {self.url} works for somebody else, too, so that it cannot forget the keys and "
+                    "values of other weights: give it to this run alone"
+                )
+            time.sleep(WAIT)
+
     def _first_model(self) -> str:
         """The name of the model that is served."""
-        found: queue.SimpleQueue[str | UserError] = queue.SimpleQueue()
+        path = "/v1/models"
+        models = self._parsed(_Models, path, self._patiently(path, MODEL_SECONDS)).data
+        if not models:
+            raise self._odd(path, "it names no model")
+        return models[0].id
+
+    def _patiently(self, path: str, most: float, body: bytes | None = None) -> bytes:
+        """The answer to one request, made by a thread so that an interrupt ends the waiting, which is said now and
+        then."""
+        found: queue.SimpleQueue[bytes | UserError] = queue.SimpleQueue()
+        self._heard = self._said = time.monotonic()
 
         def ask() -> None:
             try:
-                models = self._parsed(_Models, "/v1/models", self._ask("/v1/models", MODEL_SECONDS)).data
-                found.put(models[0].id if models else self._odd("/v1/models", "it names no model"))
+                found.put(self._ask(path, most, body))
             except UserError as error:
                 found.put(error)
 
@@ -135,7 +192,7 @@ class Client(Completer):
             try:
                 answer = found.get(timeout=WAIT)
             except queue.Empty:
-                self._say_waiting("/v1/models", MODEL_SECONDS)
+                self._say_waiting(path, most)
                 continue
             if isinstance(answer, UserError):
                 raise answer
@@ -146,7 +203,7 @@ class Client(Completer):
         now = time.monotonic()
         if now - self._heard >= most:
             raise self._no_answer(f"nothing from {path} in {most:.0f} s")
-        if now - self._said >= SAY_SECONDS[path]:
+        if now - self._said >= SAY_SECONDS:
             self._said = now
             note(f"waiting for {self.url}{path} ({now - self._heard:.0f} s; it is given up after {most:.0f} s)")
 
@@ -227,7 +284,7 @@ class Client(Completer):
             reason = one_line(said.decode(errors="replace") or error.reason, 300)
             if DEAD in reason:
                 raise self._no_answer("its engine has died") from None
-            raise UserError(f"{self.url}{path} refused a request ({error.code}): {reason}") from None
+            raise _Refused(f"{self.url}{path} refused a request ({error.code}): {reason}", error.code) from None
         except http.client.IncompleteRead as error:
             raise self._no_answer(f"its answer from {path} ends after {len(error.partial)} bytes") from None
         except OSError as error:

@@ -133,7 +133,7 @@ def _put_machine(t: Translation) -> None:
     t.put("max_tokens_per_microbatch", {"trainer.model.seq_len": t.microbatch})  # packed up to it
     if config.gradient_checkpointing:
         t.put("gradient_checkpointing", {"trainer.model.ac.mode": "full"})
-    if config.engine != "vllm":
+    if config.engine == "torch":
         t.lack("engine", "samples are drawn by vLLM")
     if config.dtype == "float32":
         t.lack("dtype", "arithmetic is bfloat16, with float32 for the weights that are trained")

@@ -14,6 +14,7 @@ from pydantic import JsonValue
 from rlready.core.config import RLConfig, Tool
 from rlready.core.errors import UserError
 from rlready.core.explain import as_typed
+from rlready.core.settings import is_url
 from rlready.credit.algorithms import ALGORITHMS
 from rlready.export.problems import has_template, opens_thought
 from rlready.export.result import Translated, Untranslated
@@ -162,6 +163,8 @@ def lack_common(t: Translation, lm: LM) -> None:
         t.lacking.append(Untranslated(setting="model", value=lm.chat.end_text.strip(), why=why))
     if t.config.algorithm == "dapo":
         t.lack("algorithm", "tokens of groups without signal count in the normaliser")
+    if is_url(t.config.engine):
+        t.lack("engine", "the tool starts vLLM itself, or a server of its own kind")
     t.lack("patience", "a run without a gradient goes on")
     if len(t.config.length_targets) > 1:
         t.lack("length_targets", "each problem keeps one of them, in place of one drawn at every step")

@@ -142,7 +142,7 @@ def translate(t: Translation, lm: LM) -> None:
     _put_optimiser(t)
     _put_evaluation(t)
     _put_machine(t)
-    if config.thinking_budget is None or config.engine == "vllm":
+    if config.thinking_budget is None or config.engine != "torch":
         lack_budgets(t, lm)
     else:
         _put_rollout(t)
@@ -196,7 +196,7 @@ def _put_machine(t: Translation) -> None:
         t.put("device", {"use_cpu": True})
     elif config.device != "auto":
         t.lack("device", "the GPUs are those that CUDA_VISIBLE_DEVICES and accelerate choose")
-    if config.engine == "vllm":
+    if config.engine != "torch":
         mode = MODE.get(config.importance_correction, "token_truncate")
         t.put("engine", {"use_vllm": True, "vllm_mode": "colocate"})
         t.put("importance_correction", {"vllm_importance_sampling_correction": config.importance_correction != "none"})
@@ -211,7 +211,7 @@ def _put_machine(t: Translation) -> None:
 
 def trainer(config: RLConfig) -> Trainer:
     """TRL, as the README of the export names it."""
-    extras = [name for name, used in (("peft", config.lora_r), ("vllm", config.engine == "vllm")) if used]
+    extras = [name for name, used in (("peft", config.lora_r), ("vllm", config.engine != "torch")) if used]
     return Trainer("TRL 1.16", f"pip install 'trl[{','.join(extras)}]==1.16.*'".replace("[]", ""), SCRIPT)
 
 

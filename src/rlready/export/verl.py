@@ -148,7 +148,7 @@ def _put_machine(t: Translation) -> None:
     recompute = config.gradient_checkpointing
     t.put("gradient_checkpointing", {"actor_rollout_ref.model.enable_gradient_checkpointing": recompute})
     t.put("engine", {ROLLOUT + "name": "vllm"})
-    if config.engine != "vllm":
+    if config.engine == "torch":
         t.lack("engine", "samples are drawn by vLLM")
     if config.dtype == "float32":
         t.lack("dtype", "arithmetic is bfloat16, with float32 for the weights that are trained")

@@ -38,7 +38,7 @@ WRITES = {
     },
     "inject": {"README.md", "croissant.json", "ro-crate-metadata.json", "rows.jsonl", "before.jsonl"},
     "readiness": {"parts", "state", "heldout.parquet"},
-    "rl": {"checkpoints", "samples", "state", "trained_prompts.txt", LOG},
+    "rl": {"checkpoints", "handover", "samples", "state", "trained_prompts.txt", LOG},
     "sft": {"checkpoints", "heldout.parquet", "state", "trained_prompts.txt", LOG},
     "sweep": {"sft", "readiness", "rl", "export", "evaluate", "logs", "runs.jsonl", "train.sh", LOG},
 }

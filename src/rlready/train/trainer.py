@@ -78,8 +78,9 @@ class Trainer:
         self.before: list[float] = []  # accuracy of every validation problem at step 0
         self.budget = budget_for(self.lm, config.thinking_budget, config.max_answer_tokens, config.num_waits)
         self.forcing = forcing_for(self.lm, wait_text_of(config), config.answer_prefix)
+        handover = samples.with_name("handover")
         rounded = config.dtype == "bfloat16" and sampler is None
-        self.engine = open_engine(config.engine, self.sampler, self.forcing, bfloat16=rounded, training=True)
+        self.engine = open_engine(config.engine, self.sampler, self.forcing, bfloat16=rounded, handover=handover)
         self.algorithm = algorithm_named(config.algorithm)
         self.reward = RewardFn(config.reward, config.reward_coef)
         self.loss = loss_named(config.loss)

@@ -189,7 +189,11 @@ class RLConfig(Config):
         8, "Stop after this many steps in a row in which no group was informative, so that there was no gradient."
     )
     seed: Seed = option(0, "Seed of the order of problems and of the rollouts.")
-    engine: EngineName = option("torch", texts.ENGINE + ".")
+    engine: EngineName = option(
+        "torch",
+        texts.ENGINE + ", or http://HOST:PORT of a vLLM server that was started with VLLM_SERVER_DEV_MODE=1 and shares "
+        "the disk of the run folder.",
+    )
     device: Preset[Device] = option("auto", texts.DEVICE)
     dtype: Preset[Precision] = option(None, texts.DTYPE)
     distributed: Distributed = option("ddp", texts.DISTRIBUTED)
@@ -197,8 +201,10 @@ class RLConfig(Config):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.engine not in ("torch", "vllm"):
-            raise UserError(f"engine={self.engine}: weights that learn are not sent to a server; use vllm or torch")
+        if self.engine == "vllm-server":
+            raise UserError(
+                "engine=vllm-server: RL needs a server on GPUs of its own; start it, and give its address as engine="
+            )
         check_reward_coef(self.reward, self.reward_coef)
         check_length_prompt(self.length_prompt)
         check_algorithm(self.algorithm)
