@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -1773,3 +1774,70 @@ def test_equal_means_tie_whatever_the_rounding_of_their_sums() -> None:
     odd = with_ties(np.array([np.nan, 1.0, np.inf, -np.inf]))
     assert np.isnan(odd[0])
     assert odd[1:].tolist() == [1.0, np.inf, -np.inf]
+
+
+def test_an_outcome_is_matched_by_place_and_by_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RL that was started in another directory, or from a copy, names the checkpoint otherwise."""
+    monkeypatch.chdir(tmp_path)
+    steps = [f"a/checkpoints/step-{step}" for step in (2, 4)]
+    runs = []
+    for at, name in enumerate(steps):
+        digest = saved(name, name)
+        each = checkpoint(name, reach=0.6, skill=0.4 + at / 4, seed=at)
+        runs.append(measured_once(tmp_path / f"ready-{at}", each, digest))
+    (tmp_path / "else").mkdir()
+    starts = {"absolute": str(tmp_path / steps[1]), "below": f"../{steps[1]}", "copy": "best"}
+    for folder, start in starts.items():
+        rl_run(tmp_path / folder, start, 0.9)
+        path = {"below": "else/rl"}.get(folder, folder)
+        record = RunRecord.load(tmp_path / folder)
+        if folder == "below":
+            (tmp_path / "below").rename(tmp_path / path)
+            record = record.model_copy(update={"folder": "rl"})
+            record.save(tmp_path / path)
+        note(tmp_path / path, "models", id=start, role="start", sha256=content_digest(tmp_path / steps[1]), path=start)
+        monkeypatch.chdir(tmp_path / "else")
+        where = tuple(os.path.relpath(tmp_path / each) for each in (*runs, path))
+        result = predict(PredictConfig(runs=where, resamples=50), tmp_path / f"out-{folder}")
+        assert [[o.value for o in c.outcomes] for c in result.checkpoints] == [[], [0.9]], folder
+        monkeypatch.chdir(tmp_path)
+
+
+def test_rl_from_an_adapter_of_another_base_is_said(tmp_path: Path) -> None:
+    """Of two bases at one relative path, as two projects have them; the adapters are the same."""
+    found = [checkpoint(f"sft/checkpoints/step-{at}", reach=0.6, skill=0.5, seed=at) for at in (2, 4)]
+    ready = write_readiness(tmp_path / "ready", found)
+    note(ready, "models", id="base", role="base of the adapter", sha256="a" * 64, path="a")
+    for folder, digest in (("same", "a"), ("other", "b")):
+        rl_run(tmp_path / folder, found[1].name, 0.9)
+        note(tmp_path / folder, "models", id=found[1].name, role="start", sha256="c" * 64)
+        note(tmp_path / folder, "models", id="base", role="base of the adapter", sha256=digest * 64, path=digest)
+        notes = predict(PredictConfig(runs=(str(ready), str(tmp_path / folder))), tmp_path / f"{folder}-out").notes
+        assert any("with the base base, whose files are not those of the base" in n for n in notes) is (digest == "b")
+
+
+def test_samples_of_one_checkpoint_under_two_names_are_said(tmp_path: Path) -> None:
+    """Whatever their format; a few problems may be equal by chance."""
+    for problems, copied in ((80, True), (8, False)):
+        runs = []
+        for name in ("one", "two"):
+            each = checkpoint(f"{name}.csv", reach=0.9, skill=0.5, seed=3, problems=problems)
+            runs.append(str(write_readiness(tmp_path / f"{name}-{problems}", [each])))
+        notes = predict(PredictConfig(runs=tuple(runs), resamples=50), tmp_path / f"out-{problems}").notes
+        assert any("as many samples right of every problem as one.csv" in text for text in notes) is copied
+
+
+def test_an_evaluation_whose_checkpoint_is_gone_and_whose_run_was_renamed_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two runs that have changed names would give each other's outcomes."""
+    found = disagreeing(tmp_path)[:2]
+    ready = write_readiness(tmp_path / "ready", found)
+    best = rl_run(tmp_path / "rl", found[0].name, 0.5)
+    evaluated(tmp_path / "evaluate", {best: 0.9})
+    find_runs((str(ready), str(tmp_path / "evaluate")))
+    assert "is gone" not in capsys.readouterr().err
+    record = RunRecord.load(tmp_path / "rl")
+    record.model_copy(update={"folder": str(tmp_path / "rl-of-b")}).save(tmp_path / "rl")
+    find_runs((str(ready), str(tmp_path / "evaluate")))
+    assert "rl was called" in capsys.readouterr().err

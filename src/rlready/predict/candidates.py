@@ -30,6 +30,7 @@ from rlready.readiness.result import ReadinessResult
 from rlready.runs.checkpoint_order import runs_of, step_of
 from rlready.runs.checksums import listed_digest
 from rlready.runs.record import RECORD, RunRecord
+from rlready.runs.recorder import BASE
 from rlready.runs.results import refuse_damaged
 from rlready.tasks.source import parse_source, source_string
 
@@ -44,6 +45,7 @@ SAME = (
     "delimiters",
 )
 UNKNOWN = "unknown"
+TELLING = 12  # problems with right and wrong samples in which two checkpoints are as good by chance once in a million
 COUNTING = ("n", "of", "seed", "split")  # options of a source string for the number and choice of rows
 
 
@@ -53,7 +55,8 @@ class Candidate:
     ``step`` are None where unknown.
 
     ``sft_seed`` is the seed of its SFT run and ``rows_sha256`` the SHA-256 of the file of its rows, both "" where
-    unknown; ``model`` is what a command of RL names to start from it, and ``content`` the SHA-256 of what was measured.
+    unknown; ``model`` is what a command of RL names to start from it, ``content`` the SHA-256 of what was measured,
+    ``bases`` those of the bases of adapters in its run of readiness, and ``place`` where it is, "" for no folder.
     """
 
     name: str
@@ -69,6 +72,8 @@ class Candidate:
     rows_sha256: str = ""
     model: str = UNKNOWN_MODEL
     content: str = ""
+    bases: frozenset[str] = frozenset()
+    place: str = ""
     run: str | None = None
 
 
@@ -150,7 +155,7 @@ def read_candidates(folders: Sequence[Path]) -> Candidates:
     alike = len({run.result.informative_group_size for run in runs}) == 1
     placed = {part.name: _place(part, run) for run in runs for part in run.parts}
     _refuse_twice({name: os.path.realpath(place) for name, (place, _) in placed.items()})
-    found = {part.name: _candidate(part, run, alike, placed[part.name][1]) for run in runs for part in run.parts}
+    found = {part.name: _candidate(part, run, alike, *placed[part.name]) for run in runs for part in run.parts}
     if not found:
         raise UserError("no readiness was measured: name folders of rlready readiness runs")
     if len(found) == 1:
@@ -187,11 +192,20 @@ def read_candidates(folders: Sequence[Path]) -> Candidates:
 
 
 def _copies(candidates: Sequence[Candidate]) -> Iterator[str]:
-    """A warning for each checkpoint whose files are those of another one under another name."""
+    """A warning for each checkpoint whose files, or whose figures of every problem, are those of another one."""
     first: dict[str, str] = {}
+    counted: dict[tuple[bytes, bytes], str] = {}
     for each in candidates:
         if each.content and (other := first.setdefault(each.content, each.name)) != each.name:
             yield f"{each.name} had the same content as {other}: if one is a copy, or was renamed, leave it out"
+            continue
+        mixed = (each.counts.correct > 0) & (each.counts.correct < each.counts.drawn)
+        key = (each.counts.correct.tobytes(), each.counts.drawn.tobytes())
+        if mixed.sum() >= TELLING and (other := counted.setdefault(key, each.name)) != each.name:
+            yield (
+                f"{each.name} has as many samples right of every problem as {other}: if its samples are a copy, leave "
+                "it out"
+            )
 
 
 def _other_problems(runs: Sequence[Measured]) -> Iterator[str]:
@@ -249,7 +263,8 @@ def _refuse_unlike(runs: Sequence[Measured]) -> None:
         for part in run.parts:
             if part.name in places:
                 raise UserError(
-                    f"{part.name} is measured twice, in {places[part.name]} and {run.folder}: name one of them"
+                    f"{part.name} is measured twice, in {places[part.name]} and {run.folder}: name one of them, or "
+                    "measure two checkpoints of one name from one directory, so that their paths differ"
                 )
             places[part.name] = run.folder
             if part.problems != first.parts[0].problems:
@@ -328,9 +343,9 @@ def _refuse_twice(places: Mapping[str, str]) -> None:
             raise UserError(f"{other} and {name} are one checkpoint, which is measured twice: leave one of them out")
 
 
-def _candidate(part: Part, measured: Measured, alike: bool, tuned: RunRecord | None) -> Candidate:
+def _candidate(part: Part, measured: Measured, alike: bool, place: str, tuned: RunRecord | None) -> Candidate:
     """A checkpoint; ``alike``: whether groups are equally large in all runs, so that their answers can be counted;
-    ``tuned`` is the record of its SFT run."""
+    ``place`` is where it is, and ``tuned`` the record of its SFT run."""
     return Candidate(
         name=part.name,
         counts=part.sampled.counts.counts,
@@ -345,6 +360,8 @@ def _candidate(part: Part, measured: Measured, alike: bool, tuned: RunRecord | N
         rows_sha256=next((each.sha256 or "" for each in tuned.data if each.role == "sft"), "") if tuned else "",
         model=_model(part, measured) or UNKNOWN_MODEL,
         content=_content(part, measured) or "",
+        bases=frozenset(each.sha256 for each in measured.record.models if each.role == BASE and each.sha256),
+        place=os.path.realpath(place) if os.path.isabs(place) else "",
     )
 
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from rlready.core.errors import UserError
 from rlready.core.messages import note_once, remark, warn
@@ -247,6 +247,11 @@ def _was_overwritten(checkpoint: Path, evaluation: RunRecord, model: str, traine
         note_once("predict: compares the checkpoints with those that were evaluated")
         return content_digest(checkpoint) != digest
     run = checkpoint.parents[1]
+    if PurePath(trained.folder).name not in ("", run.name):
+        warn(
+            f"predict: warning: {checkpoint} is gone, and {run} was called {trained.folder} when it was trained: it is "
+            f"taken for the run of which {model} was evaluated, which nothing shows any more"
+        )
     with suppress(UserError):  # a damaged result, which is not the outcome, says nothing against it
         if is_finished(run) and checkpoint.name not in {f"step-{each.step}" for each in RLResult.load(run).evaluations}:
             return True

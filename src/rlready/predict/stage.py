@@ -65,12 +65,12 @@ def predict(config: PredictConfig, out: Path) -> PredictResult:
         for file in found.files:
             run.note_data(id=str(file), path=file, role="measurements")
         measured = read_candidates(found.readiness)
-        outcomes = match_outcomes(found.outcomes, measured.names)
+        outcomes = match_outcomes(found.outcomes, measured.all)
         result = _result(config, measured, outcomes)
         units = mixed_units((outcome.family, outcome.value) for outcome in found.outcomes)
         ends = chain(unequal_ends(found.outcomes), copied_curves(found.outcomes))
         predictors = doubtful_predictors(outcomes)
-        starts = other_starts(outcomes, {c.name: c.content for c in measured.all})
+        starts = other_starts(outcomes, measured.all)
         for doubt in chain(starts, units, mixed_meanings(found.outcomes), ends, predictors, measured.doubts):
             run.warn(doubt)
             result = with_warning(result, doubt)
