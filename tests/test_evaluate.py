@@ -40,7 +40,7 @@ from rlready.evaluate.vote import Ballot, BlockShares, affordable, shares
 from rlready.models.checkpoint import load, save
 from rlready.models.lm import LM
 from rlready.readiness.stage import readiness
-from rlready.runs.files import read_table
+from rlready.runs.files import read_table, write_table
 from rlready.tasks import Task, Verdict, open_task
 from rlready.tasks.answers.verify import ballots, final_answer, voted
 from tiny import tiny_lm, tiny_model
@@ -671,3 +671,7 @@ def test_tables_of_evaluations_with_other_settings_are_not_ranked(tmp_path: Path
         readiness(ReadinessConfig(checkpoints=tuple(tables[:2])), tmp_path / "refused")
     found = readiness(ReadinessConfig(checkpoints=(tables[0], tables[2])), tmp_path / "alike")
     assert found.conditions["temperature"] == "1"
+    edited = tmp_path / "warm/parts/0.parquet"
+    write_table(edited, [row | {"correct": True} for row in read_table(edited)])
+    with pytest.raises(UserError, match=r"0\.parquet: damaged, .*restore it, or name a copy outside of the run"):
+        readiness(ReadinessConfig(checkpoints=(tables[0],)), tmp_path / "edited")

@@ -221,6 +221,22 @@ def test_ids_of_a_plain_table_that_its_prompts_contradict_are_a_doubt(tmp_path: 
     assert sum(solved(right, tmp_path / "right", problems).values()) == 6
 
 
+def test_tables_that_have_asked_other_things_are_said_beside_named_problems(tmp_path: Path) -> None:
+    """A template or examples around the question, which is the same."""
+    problems = [{"id": i, "prompt": question(i), "answer": str(i + 1)} for i in range(4)]
+    (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, problems)))
+    tables = []
+    for name, prompt in (("a", "{}"), ("b", "Q: 1 + 1? A: 2\n\nQ: {} A:")):
+        rows = [
+            {"problem_id": str(i), "prompt": prompt.format(question(i)), "correct": s % 2}
+            for i in range(4)
+            for s in range(2)
+        ]
+        tables.append(str(lines(tmp_path / f"{name}.jsonl", rows)))
+    config = ReadinessConfig(checkpoints=tuple(tables), problems=str(tmp_path / "p.jsonl"))
+    assert any("the prompts of 4 of 4 problems are not those of" in n for n in readiness(config, tmp_path / "o").notes)
+
+
 def test_several_prompts_under_one_id_of_a_table_are_a_doubt(tmp_path: Path) -> None:
     """As where a batch numbers its problems anew."""
     rows = [(str(i), question(i + 4 * batch), "1") for batch in range(2) for i in range(4) for _ in range(2)]

@@ -589,6 +589,17 @@ def test_a_moved_folder_with_an_edited_file_is_refused_before_anything_is_rename
     assert not is_edited(out / "rl")
 
 
+def test_of_an_edited_table_of_a_moved_sweep_only_the_table_is_deleted(tmp_path: Path) -> None:
+    with Run(tmp_path / "old", "export", ExportConfig()) as run:
+        run.claim()
+        with run.writing(tmp_path / "old/runs.jsonl"):
+            append_line(tmp_path / "old/runs.jsonl", {"outcome": 1})
+    out = (tmp_path / "old").rename(tmp_path / "new")
+    append_line(out / "runs.jsonl", {"outcome": 2})
+    with pytest.raises(UserError, match=r"runs\.jsonl: damaged, .*: put it back, or delete it to have it made again"):
+        rename_paths(out, str(tmp_path / "old"))
+
+
 def test_a_moved_run_that_was_stopped_may_have_files_that_grew(tmp_path: Path) -> None:
     """Its record has the checksum of an earlier attempt's log."""
     old, out = tmp_path / "old", tmp_path / "new"

@@ -30,6 +30,7 @@ from rlready.engine import torch as torch_engine
 from rlready.engine.rollout import Grader
 from rlready.evaluate import stage as evaluate_stage
 from rlready.predict.stage import predict
+from rlready.readiness.stage import readiness
 from rlready.report.page import write as report
 from rlready.report.snapshot import snapshots
 from rlready.runs import lock
@@ -40,7 +41,7 @@ from rlready.runs.log import read_log
 from rlready.runs.overwrite import empty_folder, foreign_entries
 from rlready.runs.pace import Pace
 from rlready.runs.record import OVERWRITTEN, RunRecord
-from rlready.runs.results import _joined, _own_commands, load_result
+from rlready.runs.results import _joined, _own_commands, load_result, refuse_damaged
 from rlready.runs.run import Run
 from rlready.sweep import executors
 from rlready.tasks.dagmath.vocabulary import build_tokenizer
@@ -635,6 +636,36 @@ def test_edited_samples_of_rl_are_not_shown(runs: Runs) -> None:
     assert f"<li>samples/{first.name}: changed after the run had ended</li>" in page
     first.write_bytes(first.read_bytes()[:-9])
     assert f"<li>samples/{first.name}: changed after the run had ended</li>" in report(out).read_text()
+
+
+def test_checkpoints_that_have_changed_names_are_said(runs: Runs, tmp_path: Path) -> None:
+    """Their steps decide between equals, and where overfitting begins."""
+    trained = runs.folder("sft", "done") / "checkpoints"
+    first, second = sorted(trained.iterdir())[:2]
+    config = runs.config("readiness").replace(checkpoints=(str(first),))
+    assert isinstance(config, ReadinessConfig)
+    readiness(config, tmp_path / "before")
+    assert not any("something else" in text for text in RunRecord.load(tmp_path / "before").warnings)
+    first.rename(trained / "step-9999")
+    second.rename(first)
+    readiness(config, tmp_path / "after")
+    said = f"{first}: {trained.parent} has saved something else under this name"
+    assert any(text.startswith(said) for text in RunRecord.load(tmp_path / "after").warnings)
+
+
+def test_the_way_back_from_a_damaged_file_leads_back(runs: Runs, tmp_path: Path) -> None:
+    """A part of readiness is made again once the result is deleted, too; nothing but training makes a log again."""
+    out = runs.folder("readiness", "done")
+    (out / "parts/0.json").write_text("{}")
+    with pytest.raises(UserError, match=r"delete it and .*result\.json, and the command of the run makes both again"):
+        predict(PredictConfig(runs=(str(out),)), tmp_path / "predict")
+    for name in ("parts/0.json", "result.json"):
+        (out / name).unlink()
+    assert compared(runs.run("readiness", out)) == compared(runs.wanted["readiness"])
+    trained = runs.folder("rl", "done")
+    (trained / "result.json").write_text("{}")
+    with pytest.raises(UserError, match=r"put it back: nothing makes it again but .* with --overwrite"):
+        refuse_damaged(trained, trained / "result.json")
 
 
 def test_an_edited_table_of_a_sweep_is_refused_and_made_again(runs: Runs, tmp_path: Path) -> None:

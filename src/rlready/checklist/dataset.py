@@ -13,7 +13,7 @@ from rlready.core.errors import UserError
 from rlready.inject.diff import BEFORE
 from rlready.inject.result import InjectResult
 from rlready.runs.licences import UNKNOWN
-from rlready.runs.results import AGAIN, refuse_damaged
+from rlready.runs.results import refuse_damaged, way_back
 
 MEANING = {
     "id": "its id",
@@ -232,7 +232,7 @@ def _rows(runs: Runs) -> tuple[Path, list[dict[str, object]]]:
     entry, result = data_set(runs)
     file = entry.folder / result.rows
     if not file.is_file():
-        raise UserError(f"{file}: missing; {AGAIN}")
+        raise UserError(f"{file}: missing; {way_back(entry.folder, file)}")
     return file, _read(entry.folder, file, file.stat().st_mtime_ns)
 
 

@@ -14,6 +14,7 @@ from pydantic import JsonValue
 from rlready.core.cells import counted
 from rlready.core.config import ReadinessConfig
 from rlready.core.errors import UserError
+from rlready.runs.checksums import refuse_changed
 from rlready.runs.record import RECORD, RunRecord
 
 if TYPE_CHECKING:
@@ -46,15 +47,17 @@ def plain(value: str | int | float | None) -> str:
 def of_own_run(path: Path, setting: str) -> dict[str, str]:
     """The settings of the run in whose parts a table is; of waits and references what they have, if they are used.
 
-    Empty for any other table.
+    Empty for any other table.  UserError for one that is not what the run has written.
     """
     run = path.parent.parent
     if path.parent.name != PARTS or not (run / RECORD).is_file():
         return {}
     try:
-        config = RunRecord.load(run).config
+        record = RunRecord.load(run)
     except UserError:
         return {}
+    refuse_changed(run, path, record.files, "restore it, or name a copy outside of the run, which is read as it is")
+    config = record.config
     names = [*OF_RUNS, *["beta"] * bool(config.get("reference")), *["wait_text"] * ("+" in setting)]
     return {name: _as_text(config[name]) for name in names if name in config}
 

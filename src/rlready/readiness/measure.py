@@ -45,6 +45,7 @@ from rlready.readiness.table import measure_samples, measure_table
 from rlready.runs.checkpoint_order import labels
 from rlready.runs.drawn import DrawnSamples
 from rlready.runs.files import read_table, write_table
+from rlready.runs.lineage import replaced
 from rlready.runs.run import Run
 from rlready.runs.seen import seen_at
 from rlready.tasks import Task
@@ -147,6 +148,8 @@ class Measurer:
         note(f"readiness: {lm.chat}")
         self.run.note_model(id=source, path=folder, role="checkpoint", chat=lm.chat.describe(), seen=seen)
         warn_of_ordinary_stops(self.run, lm)
+        if folder and (other := replaced(folder)):
+            self.run.warn(f"{source}: {other} has saved something else under this name: is it renamed, or replaced?")
         return lm
 
     def _loss(self, lm: LM) -> tuple[ExampleLosses | None, str]:

@@ -129,7 +129,8 @@ def on_shared_problems(
     prompts = Prompts(problems)
     tables = {name: stored if name in tools else with_doubted_ids(stored, prompts) for name, stored in tables.items()}
     if not tools:
-        return dict(tables) if problems or not tables else with_other_prompts(_on_shared_ids(tables)), list(problems)
+        shared_tables = tables if problems or not tables else _on_shared_ids(tables)
+        return with_other_prompts(shared_tables), list(problems)
     found = {
         name: matched(names[name].partition("?")[0], stored, prompts) if name in tools else stored
         for name, stored in tables.items()

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from rlready.core.errors import UserError
+from rlready.runs.checksums import changed
 from rlready.runs.files import read_json
 from rlready.runs.provenance import content_digest
 from rlready.runs.record import RECORD, RunRecord
@@ -81,6 +82,15 @@ def models_behind(model: Path) -> Iterator[Path]:
             waiting.append(start[1])
         if base := base_folder(path):
             waiting.append(base)
+
+
+def replaced(checkpoint: Path) -> Path | None:
+    """The run in whose folder a checkpoint is, if that has saved another one under this name."""
+    run = run_of(checkpoint)
+    with suppress(UserError):  # a record that cannot be read
+        if run and changed(run.resolve(), checkpoint.resolve(), RunRecord.load(run).files):
+            return run
+    return None
 
 
 def lost_starts(model: Path) -> Iterator[tuple[Path, Path]]:

@@ -39,7 +39,7 @@ def rename_paths(out: Path, before: str) -> None:
         files += (Path(folder, name) for name in ordered if name.endswith(TEXTS))
     for file in files:
         if file.name == RECORD:
-            _refuse_edited(file)
+            _refuse_edited(file, out)
     dropped: dict[Path, list[str]] = {}  # names of files by the record that had their checksums
     for file in files:
         lines = read_log(file) if file.suffix == ".jsonl" else [read_json(file)]
@@ -60,16 +60,14 @@ def rename_paths(out: Path, before: str) -> None:
         write_text(file, to_json(sealed(again) if record == sealed(record) else again) + "\n")
 
 
-def _refuse_edited(file: Path) -> None:
+def _refuse_edited(file: Path, out: Path) -> None:
     """UserError for a file that may be renamed and does not have the checksum in the record of its finished run."""
+    again = f"delete {file.parent} to run that part again" if file.parent != out else "delete it to have it made again"
     record = read_json(file)
     for name, sha in record.get("files", {}).items() if record.get("status") == DONE else ():
         path = file.parent / name
         if _may_change(name) and path.is_file() and file_digest(path) != sha:
-            raise UserError(
-                f"{path}: damaged, or not the file that the run has written: put it back, or delete {file.parent} to "
-                "run that part again"
-            )
+            raise UserError(f"{path}: damaged, or not the file that the run has written: put it back, or {again}")
 
 
 def _may_change(name: str) -> bool:

@@ -17,10 +17,11 @@ from rlready.core.result import RESULT, Result, with_warning
 from rlready.runs.checksums import changed, refuse_changed
 from rlready.runs.files import read_json
 from rlready.runs.moved import moved_path
-from rlready.runs.record import RECORD, RunRecord
+from rlready.runs.record import DONE, RECORD, RunRecord
 
 R = TypeVar("R", bound=Result)
 AGAIN = "delete it, and the command of the run makes it again"
+TRAINED = ("sft", "rl")  # whose results are not made again without training
 # where each verb's result is defined; imported when one is read
 RESULTS = {
     "checklist": "rlready.checklist.result:ChecklistResult",
@@ -55,7 +56,7 @@ def is_finished(folder: Path) -> bool:
     if (folder / RESULT).is_file():
         return True
     if os.path.lexists(folder / RESULT):
-        raise UserError(f"{folder / RESULT}: not a file; {AGAIN}")
+        raise UserError(f"{folder / RESULT}: not a file; {way_back(folder, folder / RESULT)}")
     if not (folder / RECORD).is_file():
         raise UserError(f"{folder}: not a run folder, {RECORD} is missing")
     return False
@@ -76,7 +77,7 @@ def own_command(folder: Path, record: RunRecord) -> str:
     Of a copy or a run that has moved it names that folder: at the old place may be the original.  The command of a part
     of a sweep or a demo is that of the whole.
     """
-    if not is_own(record.command) or not record.folder or _is_at(record.folder, folder):
+    if not is_own(record.command) or not record.folder or is_at(record.folder, folder):
         return record.command if is_own(record.command) else ""
     words = shlex.split(record.command)
     for at, word in enumerate(words):
@@ -87,7 +88,7 @@ def own_command(folder: Path, record: RunRecord) -> str:
     return "" if record.part_of else shlex.join([*words, "--out", str(folder)])
 
 
-def _is_at(name: str, folder: Path) -> bool:
+def is_at(name: str, folder: Path) -> bool:
     """Whether a folder is where its run has called it, from the directory in which that was; not another run here."""
     here, before = Path(name).resolve(), PurePath(os.path.normpath(name))
     if before.is_absolute() or here.exists():
@@ -121,7 +122,19 @@ def is_own(command: str) -> bool:
 
 def refuse_damaged(folder: Path, path: Path) -> None:
     """UserError if a file of a run, or one in a folder of it, is not what the run has written, by its record."""
-    refuse_changed(folder, path, checksums_of(folder), AGAIN)
+    refuse_changed(folder, path, checksums_of(folder), way_back(folder, path))
+
+
+def way_back(folder: Path, path: Path) -> str:
+    """How to get back a file of a run that is damaged or gone."""
+    record, place = record_of(folder), path.relative_to(folder)
+    if record is None or record.status != DONE or record.verb == "sweep":
+        return AGAIN
+    if place == PurePath(RESULT) and record.verb not in TRAINED:
+        return AGAIN
+    if place.parts[0] == "parts":
+        return f"put it back, or delete it and {folder / RESULT}, and the command of the run makes both again"
+    return "put it back: nothing makes it again but the command of the run with --overwrite, and all else with it"
 
 
 def checksums_of(folder: Path) -> Mapping[str, str]:

@@ -154,11 +154,6 @@ class Run(Recorder):
         """Whether the folder holds this run already, finished or not."""
         return self._earlier is not None
 
-    @property
-    def has_moved(self) -> bool:
-        """Whether the folder was called otherwise when its run was last written."""
-        return self._earlier is not None and self._earlier.folder not in ("", str(self.out))
-
     def claim(self, jobs: Sequence[Config] = ()) -> None:
         """Take the folder for this run; call this once the inputs are found to fit, before anything is written.
 
@@ -181,7 +176,7 @@ class Run(Recorder):
         if self._earlier:
             refuse_links(self.out)
             clear_leftovers(leftovers(self.out, self._earlier))
-            if self.has_moved:
+            if self._earlier.folder not in ("", str(self.out)):
                 rename_paths(self.out, self._earlier.folder)
             remove(self.out / RESULT)
             note(f"{self.out}: continuing a run that was {self._earlier.attempts[-1].status.partition(':')[0]}")

@@ -23,6 +23,7 @@ from rlready.export.noted import EXPORTS, NOTED
 from rlready.predict.outcome_table import RUNS
 from rlready.runs.files import write_text
 from rlready.runs.record import RECORD, RunRecord
+from rlready.runs.results import is_at
 from rlready.runs.run import Run
 from rlready.sweep.cluster import RayCluster, refuse_without_ray
 from rlready.sweep.data import refuse_unreadable_data
@@ -68,7 +69,8 @@ def sweep(config: SweepConfig, out: Path) -> SweepResult:
                 f"{out} holds a finished sweep of another {config.file}, which shares no job with this one: "
                 "choose another --out, or delete it"
             )
-        complete = run.finished and not run.has_moved and len(seconds) == len(jobs) and not run.changed(out / RUNS)
+        complete = run.finished and len(seconds) == len(jobs) and not run.changed(out / RUNS)
+        complete = complete and (not run.record.folder or is_at(run.record.folder, out))
         if complete and (stored := run.stored(SweepResult)).plan == plan and _is_up_to_date(stored, out, chains):
             return stored
         _ask(config, jobs, seconds, grid)
