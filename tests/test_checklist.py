@@ -121,6 +121,7 @@ def test_setting_significance_and_compute_are_answered_from_the_records_of_a_dem
     assert list(found) == [str(n) for n in range(1, 17)]
     assert {n for n, (_, answer) in found.items() if answer} == {"6", "7", "8"}
     assert {found[n] for n in ("6", "7", "8")} == {("answered from records", "Yes")}
+    assert [result.text.count(f"**Answer: \\[{answer}\\]**") for answer in ("Yes", "TODO")] == [3, 13]
     assert {found[n][0] for n in ("1", "2", "4", "5", "12", "13", "16")} == {"drafted, to be confirmed"}
     left = {n for n, (status, _) in found.items() if status == "for you to answer"}
     assert left == {"3", "9", "10", "11", "14", "15"}

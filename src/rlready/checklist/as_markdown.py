@@ -40,7 +40,7 @@ def _item(item: AnsweredItem, folder: Path) -> Iterator[str]:
     yield f"{'###' if item.section else '##'} {item.number}. {item.title}"
     yield f"\n*{item.question}*\n"
     status = _red("unknown") if item.status == "unknown" else item.status
-    answer = f"**{in_markdown(item.short_answer)}** · " if item.short_answer else ""
+    answer = f"**Answer: {in_markdown(item.marked_answer)}** · " if item.marked_answer else ""
     left = f" · {_red(item.left_count)}" if item.left else ""
     yield f"{answer}{status}{left} {in_markdown(item.justification)}".rstrip()
     yield ""

@@ -107,6 +107,13 @@ class AnsweredItem(Record):
         """The answer, but "" where it is the text of the facts."""
         return "" if self.answer == text_of(self.facts) else self.answer
 
+    @property
+    def marked_answer(self) -> str:
+        """The answer as a conference's form has it, [TODO] without one; "" where it is the text of the facts."""
+        if not self.answer:
+            return "[TODO]"
+        return f"[{self.answer}]" if self.answer in ("Yes", "No", "NA") else self.short_answer
+
 
 class ChecklistResult(Result):
     """A filled form: ``form`` and its ``title``, the ``folders`` of the runs, and the document, ``text``.
