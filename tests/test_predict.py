@@ -1817,7 +1817,7 @@ def test_rl_from_an_adapter_of_another_base_is_said(tmp_path: Path) -> None:
 
 
 def test_samples_of_one_checkpoint_under_two_names_are_said(tmp_path: Path) -> None:
-    """Whatever their format; a few problems may be equal by chance."""
+    """Whatever their format; a few problems may be equal by chance, and models of near steps may draw alike."""
     for problems, copied in ((80, True), (8, False)):
         runs = []
         for name in ("one", "two"):
@@ -1825,6 +1825,10 @@ def test_samples_of_one_checkpoint_under_two_names_are_said(tmp_path: Path) -> N
             runs.append(str(write_readiness(tmp_path / f"{name}-{problems}", [each])))
         notes = predict(PredictConfig(runs=tuple(runs), resamples=50), tmp_path / f"out-{problems}").notes
         assert any("as many samples right of every problem as one.csv" in text for text in notes) is copied
+        for name, run in zip(("one", "two"), runs, strict=True):
+            note(Path(run), "models", id=f"{name}.csv", role="checkpoint", sha256=name * 8, path=f"{name}.csv")
+        notes = predict(PredictConfig(runs=tuple(runs), resamples=50), tmp_path / f"near-{problems}").notes
+        assert not any("as many samples right" in text for text in notes)
 
 
 def test_an_evaluation_whose_checkpoint_is_gone_and_whose_run_was_renamed_is_said(

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 import test_engine_contract as contract
 from rlready.core.errors import UserError
@@ -286,3 +287,24 @@ def test_a_redirect_is_not_followed(server: Server) -> None:
     server.models = f"HTTP/1.0 302 x\r\nLocation: {elsewhere}\r\nContent-Length: 0\r\n\r\n".encode()
     with pytest.raises(UserError, match=f"sends requests on to {elsewhere}"):
         Client(server.url, 2, 50)
+
+
+def test_an_interrupt_while_weights_are_halved_is_known(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Wherever it comes, the weights are not to be saved; nothing stays on the disk."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    lm = contract.tiny_lm(seed=4)
+    before = [weight.detach().clone() for weight in lm.model.parameters()]
+    requests = requests_for(lm, contract.problems(2), 1, Budget(5, 5))
+    with ServerEngine(lm, forcing_for(lm), url=server.url, handover=tmp_path / "handover") as engine:
+        assert engine.intact
+        monkeypatch.setattr(Client, "load", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            engine.sample(requests, temperature=1.0, seed=0)
+        assert not engine.intact
+    assert all(torch.equal(now, then) for now, then in zip(lm.model.parameters(), before, strict=True))
+    assert not list(tmp_path.iterdir())

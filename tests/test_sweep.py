@@ -322,6 +322,16 @@ def content_of(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
 
 
+def test_runs_of_rl_at_a_time_do_not_share_a_server(tmp_path: Path) -> None:
+    """Each would hand its weights to it."""
+    name = write(tmp_path, rl_seed=[0, 1])
+    text = Path(name).read_text().replace("[rl]", '[rl]\nengine = "http://127.0.0.1:9"')
+    Path(name).write_text(text)
+    with pytest.raises(UserError, match=r"127.0.0.1:9 can have the weights of one run of RL at a time: set workers=1"):
+        sweep(SweepConfig(file=name, workers=2), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_thousands_of_jobs_need_confirmation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
     """The line says how many and how long, and nothing was begun; a word lets it through."""
     file = write(tmp_path, rl_seed=list(range(2000)))

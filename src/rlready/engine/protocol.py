@@ -43,11 +43,13 @@ class Engine(Protocol):
     """Samples from a model for as long as it is open; a context manager that closes itself.
 
     ``forcing`` are the forced strings of the model's template; ``batch_size`` is the largest number of requests that
-    are decoded together, which callers that sample in chunks use as their size.
+    are decoded together, which callers that sample in chunks use as their size.  Not ``intact``: an interrupt has left
+    the model with other weights than its own, which must not be saved.
     """
 
     forcing: Forcing
     batch_size: int
+    intact: bool = True
 
     def sample(
         self, requests: Sequence[Request], *, temperature: float, seed: int, ended: Ended | None = None

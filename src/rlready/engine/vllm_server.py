@@ -75,9 +75,11 @@ class ServerEngine(CompletionEngine):
         if rank() == 0:
             assert self._client is not None
             if not self._handed:
+                self.intact = False  # wherever an interrupt comes
                 with halved(self.lm.model):
                     self._load(folder)
                     self._compare(self._client, prompts[:PROBES])
+                self.intact = True
                 self.update_weights(self.lm)  # which are those of before
             self._load(folder)
         wait_for_all()

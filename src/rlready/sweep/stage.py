@@ -15,10 +15,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rlready.core.config import SweepConfig, Tool
+from rlready.core.config import RLConfig, SweepConfig, Tool
 from rlready.core.errors import UserError
 from rlready.core.messages import note
-from rlready.core.settings import Config
+from rlready.core.settings import Config, is_url
 from rlready.export.noted import EXPORTS, NOTED
 from rlready.predict.outcome_table import RUNS
 from rlready.runs.files import write_text
@@ -77,6 +77,7 @@ def sweep(config: SweepConfig, out: Path) -> SweepResult:
         if not config.ray:  # whose workers may have other files
             refuse_unreadable_data(jobs, seconds)
         refuse_too_few_steps(jobs, seconds)
+        _refuse_shared_server(config, [job for job in jobs if job.key not in seconds])
         refuse_exports(file, grid, out)
         _say_left(out, config.file, jobs)
         run.claim([job.config for job in jobs])
@@ -165,6 +166,14 @@ def _run_all(run: Run, config: SweepConfig, jobs: Sequence[Job], status: Status)
     finally:
         executor.close()
     return scheduler.problems
+
+
+def _refuse_shared_server(config: SweepConfig, jobs: Sequence[Job]) -> None:
+    """UserError if several runs of RL at a time would hand their weights to one server."""
+    engines = (job.config.engine for job in jobs if job.verb == "rl" and isinstance(job.config, RLConfig))
+    urls = Counter(filter(is_url, engines))
+    if (config.workers > 1 or config.ray) and (shared := next((url for url, n in urls.items() if n > 1), "")):
+        raise UserError(f"{config.file}: {shared} can have the weights of one run of RL at a time: set workers=1")
 
 
 def _executor(config: SweepConfig, out: Path, jobs: Sequence[Job]) -> Executor:

@@ -103,7 +103,7 @@ def rl(config: RLConfig, out: Path) -> RLResult:
                         progress.update(1, **_shown(line, trainer.lm))
                     checkpointer.save_state(state)
                 except KeyboardInterrupt:
-                    if state.evaluations and not trainer.updating:
+                    if state.evaluations and not trainer.updating and trainer.engine.intact:
                         checkpointer.save_stopped(state, state.step, _pending(state))
                     raise
         at_limit = {"rollouts": state.groups.at_limit / max(1, state.groups.responses)}
