@@ -57,9 +57,9 @@ def test_vllm_under_torchrun_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
 def test_engines_that_a_verb_does_not_have() -> None:
     with pytest.raises(UserError, match="engine = 'sglang' is not an engine; use torch, vllm, vllm-server or http://"):
         ReadinessConfig(engine="sglang")
-    for engine in ("vllm-server", "http://localhost:8000"):
-        with pytest.raises(UserError, match="not sent to a server; use vllm or torch"):
-            RLConfig(engine=engine)
+    with pytest.raises(UserError, match="engine=vllm-server: RL needs a server on GPUs of its own; start it"):
+        RLConfig(engine="vllm-server")
+    assert RLConfig(engine="http://localhost:8000").engine == "http://localhost:8000"
     for engine in ("http://", "http://[::1", "http://a b/", f"http://{'a' * 64}..b", "http://a:b", "http://a:1?b"):
         with pytest.raises(UserError, match=r"engine = 'http://.*' is not .*address.*; use http://HOST:PORT") as error:
             EvaluateConfig(engine=engine)

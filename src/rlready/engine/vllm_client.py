@@ -162,7 +162,7 @@ class Client(Completer):
                 return
             if time.monotonic() >= limit:
                 raise UserError(
-                    f"the server at {self.url} works for somebody else, too, so that it cannot forget the keys and "
+                    f"the server at {self.url} works on other requests, too, so that it cannot forget the keys and "
                     "values of other weights: give it to this run alone"
                 )
             time.sleep(WAIT)
