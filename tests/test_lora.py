@@ -18,10 +18,11 @@ from transformers import AutoModelForCausalLM
 from rlready.core.errors import UserError
 from rlready.core.records import Problem
 from rlready.credit.reference import ReferencePair, load_pair
+from rlready.engine.handover import merged_weights
 from rlready.engine.protocol import budget_for, forcing_for, requests_for
 from rlready.engine.torch import TorchEngine
 from rlready.models.batch import Batch, supervised
-from rlready.models.checkpoint import load, load_adapted, load_two
+from rlready.models.checkpoint import load, load_adapted, load_two, save
 from rlready.models.llama.support import weight_of
 from rlready.models.logprob import token_logprobs
 from rlready.models.lora import Adapted, Lora
@@ -33,6 +34,7 @@ from rlready.train.learner import OptimizerSettings, PlainLearner
 from rlready.train.loss import LossOutput
 from rlready.train.rl import rl
 from rlready.train.sft import sft
+from test_engine_contract import tiny_lm
 from test_train import interrupted_at, problems, random_model, rl_config, sft_config
 
 peft = pytest.importorskip("peft")
@@ -340,3 +342,20 @@ def test_the_dropout_of_an_adapter_is_said_not_to_be_applied(
     assert "its lora_dropout of 0.1 is not applied here, and saved as 0" in capsys.readouterr().err
     lm.save(tmp_path)
     assert json.loads((tmp_path / "adapter_config.json").read_text())["lora_dropout"] == 0
+
+
+def test_an_adapter_of_the_head_is_handed_over(tmp_path: Path) -> None:
+    """With the weights that another program gets, the model of the base says what the adapted one does."""
+    (tmp_path / "base").mkdir()
+    save(tiny_lm(seed=4), tmp_path / "base", "")
+    adapted, plain = load_adapted(str(tmp_path / "base"), Lora(4, 8, ("lm_head", "q_proj"))), load(f"{tmp_path}/base")
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for name, weight in adapted.model.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(std=0.3)
+    assert next(iter(merged_weights(adapted.model)))[0] == "lm_head.weight"
+    plain.model.load_state_dict(dict(merged_weights(adapted.model)))
+    ids = torch.tensor([[1, 2, 3]])
+    with torch.no_grad():
+        assert torch.allclose(plain.model(ids).logits, adapted.model(ids).logits, atol=1e-5)

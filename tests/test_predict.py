@@ -1801,10 +1801,14 @@ def test_an_outcome_is_matched_by_place_and_by_content(tmp_path: Path, monkeypat
         result = predict(PredictConfig(runs=where, resamples=50), tmp_path / f"out-{folder}")
         assert [[o.value for o in c.outcomes] for c in result.checkpoints] == [[], [0.9]], folder
         monkeypatch.chdir(tmp_path)
+    wrong = table(tmp_path / "rl.jsonl", [{"checkpoint": "a/checkpoints/step-7", "outcome": 0.9, "run": "copy"}])
+    with pytest.raises(UserError, match=r"an outcome of 'a/checkpoints/step-7', whose readiness was not measured"):
+        predict(PredictConfig(runs=(*runs, wrong), resamples=50), tmp_path / "wrong")
 
 
-def test_rl_from_an_adapter_of_another_base_is_said(tmp_path: Path) -> None:
+def test_rl_from_an_adapter_of_another_base_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two bases at one relative path, as two projects have them; the adapters are the same."""
+    monkeypatch.chdir(tmp_path)
     found = [checkpoint(f"sft/checkpoints/step-{at}", reach=0.6, skill=0.5, seed=at) for at in (2, 4)]
     ready = write_readiness(tmp_path / "ready", found)
     note(ready, "models", id="base", role="base of the adapter", sha256="a" * 64, path="a")

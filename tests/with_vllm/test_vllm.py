@@ -281,9 +281,10 @@ def test_a_server_that_only_seems_to_take_weights_is_refused(for_rl: str, tmp_pa
 
 @pytest.mark.parametrize("distributed", ["ddp", "fsdp"])
 def test_two_processes_share_a_server(for_rl: str, distributed: str, tmp_path: Path) -> None:
-    settings = [f"{name}={value}" for name, value in RL.items()]
+    settings = [f"{name}={value}" for name, value in RL.items() if name != "validation"]
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "rlready"]
-    words += ["rl", *settings, f"engine={for_rl}", f"distributed={distributed}", "--out", str(tmp_path / "rl")]
+    words += ["rl", *settings, "validation=dagmath?ops=5&split=test&seed=7&n=1"]  # none for the second process
+    words += [f"engine={for_rl}", f"distributed={distributed}", "--out", str(tmp_path / "rl")]
     done = subprocess.run(words, capture_output=True, text=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in (tmp_path / "rl/log.jsonl").read_text().splitlines()]

@@ -16,20 +16,19 @@ from rlready.runs.files import remove, write_folder
 def merged_weights(model: Any) -> Iterator[tuple[str, Tensor]]:
     """The weights of a model by their names in a checkpoint, with the active adapter added to those that have one.
 
-    The head is the first, also where it is the embedding: without it vLLM 0.32 would keep the old head.
+    The head is the first, also where it is the embedding: without it vLLM 0.32 would keep the old head.  One with an
+    adapter comes again, with that.
     """
     head = model.get_output_embeddings()
     modules = dict(model.named_modules())
-    first = next(f"{name}.weight" for name, module in modules.items() if module is head)
-    yield first, head.weight.detach()
+    yield next(f"{name}.weight" for name, module in modules.items() if module is head), head.weight.detach()
     for name, tensor in model.state_dict().items():
         place, adapted, kind = name.partition(".base_layer.")
         if adapted and kind == "weight":
             layer = modules[place]
             tensor = sum((layer.get_delta_weight(each).to(tensor) for each in layer.active_adapters), tensor)
-        called = f"{place}.{kind}" if adapted else name
-        if ".lora_" not in name and called != first:
-            yield called, tensor
+        if ".lora_" not in name:
+            yield f"{place}.{kind}" if adapted else name, tensor
 
 
 @contextmanager

@@ -151,7 +151,7 @@ class Client(Completer):
                     "environment, in a network that you trust"
                 ) from None
             raise UserError(
-                f"{error}; the server has to see {folder} at this path, on a disk that it shares with this machine"
+                f"{error}; if it has not found them, it has to see {folder} at this path, on a disk that it shares"
             ) from None
 
     def _forget(self) -> None:

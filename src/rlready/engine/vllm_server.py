@@ -8,6 +8,7 @@ these before it gets the right ones.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,7 +54,8 @@ class ServerEngine(CompletionEngine):
                 ended(sample)
                 self._kept = True
 
-        if self._handover and self._stale:
+        if self._handover:  # also weights that are the same: the server may have been started again
+            self._stale = True
             self._hand_over(self._handover, list(dict.fromkeys(each.prompt_ids for each in requests)))
         try:
             return super().sample(requests, temperature=temperature, seed=seed, ended=keep)
@@ -86,8 +88,9 @@ class ServerEngine(CompletionEngine):
 
     def _load(self, folder: Path) -> None:
         assert self._client is not None
-        self._handed += 1  # another name every time, of which no machine has an older file in its memory
-        with span("handover"), written(self.lm.model, folder / str(self._handed), self._as) as place:
+        self._handed += 1
+        name = f"{os.getpid()}-{self._handed}"  # another one every time, of which no machine remembers an older file
+        with span("handover"), written(self.lm.model, folder / name, self._as) as place:
             self._client.load(place)
 
     def reseed(self, seed: int) -> None:

@@ -93,8 +93,9 @@ def _match(outcome: Outcome, candidates: Sequence[Candidate]) -> str:
 
 
 def _contents(outcome: Outcome) -> set[str | None]:
-    """The SHA-256 of what the runs of an outcome started from, which may be a copy of what was measured."""
-    return {each.sha256 for run in outcome.runs for each in RunRecord.load(run).models if each.role == "start"}
+    """The SHA-256 of what the runs of an outcome started from under its name: it may be a copy of what was measured."""
+    models = (each for run in outcome.runs for each in RunRecord.load(run).models if each.role == "start")
+    return {each.sha256 for each in models if each.id == outcome.checkpoint}
 
 
 def _places(outcome: Outcome) -> set[str]:

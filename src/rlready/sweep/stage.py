@@ -171,7 +171,7 @@ def _run_all(run: Run, config: SweepConfig, jobs: Sequence[Job], status: Status)
 def _refuse_shared_server(config: SweepConfig, jobs: Sequence[Job]) -> None:
     """UserError if several runs of RL at a time would hand their weights to one server."""
     engines = (job.config.engine for job in jobs if job.verb == "rl" and isinstance(job.config, RLConfig))
-    urls = Counter(filter(is_url, engines))
+    urls = Counter(url.rstrip("/").removesuffix("/v1") for url in engines if is_url(url))
     if (config.workers > 1 or config.ray) and (shared := next((url for url, n in urls.items() if n > 1), "")):
         raise UserError(f"{config.file}: {shared} can have the weights of one run of RL at a time: set workers=1")
 
