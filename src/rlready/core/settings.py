@@ -132,6 +132,11 @@ def is_url(engine: str) -> bool:
     return engine.startswith(("http://", "https://"))
 
 
+def address_of(url: str) -> str:
+    """The address of a server, which is one however it ends."""
+    return url.rstrip("/").removesuffix("/v1")
+
+
 def check_engine_name(engine: str) -> str:
     """The same text; UserError unless it names an engine or is the address of a server."""
     if engine not in ENGINES and not is_url(engine):

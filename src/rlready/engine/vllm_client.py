@@ -19,6 +19,7 @@ from pydantic import BaseModel, Strict, StrictInt, ValidationError
 
 from rlready.core.errors import UserError
 from rlready.core.messages import note
+from rlready.core.settings import address_of
 from rlready.engine.completer import BANNED, Completer, Continuation, Drawn, unexpected, what_is_odd
 from rlready.models.one_line import one_line
 
@@ -93,7 +94,7 @@ class Client(Completer):
     """Each continuation is one request, made by one of at most ``most`` threads; token ids are below ``vocabulary``."""
 
     def __init__(self, url: str, most: int, vocabulary: int) -> None:
-        self.url = url.rstrip("/").removesuffix("/v1")
+        self.url = address_of(url)
         self._most, self._vocabulary = most, vocabulary
         # not an executor's threads: Python would wait for those that a server keeps waiting before it ends
         self._threads: list[threading.Thread] = []

@@ -80,8 +80,10 @@ def _match(outcome: Outcome, candidates: Sequence[Candidate]) -> str:
     parts, path = [part for part in outcome.checkpoint.split("/") if part], Path(outcome.checkpoint).resolve()
     fits = [name for name in names if parts and name.split("/")[-len(parts) :] == parts]
     fits = fits or [name for name in names if Path(name).resolve() == path]
-    fits = fits or [each.name for each in candidates if each.place and each.place in _places(outcome)]
-    fits = fits or [each.name for each in candidates if each.content and each.content in _contents(outcome)]
+    if not fits:
+        there, same = _places(outcome), _contents(outcome)
+        fits = [each.name for each in candidates if each.place and each.place in there]
+        fits = fits or [each.name for each in candidates if each.content and each.content in same]
     if len(fits) == 1:
         return fits[0]
     if fits:

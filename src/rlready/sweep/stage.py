@@ -18,7 +18,7 @@ from pathlib import Path
 from rlready.core.config import RLConfig, SweepConfig, Tool
 from rlready.core.errors import UserError
 from rlready.core.messages import note
-from rlready.core.settings import Config, is_url
+from rlready.core.settings import Config, address_of, is_url
 from rlready.export.noted import EXPORTS, NOTED
 from rlready.predict.outcome_table import RUNS
 from rlready.runs.files import write_text
@@ -51,8 +51,8 @@ def sweep(config: SweepConfig, out: Path) -> SweepResult:
     """Run every job that is not yet done; the table of RL runs is ``runs.jsonl``.
 
     A finished sweep goes on if the file has changed since, if a job is no longer done, or if its folder has moved, as
-    its runs name each other by their paths.  Raises UserError if the file
-    is invalid or the folder holds another run, before anything is changed, and at the end if a job has failed.
+    its runs name each other by their paths.  Raises UserError if the file is invalid or the folder holds another run,
+    before anything is changed, and at the end if a job has failed.
     """
     if not config.file:
         raise UserError("name a sweep file: rlready sweep FILE.toml")
@@ -171,7 +171,7 @@ def _run_all(run: Run, config: SweepConfig, jobs: Sequence[Job], status: Status)
 def _refuse_shared_server(config: SweepConfig, jobs: Sequence[Job]) -> None:
     """UserError if several runs of RL at a time would hand their weights to one server."""
     engines = (job.config.engine for job in jobs if job.verb == "rl" and isinstance(job.config, RLConfig))
-    urls = Counter(url.rstrip("/").removesuffix("/v1") for url in engines if is_url(url))
+    urls = Counter(address_of(url) for url in engines if is_url(url))
     if (config.workers > 1 or config.ray) and (shared := next((url for url, n in urls.items() if n > 1), "")):
         raise UserError(f"{config.file}: {shared} can have the weights of one run of RL at a time: set workers=1")
 
