@@ -48,10 +48,11 @@ from rlready.inject.stage import inject
 from rlready.models.hub import local_folder
 from rlready.predict.stage import predict
 from rlready.readiness.stage import readiness
+from rlready.runs.content import file_digest
 from rlready.runs.files import read_json, write_json
 from rlready.runs.folders import folders_of_runs
 from rlready.runs.overwrite import attempts_of
-from rlready.runs.provenance import accelerators, file_digest
+from rlready.runs.provenance import accelerators
 from rlready.runs.record import SCHEMA, Attempt, Energy, RunRecord, sealed
 from rlready.sweep.stage import sweep
 from test_sweep import write as write_sweep

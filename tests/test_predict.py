@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -67,9 +68,9 @@ from rlready.readiness.ranking import gap_of_shares
 from rlready.readiness.result import ProblemCounts, RankedCheckpoint, ReadinessResult, SampleStats
 from rlready.report import page
 from rlready.runs.checkpoint_order import in_training_order, labels, staged_labels
+from rlready.runs.content import content_digest
 from rlready.runs.files import plain, write_json
 from rlready.runs.lineage import stages_of
-from rlready.runs.provenance import content_digest
 from rlready.runs.record import CONFIG, ModelNote, RunRecord
 from rlready.runs.run import Run
 from rlready.sweep.grid import SHARED as SWEEP_SHARED
@@ -994,6 +995,29 @@ def test_different_content_under_one_name_is_refused(
     ):
         refuse_unlike_content(folders)
     refuse_unlike_content([ready, folders[0]])
+
+
+def test_a_checkpoint_whose_card_was_edited_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So is one whose digest an earlier version recorded, over its card and the state of its trainer, too."""
+    monkeypatch.chdir(tmp_path)
+    start = "sft/checkpoints/step-2"
+    saved(start, "weights")
+    Path(start, "config.json").write_text("{}")
+    Path(start, "README.md").write_text("# As saved")
+    content = content_digest(Path(start))
+    Path(start, "README.md").write_text("# Edited")
+    assert content_digest(Path(start)) == content
+    files = [path for path in sorted(Path(start).iterdir()) if not path.name.startswith(".")]
+    lines = [f"{path.name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n" for path in files]
+    earlier = hashlib.sha256("".join(lines).encode()).hexdigest()
+    folders = [tmp_path / name for name in ("readiness", "rl", "evaluate")]
+    for folder, digest in zip(folders, (content, content, earlier), strict=True):
+        write_record(folder, folder.name)
+        note(folder, "models", id=start, role="start", sha256=digest, path=str(tmp_path / start))
+    refuse_unlike_content(folders)
+    saved(start, "others")
+    with pytest.raises(UserError, match="have read different content under one name"):
+        refuse_unlike_content(folders)
 
 
 def test_an_evaluation_of_a_checkpoint_that_the_run_has_not_saved_is_refused(tmp_path: Path) -> None:

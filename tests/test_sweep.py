@@ -28,10 +28,10 @@ from rlready.evaluate.result import EvaluateResult
 from rlready.predict.outcomes import find_runs
 from rlready.predict.stage import predict
 from rlready.runs import lock
+from rlready.runs.content import content_digest
 from rlready.runs.files import plain, read_json, write_json
 from rlready.runs.invocation import Invocation, invocation
 from rlready.runs.log import read_log
-from rlready.runs.provenance import content_digest
 from rlready.runs.record import DataNote, ModelNote, RunRecord
 from rlready.sweep import executors, processes, scheduler
 from rlready.sweep import stage as sweep_module

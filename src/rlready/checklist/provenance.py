@@ -13,9 +13,9 @@ from rlready.checklist.setting import first
 from rlready.core.errors import UserError
 from rlready.inject.result import InjectResult
 from rlready.models.weights import weight_files
+from rlready.runs.content import has_content
 from rlready.runs.files import LEFTOVER
 from rlready.runs.licences import UNKNOWN
-from rlready.runs.provenance import content_digest
 from rlready.tasks.other_problems import GENERATED
 
 LONGEST = 100_000_000  # bytes of a header, as safetensors limits it
@@ -187,7 +187,7 @@ def parameters(runs: Runs) -> list[Fact]:
         weights, changed = list[Path](), ""
         try:
             weights = weight_files(path) or sorted(path.glob("adapter_model*.safetensors")) if path else []
-            if note.sha256 and path and weights and content_digest(path) != note.sha256:
+            if note.sha256 and path and weights and not has_content(path, note.sha256):
                 changed = "it has changed since a run has loaded it"
             text = f"{sum(map(_parameters, weights)):,} parameters" if weights and not (readers or changed) else ""
         except (UserError, OSError, ValueError, LookupError, AttributeError, TypeError):  # damaged since the run

@@ -14,8 +14,9 @@ from pydantic import JsonValue
 from rlready.checklist.result import Evidence, Fact
 from rlready.core.errors import UserError
 from rlready.core.result import RESULT, Result
+from rlready.runs.content import has_content
 from rlready.runs.folders import folders_of_runs, status_of
-from rlready.runs.provenance import content_digest, package_version
+from rlready.runs.provenance import package_version
 from rlready.runs.record import DONE, EDITED, RECORD, SCHEMA, DataNote, ModelNote, Note, RunRecord, is_edited
 from rlready.runs.results import load_result
 
@@ -117,7 +118,7 @@ class Runs:
             return True
         named = [(entry.folder, entry.record.folder) for entry in self.entries if entry.record.folder]
         there = (now / PurePath(path).relative_to(was) for now, was in named if PurePath(path).is_relative_to(was))
-        return any(place.exists() and content_digest(place) == digest for place in there)
+        return any(place.exists() and has_content(place, digest) for place in there)
 
     def readers(self, note: Note) -> str:
         """The runs that have read this content, in words, if others have read another by that name; "" otherwise."""

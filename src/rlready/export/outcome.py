@@ -20,9 +20,9 @@ from rlready.export.manifest import CODE, MANIFEST, README, SETTINGS, Manifest, 
 from rlready.export.noted import NOTED, command_of, noted, path_from, refuse_sweep, sweep_of
 from rlready.export.outputs import OUTPUTS, Outcome, read_outcome
 from rlready.export.result import ExportResult, ImportResult
+from rlready.runs.content import file_digest
 from rlready.runs.files import text_of, write_json, write_text
 from rlready.runs.lock import replacing_in
-from rlready.runs.provenance import file_digest
 from rlready.runs.record import RunRecord
 from rlready.runs.results import refuse_unfinished
 from rlready.tasks.source import parse_source

@@ -13,7 +13,7 @@ from pathlib import Path
 from rlready.core.errors import UserError
 from rlready.models.weights import AGAIN, regular, weight_files
 from rlready.runs.checksums import BASE, CARD, CHECKSUMS, LINE
-from rlready.runs.provenance import file_digest
+from rlready.runs.content import file_digest
 
 
 def write_checksums(folder: Path) -> None:

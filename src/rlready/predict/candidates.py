@@ -28,7 +28,7 @@ from rlready.readiness.next_step import UNKNOWN_MODEL, rl_command
 from rlready.readiness.part import Part
 from rlready.readiness.result import ReadinessResult
 from rlready.runs.checkpoint_order import runs_of, step_of
-from rlready.runs.checksums import listed_digest
+from rlready.runs.checksums import has_listed
 from rlready.runs.record import RECORD, RunRecord
 from rlready.runs.recorder import BASE
 from rlready.runs.results import refuse_damaged
@@ -323,8 +323,7 @@ def _place(part: Part, measured: Measured) -> tuple[str, RunRecord | None]:
         return part.name, None
     record = RunRecord.load(run) if (run / RECORD).is_file() else None
     if path.is_dir():
-        now, then = listed_digest(path), _content(part, measured)
-        replaced = None not in (now, then) and now != then
+        replaced = has_listed(path, _content(part, measured)) is False
     else:
         replaced = record is not None and record.start > measured.record.start
     if replaced:

@@ -12,7 +12,7 @@ from rlready.evaluate.result import EvaluateResult
 from rlready.predict.meaning import UNSAID
 from rlready.predict.outcome import Outcome
 from rlready.predict.outcome_table import OWN, TAKEN
-from rlready.runs.provenance import content_digest
+from rlready.runs.content import content_digest, has_content
 from rlready.runs.record import RunRecord
 
 UNEQUAL = 1.25  # ratio of numbers of values whose best ones are compared
@@ -42,8 +42,15 @@ def changed_content(folders: Iterable[Path], *, by_name: bool = False) -> list[C
         for key, each in [*noted, *(((record.verb, each.role, each.id), each) for each in record.data)]:
             if each.sha256:
                 found.setdefault(key, Changed(each.id, key[0] in ("place", "name"), {})).digests[folder] = each.sha256
-    changed = [each for each in found.values() if len({*each.digests.values()}) > 1]
-    return list({(each.id, *each.digests): each for each in changed}.values())
+    changed = [(key, each) for key, each in found.items() if len({*each.digests.values()}) > 1]
+    kept = [each for key, each in changed if not _is_there(key, each)]
+    return list({(each.id, *each.digests): each for each in kept}.values())
+
+
+def _is_there(key: tuple[str, ...], found: Changed) -> bool:
+    """Whether all digests are of the model that is there now, as two versions of rlready have recorded it."""
+    path = Path(key[-1])
+    return key[0] == "place" and path.exists() and all(has_content(path, each) for each in found.digests.values())
 
 
 def refuse_unlike_content(folders: Iterable[Path]) -> None:

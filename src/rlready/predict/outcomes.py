@@ -27,8 +27,8 @@ from rlready.predict.outcome import Outcome
 from rlready.predict.outcome_table import RUNS, read_outcomes
 from rlready.predict.run_cost import cost_of
 from rlready.runs.checkpoint_order import step_of
+from rlready.runs.content import has_content
 from rlready.runs.lineage import run_of
-from rlready.runs.provenance import content_digest
 from rlready.runs.record import DONE, RECORD, RunRecord, is_edited
 from rlready.runs.results import is_finished, load_result, refuse_damaged, refuse_unfinished
 from rlready.tasks.files import TABLES
@@ -245,7 +245,7 @@ def _was_overwritten(checkpoint: Path, evaluation: RunRecord, model: str, traine
     digest = next((each.sha256 for each in evaluation.models if each.id == model), None)
     if digest and checkpoint.is_dir():
         note_once("predict: compares the checkpoints with those that were evaluated")
-        return content_digest(checkpoint) != digest
+        return not has_content(checkpoint, digest)
     run = checkpoint.parents[1]
     if PurePath(trained.folder).name not in ("", run.name):
         warn(

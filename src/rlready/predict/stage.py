@@ -47,7 +47,7 @@ from rlready.readiness.overfitting import along_runs
 from rlready.readiness.ranking import Ranking, large, rank
 from rlready.readiness.result import Overfitting
 from rlready.runs.checkpoint_order import listed
-from rlready.runs.checksums import listed_digest
+from rlready.runs.checksums import has_listed
 from rlready.runs.run import Run
 
 
@@ -213,9 +213,8 @@ def _gone(start: Candidate) -> list[str]:
         return [
             f"Warning: {model} is not there any more, so that RL cannot start from it: take another, or train again."
         ]
-    now = listed_digest(path) if path.is_dir() else None  # of another trainer's all weights would have to be read
-    if now and start.content and now != start.content:
-        return [f"Warning: {model} has changed since it was measured: measure it again, unless its card alone has."]
+    if path.is_dir() and has_listed(path, start.content) is False:  # another trainer's has no list of checksums
+        return [f"Warning: {model} has changed since it was measured: measure it again."]
     return []
 
 

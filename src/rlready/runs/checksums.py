@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 
 from rlready.core.errors import UserError
-from rlready.runs.provenance import content_files, file_digest, listing_digest
+from rlready.runs.content import file_digest, has_content
 
 # in the folder of a checkpoint: the checksums of its files, its card, and the checksum of an adapter's base
 CHECKSUMS, CARD, BASE = "checksums.sha256", "README.md", "base.sha256"
@@ -25,15 +25,13 @@ def checksums(folder: Path, path: Path) -> dict[str, str]:
     return {file.relative_to(folder).as_posix(): file_digest(file) for file in files if file.is_file()}
 
 
-def listed_digest(folder: Path) -> str | None:
-    """`provenance.folder_digest` of a checkpoint by the checksums that were saved with it, without reading its weights;
-    None for a folder without them."""
-    if not (folder / CHECKSUMS).is_file():
+def has_listed(folder: Path, digest: str | None) -> bool | None:
+    """Whether a checkpoint has the content of ``digest`` by the checksums that were saved with it, without reading its
+    weights; None for a folder without them, and without ``digest``."""
+    if digest is None or not (folder / CHECKSUMS).is_file():
         return None
     lines = (folder / CHECKSUMS).read_text(encoding="utf-8", errors="replace").splitlines()
-    known = {line[2]: line[1] for line in map(LINE.fullmatch, lines) if line}
-    files = {file.relative_to(folder).as_posix(): file for file in content_files(folder)}
-    return listing_digest({name: known.get(name) or file_digest(file) for name, file in files.items()})
+    return has_content(folder, digest, {line[2]: line[1] for line in map(LINE.fullmatch, lines) if line})
 
 
 def inside(name: str, folder: Path, path: Path) -> bool:
@@ -42,10 +40,13 @@ def inside(name: str, folder: Path, path: Path) -> bool:
 
 
 def changed(folder: Path, path: Path, known: Mapping[str, str]) -> Path | None:
-    """The first file that is missing or not that of its checksum: ``path`` itself, or one in it; None for none."""
+    """The first file that is missing or not that of its checksum: ``path`` itself, or one in it; None for none.
+
+    Cards do not count, because people edit them.
+    """
     if not os.path.lexists(path):
         return path
-    files = (folder / name for name in known if inside(name, folder, path))
+    files = (folder / name for name in known if inside(name, folder, path) and PurePath(name).name != CARD)
     return next(
         (f for f in files if not f.is_file() or file_digest(f) != known[f.relative_to(folder).as_posix()]), None
     )

@@ -16,8 +16,8 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from rlready.core.settings import Config
+from rlready.runs.content import has_content
 from rlready.runs.files import plain
-from rlready.runs.provenance import content_digest
 from rlready.runs.record import DONE, DataNote, Note, RunRecord
 
 SOURCE = re.compile(r"(\w+:|)([^?]*)(\?.*|)", re.DOTALL)  # the kind, the path and the options of a task source
@@ -51,7 +51,7 @@ def compare(earlier: RunRecord, verb: str, config: Config) -> Comparison:
             return Comparison(_difference(key, earlier.config, asked))
     for each in earlier.notes:
         path = Path(each.path or "")
-        if each.path and each not in moved and path.exists() and content_digest(path) != each.sha256:
+        if each.path and each not in moved and path.exists() and not has_content(path, each.sha256):
             return Comparison(f"a run whose input {path} has changed since")
     return Comparison(moved=moved, extended=extended)
 
@@ -106,6 +106,6 @@ def _moved(earlier: RunRecord, before: JsonValue, now: JsonValue) -> Note | None
         if note.path and note.sha256 and Path(note.path).is_relative_to(old[2]):
             found = Path(new[2]) / Path(note.path).relative_to(old[2])
             renamed = isinstance(note, DataNote) and found.name != Path(note.path).name
-            if found.exists() and not renamed and content_digest(found) == note.sha256:
+            if found.exists() and not renamed and has_content(found, note.sha256):
                 return note
     return None

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from rlready.core.errors import UserError
 from rlready.runs.checksums import changed
+from rlready.runs.content import has_content
 from rlready.runs.files import read_json
-from rlready.runs.provenance import content_digest
 from rlready.runs.record import RECORD, RunRecord
 
 ADAPTER, MODEL = "adapter_config.json", "config.json"
@@ -122,7 +122,7 @@ def _overwritten_since(run: Path, start: Path) -> bool:
             read = {
                 note.sha256 for note in record.models if note.path and record.located(run, note.path).resolve() == start
             }
-            return not start.exists() or content_digest(start) not in read
+            return not start.exists() or not any(has_content(start, digest) for digest in read)
     return False
 
 

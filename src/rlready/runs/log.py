@@ -16,9 +16,9 @@ from typing import Any
 from rlready.core.distributed import rank
 from rlready.core.errors import UserError
 from rlready.core.regular import opened
+from rlready.runs.content import file_digest
 from rlready.runs.files import os_errors_named, plain, sync, write_text
 from rlready.runs.lock import refuse_moved
-from rlready.runs.provenance import file_digest
 
 LOG = "log.jsonl"
 EXAMPLES = "examples.jsonl"  # samples to read, of an evaluation

@@ -12,9 +12,9 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from rlready.core.errors import UserError
+from rlready.runs.content import file_digest
 from rlready.runs.files import LEFTOVER, read_json, to_json, write_text
 from rlready.runs.log import read_log
-from rlready.runs.provenance import file_digest
 from rlready.runs.record import DONE, RECORD, sealed
 
 # folders in which no path stands; the last five are those of an export

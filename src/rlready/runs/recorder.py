@@ -18,6 +18,7 @@ from rlready.core.settings import Config
 from rlready.core.text import in_one_line
 from rlready.runs import provenance
 from rlready.runs.checksums import changed, checksums, inside, refuse_changed
+from rlready.runs.content import content_digest
 from rlready.runs.energy import EnergyMeter
 from rlready.runs.files import plain, write_json
 from rlready.runs.invocation import Invocation
@@ -25,7 +26,6 @@ from rlready.runs.licences import Source, output_licence
 from rlready.runs.lineage import base_folder
 from rlready.runs.lock import refuse_moved
 from rlready.runs.overwrite import Replaced
-from rlready.runs.provenance import content_digest
 from rlready.runs.record import (
     CODE_OF,
     DEFAULT,

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Self
 
 from rlready.core.errors import UserError
+from rlready.runs.content import content_files
 from rlready.runs.files import os_errors_named
-from rlready.runs.provenance import content_files
 
 # where it is, without links, then size, and times in nanoseconds; some file systems give a file another inode any time
 Identity = tuple[str, int, int, int]

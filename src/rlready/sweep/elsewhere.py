@@ -14,8 +14,8 @@ from rlready.core.messages import note
 from rlready.export.manifest import LAUNCHER
 from rlready.export.noted import NotedOutcome, keep, kept, outcome_in
 from rlready.export.stage import refuse_in_advance, refuse_place
+from rlready.runs.content import content_digest
 from rlready.runs.files import remove, write_text
-from rlready.runs.provenance import content_digest
 from rlready.runs.run import Run
 from rlready.sweep.grid import Grid
 from rlready.sweep.jobs import Chain

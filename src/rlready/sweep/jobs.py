@@ -21,10 +21,10 @@ from rlready.export.settings import ElsewhereConfig
 from rlready.runs.checkpoint_order import listed
 from rlready.runs.checksums import changed as changed_file
 from rlready.runs.checksums import refuse_changed
+from rlready.runs.content import has_content
 from rlready.runs.continuing import compare
 from rlready.runs.folders import nothing_done
 from rlready.runs.moved import moved_path
-from rlready.runs.provenance import content_digest
 from rlready.runs.record import DONE, RECORD, RunRecord
 from rlready.runs.run import STATE
 from rlready.sweep.grid import FILLED, Config, Grid, RLVariant, SFTVariant, Verb, size_of
@@ -176,7 +176,7 @@ def refuse_mixed_inputs(out: Path, records: Mapping[str, RunRecord], *, changed:
                 readers.setdefault(path, {}).setdefault(each.sha256, []).append(key)
     for path, by_content in readers.items():
         if path.exists() and (changed or len(by_content) > 1):
-            by_content.pop(content_digest(path), None)
+            by_content = {digest: keys for digest, keys in by_content.items() if not has_content(path, digest)}
         elif len(by_content) > 1:  # it is gone: those that read it first have the others against them
             by_content.popitem()
         else:

@@ -18,9 +18,9 @@ from rlready.core.errors import UserError
 from rlready.core.progress import only_warnings
 from rlready.core.records import Problem, Row
 from rlready.runs.checksums import changed
+from rlready.runs.content import has_content
 from rlready.runs.files import write_text
 from rlready.runs.lineage import lost_starts, models_behind, run_of
-from rlready.runs.provenance import content_digest
 from rlready.runs.record import DataNote, Overlap, RunRecord
 from rlready.runs.run import Run
 from rlready.tasks import open_task
@@ -126,7 +126,7 @@ def _at_hand(folder: Path, record: RunRecord, data: DataNote, trained: set[str])
     if not path.is_file() or path.stat().st_size > MOST_BYTES:
         return None
     with suppress(UserError), only_warnings():  # that run has said which columns are read
-        if content_digest(path) == data.sha256:
+        if has_content(path, data.sha256):
             _, joint, options = data.id.partition("?")
             task = open_task(f"{source.kind}:{path}{joint}{options}")
             items = task.rows() if record.verb == "sft" else task.problems()

@@ -25,7 +25,7 @@ from rlready.core.errors import UserError
 from rlready.core.import_path import note_code, on_load
 from rlready.core.messages import note
 from rlready.core.records import Problem
-from rlready.runs.provenance import file_digest
+from rlready.runs.content import file_digest
 from rlready.tasks.child import Child
 from rlready.tasks.protocol import Asked, Verdict
 from rlready.tasks.verifier import Kind, Named, UserVerifier, load_function
