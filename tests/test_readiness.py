@@ -81,8 +81,8 @@ def test_a_model_and_the_table_of_its_samples_give_equal_results(
     assert by_text.truncated == model.truncated
     assert by_text.heldout_loss is by_text.entropy is by_text.thinking_right is None
     assert by_tokens.heldout_loss == model.heldout_loss
-    tied = "3 others do not differ significantly"
-    assert result.headline == f"Start RL from embedded; {tied} on {len(result.problems)} problems."
+    n = len(result.problems)
+    assert result.headline == f"Start RL from embedded; {n} problems do not separate it from 3 others."
     assert [row.advice for row in result.checkpoints] == ["rl", "tie", "tie", "tie"]
     assert table.loss_change is None  # no names of one SFT run
     assert model.heldout_loss

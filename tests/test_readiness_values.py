@@ -279,7 +279,7 @@ def test_ranks_equals_and_the_sign() -> None:
     assert words[2].why == "best loss"
     more = units_to_decide(Estimate(0.1, -0.1, 0.3, 9), comparisons(4))
     assert [w.more_problems for w in words] == [None, more, None, None]
-    assert less.headline() == "Start RL from y; x does not differ significantly on 9 problems."
+    assert less.headline() == "Start RL from y; 9 problems do not separate it from x."
     assert next_action(less) == "Start RL from y now: it has the best loss."
     count = f"{float(f'{more:.2g}'):,.0f}"
     assumed = "enough in 4 cases of 5, if the lead is as measured"
@@ -333,7 +333,7 @@ def test_the_cheaper_of_a_tie_is_the_pick(
     assert f"{found.labels[pick]} {found.reason()}." == said
     tie = min(abs(values[i] - 0.5) for i in (0, 1, 3)) < 0.1
     assert found.headline().startswith(f"Start RL from {STEPS[pick].rpartition('/')[2]}")
-    assert found.headline().endswith(" not differ significantly on 100 problems.") is tie
+    assert ("; 100 problems do not separate it from " in found.headline()) is tie
     other = STEPS[pick] if pick != 2 else STEPS[3] if values[3] > 0.4 else STEPS[0]  # where no value decides
     name = other.rpartition("/")[2]
     assert bool(re.search(f"{name} (from|and) step-30", " ".join(separation(found)))) is tie
@@ -393,7 +393,7 @@ def test_what_pass_k_cannot_rule_out_pass_1_may() -> None:
                     pass_1_CP=shares, overfitting=[None] * 3)  # fmt: skip
 
     found = ranked((0.45, 0.49, 0.5), (0.2, 0.4, 0.4))
-    assert found.headline() == "Start RL from step-20; step-30 does not differ significantly on 100 problems."
+    assert found.headline() == "Start RL from step-20; 100 problems do not separate it from step-30."
     chosen = found.checkpoint(found.pick, "step-20")
     why = "took the fewest steps within one standard error of step-30"
     assert chosen.decided == f"{why} (1.0 of 3.3 points)"
@@ -434,7 +434,7 @@ def test_equal_checkpoints_and_unsolved_problems_are_said() -> None:
         return rank("ab"[:count], "pass@8", values, lambda a, b: lead(error, 0.1),
                     pass_1_CP=pass_1_CP, overfitting=[None] * count)  # fmt: skip
 
-    assert ranked(0).headline() == "Start RL from a; b does not differ significantly on 100 problems."
+    assert ranked(0).headline() == "Start RL from a; 100 problems do not separate it from b."
     for gap in (0, 1e-4):
         said = "b and a cannot be separated by pass@8: it would take over 10,000 more problems."
         assert separation(ranked(gap)) == [said]

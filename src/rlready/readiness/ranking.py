@@ -178,8 +178,8 @@ class Ranking:
         if tied:
             n = next(counted(b.n, b.varies.removesuffix("s")) for b in self.behind if b)
             others = listed(tied) if len(tied) <= HEADED else f"{len(tied)} others"
-            verb = "does" if len(tied) == 1 else "do"
-            return f"Start RL from {name}; {others} {verb} not differ significantly on {n}."
+            verb = "does" if n.startswith("1 ") else "do"
+            return f"Start RL from {name}; {n} {verb} not separate it from {others}."
         others = self.labels[self.order[1]] if len(self.order) == 2 else "the others"
         ahead = f", significantly ahead of {others}" if all(b is None or b.low > 0 for b in self.behind) else ""
         return f"Start RL from {name}: {self._best()}{ahead}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import cycle, pairwise
+from itertools import cycle
 
 from markupsafe import Markup
 
@@ -21,6 +21,7 @@ from rlready.evaluate.result import (
     SettingScores,
     Votes,
 )
+from rlready.report.bars import Layer, histogram
 from rlready.report.demo_result import DemoResult
 from rlready.report.figures import DIFFERENCE, PERCENT, TOKENS, WHOLE_PERCENT, Unit
 from rlready.report.plots import MARKERS, NEUTRAL, Point, Series, line_chart
@@ -137,26 +138,17 @@ def _settings_chart(result: EvaluateResult, model: str, names: Names) -> Markup:
 
 def _lengths(lengths: LengthHistogram, names: Names, *, response: bool) -> list[Markup]:
     """A histogram per model: tokens at the largest budget, of correct and of wrong responses."""
-    middles = [(low + high - 1) / 2 for low, high in pairwise(lengths.edges)]
-    charts = []
-    for model, found in lengths.models.items():
-        total = sum(found.right) + sum(found.wrong)
-        series = [
-            Series(kind, [Point(x, n / total) for x, n in zip(middles, counts, strict=False)], tone, shape)
-            for kind, counts, tone, shape in (("correct", found.right, 2, 0), ("wrong", found.wrong, 3, 1))
-            if total
-        ]
-        charts.append(
-            line_chart(
-                series,
-                title=f"{names(model)}: length of {'responses' if response else 'thoughts'}",
-                x_label=f"{'response' if response else 'thinking'} tokens",
-                y_label="share of responses",
-                percent=True,
-                note=f"At the largest {'limit' if response else 'budget'}; correct and wrong add up to all.",
-            )
+    return [
+        histogram(
+            lengths.edges,
+            [Layer("correct", found.right, 2, "solid"), Layer("wrong", found.wrong, 3, "hollow")],
+            title=f"{names(model)}: length of {'responses' if response else 'thoughts'}",
+            x_label=f"{'response' if response else 'thinking'} tokens",
+            y_label="share of responses",
+            note=f"At the largest {'limit' if response else 'budget'}; correct and wrong add up to all.",
         )
-    return charts
+        for model, found in lengths.models.items()
+    ]
 
 
 @dataclass(frozen=True)
@@ -176,9 +168,10 @@ def _scores_table(result: Evaluated, names: Names) -> Markup:
         [BudgetRow("" if i else budget, names(model), s) for i, (model, s) in enumerate(scores.items())]
         for budget, scores in by_budget
     ]
-    response = _by_response(result)
+    response, first = _by_response(result), next(iter(result.budgets[0].scores), "")
     thinking = Column[BudgetRow]("thinking tokens", lambda row: row.scores.thinking_tokens, TOKENS)
     unfinished = Column[BudgetRow]("unfinished", lambda row: row.scores.unfinished, PERCENT)
+    gain = "minus the model before" if isinstance(result, DemoResult) else f"minus {names(first)}"
     largest = f"minus the largest {'limit' if response else 'budget'}"
     columns = [
         Column[BudgetRow]("response limit" if response else "budget", lambda row: row.budget, heads=True),
@@ -188,8 +181,7 @@ def _scores_table(result: Evaluated, names: Names) -> Markup:
         Column[BudgetRow]("response tokens" if response else "answer tokens", _answer_tokens, TOKENS),
         Column[BudgetRow]("truncated", lambda row: row.scores.truncated, PERCENT),
         *([] if response else [unfinished]),
-        Column[BudgetRow]("minus the first model", lambda row: row.scores.gain, DIFFERENCE),
-        Column[BudgetRow]("minus the model before", lambda row: row.scores.gain_over_previous, DIFFERENCE),
+        Column[BudgetRow](gain, _over_previous if isinstance(result, DemoResult) else _over_first, DIFFERENCE),
         Column[BudgetRow](largest, lambda row: row.scores.change, DIFFERENCE),
     ]
     return table("Accuracy at each response limit" if response else "Accuracy at each thinking budget", bodies, columns)
@@ -197,6 +189,14 @@ def _scores_table(result: Evaluated, names: Names) -> Markup:
 
 def _answer_tokens(row: BudgetRow) -> Estimate:
     return row.scores.answer_tokens
+
+
+def _over_first(row: BudgetRow) -> Estimate | None:
+    return row.scores.gain
+
+
+def _over_previous(row: BudgetRow) -> Estimate | None:
+    return row.scores.gain_over_previous
 
 
 def _setting_tables(result: EvaluateResult, names: Names) -> list[Markup]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from typing import TypeVar
 
 from markupsafe import Markup
@@ -13,17 +14,18 @@ from rlready.core.records import Estimate
 from rlready.influence.result import InfluenceResult
 from rlready.predict.result import CheckpointPrediction
 from rlready.readiness.result import CheckpointReadiness, RankedCheckpoint, ReadinessResult
+from rlready.report.bars import Shares, rows_of_shares
 from rlready.report.demo_result import DemoCheckpoint, DemoResult
 from rlready.report.figures import ONE_DIGIT, PERCENT, POINTS, THREE_DIGITS, TOKENS
 from rlready.report.log_charts import sft_loss
 from rlready.report.logs import Log
 from rlready.report.plots import NEUTRAL, Point, Series, line_chart
 from rlready.report.section import Column, Section, badges, bullets, side_by_side, table, titled_table
-from rlready.report.text import number
 from rlready.runs.checkpoint_order import labels
 from rlready.train.result import Checkpoint, SFTResult
 
-MOST_BANDS = 2  # of distributions over problems, whose intervals are wide
+MOST_BARS = 16  # checkpoints
+HALF_BIN = 0.1  # of the shares of rollouts that are correct, in fifths
 MOST_NAMED = 6  # checkpoints; of more only first, last and chosen stand out
 Rows = Sequence[CheckpointReadiness | CheckpointPrediction]
 Entry = TypeVar("Entry", CheckpointReadiness, CheckpointPrediction)
@@ -76,7 +78,7 @@ def measured_parts(
     charts = [
         sft_loss(log) or _by_order(rows, losses, "Held-out loss", "loss, nats per token", LOSS_NOTE),
         pass_at_k(rows, short, chance_level),
-        _histogram(rows, short),
+        _rollout_accuracy(rows, short),
     ]
     decisive, more = _columns(rows, short, ks)
     return [
@@ -131,36 +133,40 @@ def few_ks(pass_at_k: Mapping[int, Estimate], group_size: int | None = None) -> 
     return sorted({ks[0], middle, ks[-1]})
 
 
-def _histogram(rows: Sequence[CheckpointReadiness], short: Mapping[str, str]) -> Markup:
-    """How correct rollouts are distributed over problems: RL can learn from those between 0 and 1."""
-    names = _starred(rows, short)
-    curves = [
+def _rollout_accuracy(rows: Sequence[CheckpointReadiness], short: Mapping[str, str]) -> Markup:
+    """How correct rollouts are distributed over problems: RL can learn from those between none and all."""
+    kinds = [_kind(bin.share_right) for bin in rows[0].histogram]
+    shown = _spaced([row.chosen for row in rows])
+    left_out = len(rows) - len(shown)
+    return rows_of_shares(
         [
-            Point.of(bar.share_right, bar.problems, f"{name}, about {number(bar.share_right, True)} correct", True)
-            for bar in row.histogram
-        ]
-        for row, name in zip(rows, names, strict=True)
-    ]
-    named, others = _apart(rows, names, curves)
-    said = "Bands are 95 % intervals."
-    if len(named) > MOST_BANDS:  # they would lie upon each other
-        star = next((name for row, name in zip(rows, names, strict=True) if row.chosen), "")
-        named = [series if series.name == star else _without_band(series) for series in named]
-        said = "Tooltips of points have 95 % intervals" + (", and the band is that of ★." if star else ".")
-    return line_chart(
-        [*others, *named],
+            Shares(name, {_kind(bin.share_right): bin.problems for bin in rows[i].histogram})
+            for i, name in enumerate(_starred(rows, short))
+            if i in shown
+        ],
+        kinds,
         title="Rollout accuracy of the problems",
-        x_label="share of a problem's rollouts that are correct",
-        y_label="share of problems",
-        percent=True,
-        note="Points, from left: problems without a correct rollout, those between by fifths of the share that is "
-        f"correct (each at its middle), and problems of which all are correct. {said}" + _apart_note(rows, others),
+        of="share of problems, by the share of their rollouts that is correct",
+        note="Each bar is all problems, in per cent, by the share of a problem's rollouts that is correct. RL with a "
+        "reward of 0 or 1 learns from those between none and all; the table below has intervals."
+        + (" ★ chosen." if any(row.chosen for row in rows) else "")
+        + (f" Left out: {left_out} checkpoints in between." if left_out else ""),
     )
 
 
-def _without_band(series: Series) -> Series:
-    """A series whose intervals are in the points' tooltips alone."""
-    return replace(series, points=[replace(point, low=None, high=None) for point in series.points])
+def _kind(share_right: float) -> str:
+    """What a bin is called, by its middle."""
+    if share_right in (0.0, 1.0):
+        return "all" if share_right else "none"
+    return f"{100 * (share_right - HALF_BIN):.0f}–{100 * (share_right + HALF_BIN):.0f}\u202f%"
+
+
+def _spaced(chosen: Sequence[bool]) -> set[int]:
+    """The checkpoints that have a bar: of many some evenly spaced ones, and the chosen one."""
+    if len(chosen) <= MOST_BARS:
+        return set(range(len(chosen)))
+    spaced = {round(i * (len(chosen) - 1) / (MOST_BARS - 2)) for i in range(MOST_BARS - 1)}
+    return spaced | {i for i, each in enumerate(chosen) if each}
 
 
 def _by_order(
@@ -191,11 +197,12 @@ def _apart(
 ) -> tuple[list[Series], list[Series]]:
     """One series per checkpoint, (named, background): with many only first, last and chosen stand out."""
     named, others = list[Series](), list[Series]()
+    styles = count(1 if any(row.chosen for row in rows) else 0)
     for i, (row, name, points) in enumerate(zip(rows, names, curves, strict=True)):
         if len(rows) > MOST_NAMED and not row.chosen and 0 < i < len(rows) - 1:
             others.append(Series(name, points, NEUTRAL, 0, markers=False, named=False))
         else:
-            n = len(named)
+            n = 0 if row.chosen else next(styles)  # as on every page
             named.append(Series(name, points, n % NEUTRAL, n % 8, band=True))
     return named, others
 

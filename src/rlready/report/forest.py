@@ -13,10 +13,12 @@ from typing import Literal
 
 from markupsafe import Markup
 
-from rlready.report.text import safe
+from rlready.report.axes import nice_ticks
+from rlready.report.text import number, safe, unbroken
 
 Kind = Literal["chosen", "tie", "drop"]
 MOST_ROWS = 10
+TICKS = 5  # about as many
 MOST_DROPPED = 4  # rows below which one that is to be dropped is not shown
 
 
@@ -36,11 +38,19 @@ class ForestRow:
 
 
 def forest(
-    rows: Sequence[ForestRow], *, title: str, columns: Sequence[str], note: str, line: float | None = None
+    rows: Sequence[ForestRow],
+    *,
+    title: str,
+    columns: Sequence[str],
+    scale: float,
+    unit: str,
+    note: str,
+    line: float | None = None,
 ) -> Markup:
     """The first rows and the chosen one, with a vertical line at ``line``; empty if no place is finite.
 
-    ``columns`` name the values and, where rows have any, their gaps.  Of many rows ten are shown, and a row to be
+    ``columns`` name the values and, where rows have any, their gaps; the axis has places times ``scale``, in ``unit``.
+    Of many rows ten are shown, and a row to be
     dropped only if it is among the first four, since it decides nothing.
     """
     most = {"chosen": len(rows), "tie": MOST_ROWS, "drop": MOST_DROPPED}
@@ -60,11 +70,17 @@ def forest(
     cut = [row for row in rows if row not in shown]
     why = ", all to be dropped," if all(row.kind == "drop" for row in cut) else ""
     more = f"{len(cut)} more{why} {'is' if len(cut) == 1 else 'are'} in the table further down. " if cut else ""
+    ticks = Markup("").join(
+        Markup('<i style="left: {}%">{}</i>').format(place(tick / scale), number(tick) + unit)
+        for tick in nice_ticks(scale * left, scale * right, TICKS)
+        if left <= tick / scale <= right
+    )
     return Markup(
         '<figure class="forest"><table class="{}" style="{}"><caption>{}</caption>\n'
         '<thead><tr><th scope="col">checkpoint</th>{}<td></td></tr></thead>\n'
-        '<tbody>\n{}\n</tbody></table><p class="note">{}</p></figure>'
-    ).format(kind, style, safe(title), heads, body, safe(more + note))
+        '<tbody>\n{}\n</tbody>\n<tfoot aria-hidden="true"><tr class="scale"><td colspan="{}"></td><td class="bars">'
+        '<span class="track">{}</span></td></tr></tfoot></table><p class="note">{}</p></figure>'
+    ).format(kind, style, safe(title), heads, body, 1 + len(columns), ticks, safe(more + note))
 
 
 def _row(row: ForestRow, at: float, low: float, high: float) -> Markup:
@@ -73,8 +89,8 @@ def _row(row: ForestRow, at: float, low: float, high: float) -> Markup:
         bar = Markup('<i class="whisker" style="left: {}%; width: {}%"></i>').format(low, round(high - low, 2))
     dot = Markup('<i class="dot" style="left: {}%"></i>').format(at) if math.isfinite(at) else Markup("")
     gap = "" if row.gap is None else Markup('<td class="gap">{}</td>').format(safe(row.gap))
-    said = Markup('<span class="said">{}</span>').format(safe(row.said)) if row.said else Markup("")
+    said = Markup('<span class="said">{}</span>').format(unbroken(row.said)) if row.said else Markup("")
     return Markup(
         '<tr class="{}"><th scope="row">{} {}</th><td class="value">{}</td>{}'
         '<td class="bars"><span class="track" aria-hidden="true">{}{}</span></td></tr>'
-    ).format(row.kind, safe(row.name), said, safe(row.value), gap, bar, dot)
+    ).format(row.kind, unbroken(row.name), said, safe(row.value), gap, bar, dot)

@@ -58,12 +58,15 @@ def _ranking(result: Ranked) -> Markup:
         said = _said(c, result)
         gap = "" if c.behind is None else _gap(c.behind, POINTS if is_share(by) else THREE_DIGITS)
         rows.append(ForestRow(short[c.name], shown_value(c, by), **place, kind=KINDS[c.advice], said=said, gap=gap))
+    points = ", in points," if is_share(by) else ""
     note = (
-        f"Dots: distance to {short[ranked[0].name]} (line) on the same problems. A bar that reaches the "
+        f"Dots: distance to {short[ranked[0].name]} (line){points} on the same problems. A bar that reaches the "
         f"line: not significantly different in {by}. Bars are 95 % intervals for all pairs together."
     )
     title = f"Checkpoints by {by}, best first" + ("; overfitted ones last" if any(c.past_onset for c in ranked) else "")
-    return forest(rows, title=title, columns=[by, "behind (points)" if is_share(by) else "behind"], note=note, line=0.0)
+    columns = [by, "behind (points)" if is_share(by) else "behind"]
+    scale = POINTS.scale if is_share(by) else 1.0
+    return forest(rows, title=title, columns=columns, scale=scale, unit="", note=note, line=0.0)
 
 
 def _said(row: Row, result: Ranked) -> str:
@@ -99,4 +102,4 @@ def _outcomes(result: SweepResult) -> Markup:
     ]
     note = "Bars are 95 % intervals over RL seeds, or over problems where there is one seed."
     title = "Accuracy after RL, by starting checkpoint" + (f": {family}" if family else "")
-    return forest(rows, title=title, columns=["after RL"], note=note)
+    return forest(rows, title=title, columns=["after RL"], scale=PERCENT.scale, unit=PERCENT.suffix, note=note)

@@ -119,10 +119,15 @@ def line_chart(
         "</svg>",
     ]
     entries = {s.name: s for s in reversed(named)}  # of series of one name the first
-    legend = "".join(_legend_entry(s) for s in reversed(entries.values())) if len(entries) > 1 else ""
+    legend = [_legend_entry(s) for s in reversed(entries.values())] if len(entries) > 1 else []
+    return figure(title, legend, body, note)
+
+
+def figure(title: str, legend: Sequence[str], body: Iterable[str], note: str, kind: str = "chart") -> Markup:
+    """A ``figure`` of safe markup: a title, the entries of a legend, what is drawn, and how to read it."""
     return Markup(
-        f'<figure class="chart"><figcaption>{safe(title)}</figcaption>'
-        + (f'<ul class="legend">{legend}</ul>' if legend else "")
+        f'<figure class="{kind}"><figcaption>{safe(title)}</figcaption>'
+        + (f'<ul class="legend">{"".join(legend)}</ul>' if legend else "")
         + "".join(body)
         + (f'<p class="note">{safe(note)}</p>' if note else "")
         + "</figure>"

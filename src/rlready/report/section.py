@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -12,7 +13,7 @@ from markupsafe import Markup
 from rlready.core.records import Estimate
 from rlready.core.result import Table
 from rlready.report.figures import COUNT, Unit, independent_units
-from rlready.report.text import safe
+from rlready.report.text import safe, unbroken
 
 MOST_ON_ONE_LINE = 7  # columns; in wider tables intervals are below their values
 Row = TypeVar("Row")
@@ -26,6 +27,11 @@ class Section:
     title: str
     parts: Sequence[Markup]
     notes: Sequence[str] = ()
+
+    @property
+    def slug(self) -> str:
+        """Where the section is on its page."""
+        return "s-" + re.sub(r"\W+", "-", self.title.lower()).strip("-")
 
 
 @dataclass(frozen=True)
@@ -122,7 +128,7 @@ def _cell(column: Column[Row], cell: Cell) -> str:
         return f"<td><b>{_number(column, cell.value)}</b> <small>{column.unit.interval(cell)}</small></td>"
     text = cell if isinstance(cell, Markup) else safe(cell) if isinstance(cell, str) else _number(column, cell)
     if column.heads:
-        return f'<th scope="row">{text}</th>'
+        return f'<th scope="row">{unbroken(cell) if isinstance(cell, str) and cell is not text else text}</th>'
     kind = ' class="wide"' if column.wide else ' class="text"' if isinstance(cell, str) else ""
     return f"<td{kind}>{text}</td>"
 
