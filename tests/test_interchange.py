@@ -359,7 +359,7 @@ def test_one_problem_and_one_step_are_in_the_singular(tmp_path: Path, capsys: py
         lines(tmp_path / "verl" / f"{step}.jsonl", verl_rows(step, {problem: "01"}))
     result = ranked(tmp_path / "run", f"verl:{tmp_path / 'verl'}")
     assert "compared on the 1 problem that all have; the other one is left out" in capsys.readouterr().err
-    assert result.headline.endswith(" on 1 problem.")
+    assert result.headline == "Start RL from step-0; 1 problem does not separate it from step-5."
 
 
 def test_steps_without_common_problems_are_not_ranked(tmp_path: Path) -> None:

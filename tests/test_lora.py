@@ -331,6 +331,30 @@ def test_an_adapter_beside_another_base_is_refused(tiny: str, tmp_path: Path) ->
     load(trained)
 
 
+def test_adapters_of_a_project_that_was_moved_find_their_base(
+    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that was trained on from another, if the base is still the same."""
+    project = tmp_path / "project"
+    shutil.copytree(tiny, project / "base")
+    monkeypatch.chdir(project)
+    sft(sft_config("base").replace(**LORA), Path("sft"))
+    sft(sft_config(last(Path("sft"))).replace(lora_r=4), Path("further"))
+    names = [last(Path("sft")), last(Path("further"))]
+    before = [logits(load(name).model) for name in names]
+    monkeypatch.chdir(project.rename(tmp_path / "moved"))
+    for name, wanted in zip(names, before, strict=True):
+        assert torch.equal(logits(load(name).model), wanted)
+    weights = Path("base/model.safetensors")
+    kept = weights.read_bytes()
+    weights.write_bytes(kept[:-4] + b"\x00\x00\x00\x40")
+    with pytest.raises(UserError, match=r"its base .*/moved/base has other weights than the adapter was trained on"):
+        load(names[1])
+    Path("base").rename("elsewhere")
+    with pytest.raises(UserError, match=r"an adapter whose base model is not found: .*/project/base"):
+        load(names[0])
+
+
 def test_the_dropout_of_an_adapter_is_said_not_to_be_applied(
     adapter: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

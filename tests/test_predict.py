@@ -105,7 +105,7 @@ def after_rl(found: list[Simulated], seeds: int = 2) -> list[dict[str, Any]]:
 
 
 def test_outcomes_that_are_said_to_be_different_things_are_warned_of() -> None:
-    """What a table does not say is not compared; families are measured apart."""
+    """Two tables that say nothing are taken for alike; families are measured apart."""
 
     def said(*outcomes: tuple[str, str]) -> str:
         return "; ".join(
@@ -120,7 +120,8 @@ def test_outcomes_that_are_said_to_be_different_things_are_warned_of() -> None:
     assert "outcomes of a are different" in both
     assert "outcomes of b are different" in both
     assert said(("a", "accuracy"), ("b", "reward")) == said(("", "accuracy"), ("", "")) == ""
-    assert said(("", f"{UNSAID}one.csv"), ("", f"{UNSAID}other.csv"), ("", "accuracy")) == ""
+    assert said(("", f"{UNSAID}one.csv"), ("", f"{UNSAID}other.csv")) == ""
+    assert "(column outcome of one.csv; accuracy)" in said(("", f"{UNSAID}one.csv"), ("", "accuracy"))
 
 
 def test_predictors_of_several_values_or_units_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -579,6 +580,108 @@ def test_outcomes_out_of_run_folders(tmp_path: Path) -> None:
     result = predict(PredictConfig(runs=(*runs, str(tmp_path / "evaluate")), resamples=50), tmp_path / "evaluated")
     assert [[o.value for o in c.outcomes] for c in result.checkpoints] == [[0.9], [pytest.approx(0.8)], []]
     assert result.families[0].meaning == "accuracy on 9 problems at budget 8, sampled, after RL step 1"
+
+
+def test_an_outcome_in_a_table_is_what_the_runs_hold_that_it_names(tmp_path: Path) -> None:
+    """Or it is called by its column alone; one that its evaluation contradicts is refused."""
+    found = disagreeing(tmp_path)[:3]
+    ready = str(write_readiness(tmp_path / "ready", found))
+    best = [rl_run(tmp_path / f"rl-{i}", each.name, 0.2, temperature=0.7) for i, each in enumerate(found)]
+    evaluated(tmp_path / "eval", dict(zip(best[:2], (0.4, 0.625), strict=True)))
+
+    def meaning(**row: Any) -> str:
+        rows = table(tmp_path / "rl.jsonl", [{"checkpoint": found[0].name, **row}])
+        config = PredictConfig(runs=(ready, rows), resamples=50)
+        return predict(config, tmp_path / f"out-{len(list(tmp_path.iterdir()))}").families[0].meaning
+
+    said = "accuracy on 9 problems at budget 8, sampled, after RL step 1"
+    for outcome in (0.4, 40, 0.401):
+        assert meaning(outcome=outcome, run="rl-0", evaluate="eval") == said
+    assert meaning(outcome=0.625, evaluate="eval").startswith("accuracy on 9 problems")
+    assert meaning(outcome=0.2, run="rl-0").startswith("validation accuracy")
+    assert meaning(outcome=0.9, run="rl-0") == "column outcome of rl.jsonl"
+    assert meaning(outcome=0.9, run="rl-0", evaluate="eval", meaning="of mine") == "of mine"
+    assert meaning(outcome=0.9, run="gone", evaluate=None) == "column outcome of rl.jsonl"
+    bad: list[tuple[dict[str, Any], str]] = [
+        ({"outcome": 0.625, "run": "rl-0", "evaluate": "eval"}, r"the outcome is 0.625, but .*eval has 0.4 for .*rl-0"),
+        ({"outcome": 0.9, "evaluate": "eval"}, r"has 0.4 for .*rl-0.*, 0.625 for .*rl-1.*: correct one of them"),
+        ({"outcome": 0.4, "run": "rl-2", "evaluate": "eval"}, r"has evaluated .*rl-0.*, and nothing of .*rl-2"),
+        ({"outcome": 0.4, "run": "ready"}, "run is ready, a run of readiness, not of rl"),
+        ({"outcome": 0.4, "evaluate": "rl-0"}, "evaluate is rl-0, a run of rl, not of evaluate"),
+        ({"outcome": 0.4, "run": 5}, "run must be the path of a run folder, not 5"),
+        ({"outcome": 0.4, "evaluate": ["eval"]}, "evaluate must be the path of a run folder, not "),
+    ]
+    for row, why in bad:
+        with pytest.raises(UserError, match=why):
+            meaning(**row)
+
+
+def test_unlike_outcomes_of_one_checkpoint_are_not_averaged(tmp_path: Path) -> None:
+    """As if they were of two seeds."""
+    found = disagreeing(tmp_path)[:2]
+    ready = str(write_readiness(tmp_path / "ready", found))
+    rl_run(tmp_path / "rl", found[0].name, 0.2)
+    row = {"checkpoint": found[0].name, "outcome": 0.9, "seed": 3}
+    listed = table(tmp_path / "rl.jsonl", [row])
+    with pytest.raises(
+        UserError, match=r"is validation accuracy, sampled, but in .*rl.jsonl:1 column outcome of rl.jsonl: "
+    ):
+        predict(PredictConfig(runs=(ready, listed, str(tmp_path / "rl")), resamples=50), tmp_path / "out")
+    apart = table(tmp_path / "apart.jsonl", [row | {"family": "mine"}])
+    result = predict(PredictConfig(runs=(ready, apart, str(tmp_path / "rl")), resamples=50), tmp_path / "apart")
+    assert [family.meaning for family in result.families] == [
+        "column outcome of apart.jsonl",
+        "validation accuracy, sampled, after RL step 1",
+    ]
+    (tmp_path / "b").mkdir()
+    other = table(tmp_path / "b" / "rl.jsonl", [row | {"outcome": 0.7, "seed": 4}])  # as of another seed
+    result = predict(PredictConfig(runs=(ready, listed, other), resamples=50), tmp_path / "tables")
+    assert result.families[0].points[0].outcome.value == pytest.approx(0.8)
+
+
+def test_rl_that_was_not_evaluated_as_the_others_is_evaluated_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rather than run again from the same checkpoint."""
+    monkeypatch.chdir(tmp_path)
+    found = disagreeing(tmp_path)[:3]
+    ready = str(write_readiness(tmp_path / "ready", found))
+    best = [rl_run(tmp_path / f"rl-{i}", each.name, 0.2) for i, each in enumerate(found)]
+    evaluated(tmp_path / "eval", dict.fromkeys(best[:2], 0.4))
+    (tmp_path / "eval" / CONFIG).write_text("")
+    best[2].mkdir(parents=True)
+    runs = (ready, "rl-0", "rl-1", "rl-2", "eval")
+    result = predict(PredictConfig(runs=runs, resamples=50), tmp_path / "out")
+    assert result.next_command == "rlready evaluate rl-2/checkpoints/step-1 --config eval/config.toml"
+    assert result.next_action.startswith("Evaluate what rl-2 has chosen as in eval: ")
+    assert result.untried == ""
+    best[2].rmdir()
+    assert predict(PredictConfig(runs=runs, resamples=50), tmp_path / "gone").next_command == ""
+
+
+def test_checkpoints_that_were_called_alike_in_two_directories_are_named_by_their_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And RL that was started there is matched by what it has read."""
+    ready = []
+    for at, place in enumerate(("one", "two")):
+        (tmp_path / place).mkdir()
+        monkeypatch.chdir(tmp_path / place)
+        each = checkpoint("checkpoint-8", reach=0.6, skill=0.4 + at / 5, seed=at)
+        digest = saved(each.name, place)
+        ready.append(measured_once(tmp_path / place / "ready", each, digest))
+        rl_run(tmp_path / place / "rl", each.name, 0.3 + at / 5)
+        for folder in ("ready", "rl"):
+            RunRecord.load(tmp_path / place / folder).model_copy(update={"folder": folder}).save(
+                tmp_path / place / folder
+            )
+        note(tmp_path / place / "rl", "models", id=each.name, role="start", sha256=digest, path=each.name)
+    monkeypatch.chdir(tmp_path)
+    result = predict(PredictConfig(runs=(*ready, "one/rl", "two/rl"), resamples=50), tmp_path / "out")
+    assert {c.name: [o.value for o in c.outcomes] for c in result.checkpoints} == {
+        "one/checkpoint-8": [0.3],
+        "two/checkpoint-8": [0.5],
+    }
 
 
 def test_what_outcomes_are_is_said_of_all_together(tmp_path: Path) -> None:

@@ -100,12 +100,13 @@ class Runs:
                     yield entry, f"data[{at}]", note
 
     def models(self) -> Iterator[tuple[Entry, str, ModelNote]]:
-        """Every content of a model once that none of these runs has made."""
-        seen = set[tuple[str, str | None]]()
+        """Every content of a model once, by the first of its names, that none of these runs has made."""
+        seen = set[str]()
         for entry in self.entries:
             for at, note in enumerate(entry.record.models):
-                if (note.id, note.sha256) not in seen and not (note.path and self._made(entry, note.path, note.sha256)):
-                    seen.add((note.id, note.sha256))
+                content = note.sha256 or note.id
+                if content not in seen and not (note.path and self._made(entry, note.path, note.sha256)):
+                    seen.add(content)
                     yield entry, f"models[{at}]", note
 
     def _made(self, reader: Entry, path: str, digest: str | None) -> bool:

@@ -6,12 +6,13 @@ predictor's range, which makes the fitted line most certain.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from rlready.core.cells import counted, decimal
 from rlready.core.separation import separable
+from rlready.predict.candidates import UNKNOWN
 from rlready.predict.family import Family
 from rlready.predict.predictors import BASELINE, COMBINED, LOSS
 from rlready.predict.run_cost import Effort, effort_of
@@ -88,9 +89,10 @@ def against(ranking: Ranking, families: Sequence[Family]) -> list[str]:
     return found
 
 
-def untried(ranking: Ranking, families: Sequence[Family]) -> int | None:
-    """The first checkpoint of the ranking that has no outcome yet; None if all have that are not to be dropped."""
-    tried = {int(i) for family in families for i in family.place}
+def untried(ranking: Ranking, families: Sequence[Family], besides: Collection[int] = ()) -> int | None:
+    """The first checkpoint of the ranking that has no outcome yet, nor is one of ``besides``; None if all have that are
+    not to be dropped."""
+    tried = {*besides, *(int(i) for family in families for i in family.place)}
     first = [ranking.pick, *ranking.order]
     return next((i for i in first if i not in tried and ranking.advice(i) in ("rl", "tie")), None)
 
@@ -173,6 +175,12 @@ def _main(scores: Sequence[Score], by: str) -> list[Score]:
 
 def distributions(trained: Sequence[str]) -> str:
     """A sentence that says why losses are not compared."""
+    if UNKNOWN in trained:
+        others = ", ".join([each for each in trained if each != UNKNOWN][:NAMED])
+        return (
+            "it is not known which rows some of the checkpoints learned from, as no SFT run is recorded where they are "
+            f"or were; others learned from {others}. force_loss=true compares the losses nevertheless"
+        )
     named = ", ".join(trained[:NAMED]) + (", …" if len(trained) > NAMED else "")
     return (
         f"the checkpoints learned from {len(trained)} different distributions of rows ({named}), between which "

@@ -15,23 +15,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from rlready.core.errors import UserError
 from rlready.core.records import Estimate
-from rlready.core.result import RESULT, Record, TaskRecord, first_error, warnings_of
+from rlready.core.result import TaskRecord, warnings_of
 from rlready.models.heldout_loss import HeldOut
+from rlready.predict.measured import Measured, named_apart
 from rlready.predict.run_cost import Effort
 from rlready.readiness.adaptive_sampling import Counts
 from rlready.readiness.conditions import UNLIMITED, difference, unstated
 from rlready.readiness.next_step import UNKNOWN_MODEL, rl_command
 from rlready.readiness.part import Part
-from rlready.readiness.result import ReadinessResult
 from rlready.runs.checkpoint_order import runs_of, step_of
-from rlready.runs.checksums import has_listed
-from rlready.runs.record import RECORD, RunRecord
+from rlready.runs.record import RunRecord
 from rlready.runs.recorder import BASE
-from rlready.runs.results import refuse_damaged
 from rlready.tasks.source import parse_source, source_string
 
 # settings that samples must share to be compared
@@ -101,59 +97,12 @@ class Candidates:
         return [c.name for c in self.all]
 
 
-class Settings(Record, extra="ignore"):
-    """The settings of readiness that determine its samples and losses; None: not needed, as all samples are stored."""
-
-    problems: str | None
-    temperature: float
-    thinking_budget: int | None
-    max_answer_tokens: int | None
-    answer_prefix: str
-    apply_chat_template: bool = True
-    delimiters: tuple[str, ...] = ()
-    heldout: str | None
-    samples: int
-
-    @staticmethod
-    def of(record: RunRecord, folder: Path) -> Settings:
-        """The settings in a record; UserError if it is not that of a readiness run."""
-        try:
-            return Settings.model_validate(record.config)
-        except ValidationError as error:
-            raise UserError(f"{folder / RECORD}: config.{first_error(error)}") from None
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A run folder of readiness: its record, settings and result, and the measurements of each checkpoint."""
-
-    folder: Path
-    record: RunRecord
-    config: Settings
-    result: ReadinessResult
-    parts: list[Part]
-
-    @staticmethod
-    def load(folder: Path) -> Measured:
-        """Load a run folder; UserError if its result or parts are missing or do not belong together."""
-        refuse_damaged(folder, folder / RESULT)
-        result = ReadinessResult.load(folder)
-        files = [folder / "parts" / f"{i}.json" for i in range(len(result.checkpoints))]
-        for file in files:
-            refuse_damaged(folder, file)
-        parts = [Part.from_file(file) for file in files]
-        if [part.name for part in parts] != [checkpoint.name for checkpoint in result.checkpoints]:
-            raise UserError(f"{folder}: its parts do not belong to its result; measure readiness again")
-        record = RunRecord.load(folder)
-        return Measured(folder, record, Settings.of(record, folder), result, parts)
-
-
 def read_candidates(folders: Sequence[Path]) -> Candidates:
     """Candidates of readiness run folders; UserError if they are not measured alike, or fewer than two."""
-    runs = [Measured.load(folder) for folder in folders]
+    runs = named_apart([Measured.load(folder) for folder in folders])
     _refuse_unlike(runs)
     alike = len({run.result.informative_group_size for run in runs}) == 1
-    placed = {part.name: _place(part, run) for run in runs for part in run.parts}
+    placed = {part.name: run.place(part) for run in runs for part in run.parts}
     _refuse_twice({name: os.path.realpath(place) for name, (place, _) in placed.items()})
     found = {part.name: _candidate(part, run, alike, *placed[part.name]) for run in runs for part in run.parts}
     if not found:
@@ -173,7 +122,7 @@ def read_candidates(folders: Sequence[Path]) -> Candidates:
         most=most,
         samples=max(run.config.samples for run in runs),
         commands={
-            p.name: rl_command(p.model_copy(update={"model": _model(p, run)}), run.record.config, run.record.origins)
+            p.name: rl_command(p.model_copy(update={"model": run.model(p)}), run.record.config, run.record.origins)
             for run in runs
             for p in run.parts
         },
@@ -265,8 +214,8 @@ def _refuse_unlike(runs: Sequence[Measured]) -> None:
         for part in run.parts:
             if part.name in places:
                 raise UserError(
-                    f"{part.name} is measured twice, in {places[part.name]} and {run.folder}: name one of them, or "
-                    "measure two checkpoints of one name from one directory, so that their paths differ"
+                    f"{part.name} is measured twice, in {places[part.name]} and {run.folder}: name one of them; if "
+                    "these were two checkpoints of one name, they are not where they were measured, or have changed"
                 )
             places[part.name] = run.folder
             if part.problems != first.parts[0].problems:
@@ -311,31 +260,6 @@ def trained_on(candidates: Sequence[Candidate]) -> list[str]:
     return list(found.values())
 
 
-def _place(part: Part, measured: Measured) -> tuple[str, RunRecord | None]:
-    """Where a checkpoint is, which is the same however it was called, and the record of the SFT run that saved it.
-
-    Without the record: its own name, if it is no folder, or one that no other run has, if another model has taken its
-    place since it was measured.
-    """
-    path = measured.record.located(measured.folder, part.name)
-    run = path.parent.parent
-    if path.is_file() or not (path.parent.is_dir() or (run / RECORD).is_file()):
-        return part.name, None
-    record = RunRecord.load(run) if (run / RECORD).is_file() else None
-    if path.is_dir():
-        replaced = has_listed(path, _content(part, measured)) is False
-    else:
-        replaced = record is not None and record.start > measured.record.start
-    if replaced:
-        return f"{measured.folder.resolve()}:{part.name}", None
-    return os.path.abspath(path), record if record and record.verb == "sft" else None
-
-
-def _content(part: Part, measured: Measured) -> str | None:
-    """The SHA-256 of a checkpoint that was measured."""
-    return next((each.sha256 for each in measured.record.models if each.id == part.name), None)
-
-
 def _refuse_twice(places: Mapping[str, str]) -> None:
     """UserError for two names of one checkpoint."""
     first: dict[str, str] = {}
@@ -359,14 +283,8 @@ def _candidate(part: Part, measured: Measured, alike: bool, place: str, tuned: R
         step=step_of(part.name),
         sft_seed=str(tuned.config.get("seed", "")) if tuned else "",
         rows_sha256=next((each.sha256 or "" for each in tuned.data if each.role == "sft"), "") if tuned else "",
-        model=_model(part, measured) or UNKNOWN_MODEL,
-        content=_content(part, measured) or "",
+        model=measured.model(part) or UNKNOWN_MODEL,
+        content=measured.content(part) or "",
         bases=frozenset(each.sha256 for each in measured.record.models if each.role == BASE and each.sha256),
         place=os.path.realpath(place) if os.path.isabs(place) else "",
     )
-
-
-def _model(part: Part, measured: Measured) -> str:
-    """What a command names to start from a checkpoint: its path from here, or what it was called."""
-    path = measured.record.located(measured.folder, part.model)
-    return os.path.relpath(path) if part.model and path.exists() and not os.path.isabs(part.model) else part.model

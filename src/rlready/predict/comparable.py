@@ -12,7 +12,7 @@ from rlready.evaluate.result import EvaluateResult
 from rlready.predict.meaning import UNSAID
 from rlready.predict.outcome import Outcome
 from rlready.predict.outcome_table import OWN, TAKEN
-from rlready.runs.content import content_digest, has_content
+from rlready.runs.content import content_digest, same_content
 from rlready.runs.record import RunRecord
 
 UNEQUAL = 1.25  # ratio of numbers of values whose best ones are compared
@@ -49,8 +49,7 @@ def changed_content(folders: Iterable[Path], *, by_name: bool = False) -> list[C
 
 def _is_there(key: tuple[str, ...], found: Changed) -> bool:
     """Whether all digests are of the model that is there now, as two versions of rlready have recorded it."""
-    path = Path(key[-1])
-    return key[0] == "place" and path.exists() and all(has_content(path, each) for each in found.digests.values())
+    return key[0] == "place" and same_content(Path(key[-1]), found.digests.values())
 
 
 def refuse_unlike_content(folders: Iterable[Path]) -> None:
@@ -137,13 +136,13 @@ def doubtful_predictors(outcomes: Mapping[str, Sequence[Outcome]]) -> Iterable[s
 
 
 def mixed_meanings(outcomes: Iterable[Outcome]) -> Iterator[str]:
-    """A warning for each family whose outcomes are said to be different things."""
+    """A warning for each family whose outcomes are said to be different things, or are said of some only."""
     families: dict[str, dict[str, None]] = {}
     for outcome in outcomes:
-        if outcome.meaning.what and not outcome.meaning.what.startswith(UNSAID):
+        if outcome.meaning.what:
             families.setdefault(outcome.family, {})[outcome.meaning.what] = None
     for family, meanings in families.items():
-        if len(meanings) > 1:
+        if len(meanings) > 1 and not all(each.startswith(UNSAID) for each in meanings):
             yield (
                 f"the outcomes{f' of {family}' if family else ''} are different things ({'; '.join(meanings)}), which "
                 "are compared as if they were one: measure all alike, or give each a family"

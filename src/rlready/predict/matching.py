@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.predict.candidates import Candidate
+from rlready.predict.meaning import UNSAID
 from rlready.predict.outcome import Outcome
+from rlready.runs.content import same_content
 from rlready.runs.record import RunRecord
 from rlready.runs.recorder import BASE
 
@@ -30,6 +33,7 @@ def match_outcomes(outcomes: Sequence[Outcome], candidates: Sequence[Candidate])
             what = f"{outcome.checkpoint}, seed {outcome.seed}" if outcome.seed else outcome.checkpoint
             raise UserError(f"{outcome.where}: an outcome of {what} is given twice, before in {seen[key]}")
         seen[key] = outcome.where
+        _refuse_unlike_outcome(outcome, found.get(name, []))
         found.setdefault(name, []).append(outcome)
         first = recipes.setdefault(name, outcome) if outcome.recipe else outcome
         if first.recipe != outcome.recipe:
@@ -51,6 +55,28 @@ def match_outcomes(outcomes: Sequence[Outcome], candidates: Sequence[Candidate])
     }
 
 
+def _refuse_unlike_outcome(outcome: Outcome, others: Sequence[Outcome]) -> None:
+    """UserError for an outcome that is another thing than one of the same checkpoint and family: their mean would be
+    taken, as of seeds."""
+    for other in (each for each in others if each.family == outcome.family):
+        one, two = (UNSAID if each.meaning.what.startswith(UNSAID) else each.meaning.what for each in (other, outcome))
+        if one != two:
+            raise UserError(
+                f"{outcome.where}: the outcome of {outcome.checkpoint} is {outcome.meaning.what}, but in {other.where} "
+                f"{other.meaning.what}: their mean would be of unlike things; leave one out, or give each a family"
+            )
+
+
+def unevaluated(outcomes: Sequence[Outcome], candidates: Sequence[Candidate]) -> dict[str, Outcome]:
+    """Outcomes that are not compared, because those of others were evaluated, by the full name of their checkpoint;
+    without those whose checkpoint is not known."""
+    found: dict[str, Outcome] = {}
+    for outcome in outcomes:
+        with suppress(UserError):
+            found.setdefault(_match(outcome, candidates), outcome)
+    return found
+
+
 def other_starts(outcomes: Mapping[str, Sequence[Outcome]], candidates: Sequence[Candidate]) -> Iterator[str]:
     """A warning for each run of RL that began from other files than the measured checkpoint of its name, or from an
     adapter of another base."""
@@ -66,28 +92,36 @@ def other_starts(outcomes: Mapping[str, Sequence[Outcome]], candidates: Sequence
                     f"{outcome.where}: RL began from {start.id} with the base {base.id}, whose files are not those of "
                     f"the base with which {name} was measured: it is another model"
                 )
-            elif start and content and start.sha256 != content:
+            elif start and content and not same_content(Path(measured[name].place), (start.sha256, content)):
                 yield (
                     f"{outcome.where}: RL began from {start.id}, whose files are not those of {name} as it was "
-                    "measured: unless only its card or the optimiser's state differs, it is another model"
+                    "measured: it is another model"
                 )
 
 
 def _match(outcome: Outcome, candidates: Sequence[Candidate]) -> str:
-    names = [each.name for each in candidates]
+    """The checkpoint that an outcome is of: by what its run has read if one alone has that content, else by its name,
+    by its place, and by content again, as one of several copies."""
+    names, same = [each.name for each in candidates], _contents(outcome)
+    equal = [each.name for each in candidates if each.content and each.content in same]
+    if len(equal) == 1:
+        return equal[0]
     if outcome.checkpoint in names:
         return outcome.checkpoint
     parts, path = [part for part in outcome.checkpoint.split("/") if part], Path(outcome.checkpoint).resolve()
     fits = [name for name in names if parts and name.split("/")[-len(parts) :] == parts]
     fits = fits or [name for name in names if Path(name).resolve() == path]
-    if not fits:
-        there, same = _places(outcome), _contents(outcome)
-        fits = [each.name for each in candidates if each.place and each.place in there]
-        fits = fits or [each.name for each in candidates if each.content and each.content in same]
+    if len(fits) != 1:
+        there = _places(outcome)
+        placed = [each.name for each in candidates if each.place and each.place in there]
+        fits = placed or fits or equal
     if len(fits) == 1:
         return fits[0]
     if fits:
-        raise UserError(f"{outcome.where}: {outcome.checkpoint!r} may be any of {len(fits)} checkpoints, as {fits[0]}")
+        raise UserError(
+            f"{outcome.where}: {outcome.checkpoint!r} may be any of {len(fits)} checkpoints, as {fits[0]}: name "
+            "the one that is meant in a table of outcomes, with the columns checkpoint and run"
+        )
     raise UserError(
         f"{outcome.where}: an outcome of {outcome.checkpoint!r}, whose readiness was not measured; "
         + nearest(outcome.checkpoint, names)

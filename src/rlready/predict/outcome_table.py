@@ -8,6 +8,8 @@ A table (JSONL, JSON, Parquet) has the columns
                  best or asymptote, by default last; ``metric`` names the number of a trainer's log
     cost         GPU or CPU seconds that RL took; optional
     seed         seed of RL; runs that differ only in the seed are averaged
+    run          the folder of ``rlready rl``, from the table's folder; its log gives predictors; optional
+    evaluate     the folder of ``rlready evaluate`` that holds the outcome, from the table's folder; optional
     recipe       SFT recipe: runs of one recipe are not independent; by default a checkpoint's SFT run
     sft_seed     seed of SFT, for regret by seed; by default that of a checkpoint's SFT run
     meaning      what the outcome is, in words; optional
@@ -34,7 +36,7 @@ from rlready.predict.curves import CHOICES, Curve, read_curve
 from rlready.predict.early import early
 from rlready.predict.meaning import UNSAID, Meaning, of_runs
 from rlready.predict.outcome import Outcome
-from rlready.runs.record import RECORD, RunRecord
+from rlready.predict.row_runs import RowRuns
 from rlready.tasks.table import Table, read_table
 
 LABELS = ("seed", "recipe", "family", "readiness", "sft_seed")
@@ -109,13 +111,7 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
     words |= {key: normalize("NFC", words[key]) for key in COMPARED}
     if words["readiness"] and (folder / words["readiness"]).is_dir():  # a sweep's table is next to its runs
         words["readiness"] = str(folder / words["readiness"])
-    others = [folder / name for key in ("run", "evaluate") if isinstance(name := row.get(key), str) and name]
-    runs = tuple(each for each in others if (each / RECORD).is_file())
-    evaluated = row.get("evaluate")
-    gone = isinstance(evaluated, str) and evaluated != "" and not (folder / evaluated / RECORD).is_file()
-    if gone:
-        note(f"predict: {place}: {evaluated} is not there, so that what was evaluated is not compared with other runs")
-    trained = [each for each in runs if RunRecord.load(each).verb == "rl"]
+    runs = RowRuns.of(row, folder, place)
     stated = {name.removeprefix(OWN): _predictor(row[name], f"{place}: {name}") for name in row if name.startswith(OWN)}
     if taken := [name for name in stated if TAKEN.fullmatch(name)]:
         raise UserError(f"{place}: {OWN}{taken[0]} has the name of a predictor of rlready: give yours another")
@@ -130,20 +126,21 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
         last_step=float(curve.steps[-1]) if curve else None,
         best_of=int((curve.steps > 0).sum()) if curve and choice == "best" else None,
         planned_steps=curve.planned if curve else None,
-        runs=runs,
+        runs=runs.folders,
         predictors={
-            **(early(trained[0]) if trained else {}),
+            **(early(runs.rl) if runs.rl else {}),
             **{name: number for name, number in stated.items() if number is not None},
         },
-        meaning=_meaning(row, curve, choice, () if gone else runs, table, place),
+        meaning=_meaning(row, curve, choice, runs, float(value), table, place),
         over_problems=None,  # a table has values alone
         **words,
     )
 
 
 def _meaning(
-    row: dict[str, object], curve: Curve | None, choice: str, runs: Sequence[Path], table: Table, place: str
+    row: dict[str, object], curve: Curve | None, choice: str, runs: RowRuns, value: float, table: Table, place: str
 ) -> Meaning:
+    """What the row says that its outcome is, or what its runs hold if that is their accuracy."""
     stated = _label(row.get("meaning"), f"{place}: meaning")
     if curve and not stated:
         return Meaning(f"{choice} {curve.metric} of learning curves", int(curve.steps[-1]))
@@ -151,9 +148,9 @@ def _meaning(
         warn_once(
             f"{table.where}: warning: of {stated!r} less is better, but outcomes are ranked by more: give the negative"
         )
-    if stated or not runs:
+    if stated or not runs.agree(value, place):
         return Meaning(stated or f"{UNSAID}{Path(table.where).name}")
-    return of_runs(runs)
+    return of_runs(runs.folders)
 
 
 def _curve(row: dict[str, object], folder: Path, place: str) -> tuple[Curve, CurveValue]:

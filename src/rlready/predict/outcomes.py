@@ -9,30 +9,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from rlready.core.errors import UserError
-from rlready.core.messages import note_once, remark, warn
+from rlready.core.messages import remark, warn
 from rlready.core.missing import did_you_mean
-from rlready.core.records import Estimate
 from rlready.core.result import RESULT
-from rlready.evaluate.result import EvaluateResult
 from rlready.interchange.trl import STATE, states_in
 from rlready.predict.comparable import refuse_unlike_conditions, refuse_unlike_content
-from rlready.predict.early import early
-from rlready.predict.meaning import evaluated, validated
 from rlready.predict.outcome import Outcome
 from rlready.predict.outcome_table import RUNS, read_outcomes
-from rlready.predict.run_cost import cost_of
-from rlready.runs.checkpoint_order import step_of
-from rlready.runs.content import has_content
-from rlready.runs.lineage import run_of
+from rlready.predict.run_outcomes import evaluations_of, outcomes_of
 from rlready.runs.record import DONE, RECORD, RunRecord, is_edited
-from rlready.runs.results import is_finished, load_result, refuse_damaged, refuse_unfinished
+from rlready.runs.results import load_result, refuse_damaged, refuse_unfinished
 from rlready.tasks.files import TABLES
-from rlready.train.result import RLResult
 
 MEASURE = "rlready readiness CHECKPOINT... problems=FILE --out runs/ready"
 FIRST = f"measure checkpoints first, {MEASURE}, then rank them, rlready predict runs/ready"
@@ -40,11 +31,16 @@ FIRST = f"measure checkpoints first, {MEASURE}, then rank them, rlready predict 
 
 @dataclass(frozen=True)
 class Found:
-    """The contents of ``runs=``: run folders of readiness, and outcomes; ``files`` are those read, to be hashed."""
+    """The contents of ``runs=``: run folders of readiness, and outcomes; ``files`` are those read, to be hashed.
+
+    ``unevaluated`` are outcomes of runs that are left out, as others were evaluated, in ``evaluation`` among them.
+    """
 
     readiness: list[Path]
     outcomes: list[Outcome]
     files: list[Path]
+    unevaluated: list[Outcome]
+    evaluation: Path | None
 
 
 def find_runs(words: Sequence[str]) -> Found:
@@ -84,13 +80,18 @@ def find_runs(words: Sequence[str]) -> Found:
     listed_runs = [run for outcome in listed for run in outcome.runs]
     _refuse_copies([*runs, *listed_runs])
     refuse_unlike_content([*runs, *listed_runs])
-    outcomes = listed + _from_folders(folders["rl"], folders["evaluate"])
+    trained = {folder.resolve(): folder for folder in folders["rl"]}  # as the user calls them
+    measured = evaluations_of(folders["rl"], folders["evaluate"])
+    left = [run for run in trained if measured and run not in measured]
+    outcomes = listed + outcomes_of(list(measured or trained), measured, trained)
     _refuse_unlike_curves(listed)
     _refuse_shared_curves(listed)
     for family in dict.fromkeys(outcome.family for outcome in listed):
         refuse_unlike_conditions(run for outcome in listed if outcome.family == family for run in outcome.runs)
     curves = list(dict.fromkeys(file for outcome in listed for file in outcome.curve_files))
-    return Found(readiness, outcomes, [*tables, *curves, *(folder / RESULT for folder in runs)])
+    files = [*tables, *curves, *(folder / RESULT for folder in runs)]
+    evaluation = next((each.folder for each in measured.values()), None)
+    return Found(readiness, outcomes, files, outcomes_of(left, {}, trained), evaluation)
 
 
 def _unfold(paths: Iterable[Path]) -> Iterable[Path]:
@@ -171,91 +172,6 @@ def _refuse_shared_curves(outcomes: Sequence[Outcome]) -> None:
                 f"{outcome.where}: {outcome.checkpoint} has the curve {files[0]}, which is that of {before.checkpoint} "
                 f"in {before.where}: name the curve of the run that started from it"
             )
-
-
-def _from_folders(rl: Sequence[Path], evaluate: Sequence[Path]) -> list[Outcome]:
-    """The outcome of every RL run; if any was evaluated, only of those, because the problems differ otherwise."""
-    measured: dict[Path, tuple[Estimate, Path, str]] = {}
-    for folder in (*rl, *evaluate):
-        refuse_damaged(folder, folder / RESULT)
-    for folder in evaluate:
-        result, record = EvaluateResult.load(folder), RunRecord.load(folder)
-        before = len(measured)
-        largest = result.budgets[-1]
-        for model in result.models:
-            checkpoint = record.located(folder, model)
-            run = run_of(checkpoint)
-            trained = RunRecord.load(run) if run and (run / RECORD).is_file() else None
-            if run and trained and trained.verb == "rl":
-                if _was_overwritten(checkpoint, record, model, trained):
-                    raise UserError(
-                        f"{run} was overwritten after {folder} had evaluated it, or is another run now: "
-                        f"evaluate {model} again"
-                    )
-                if run in measured and measured[run][1] == folder:
-                    raise UserError(
-                        f"{folder} holds two checkpoints of one run of RL, {measured[run][2]} and {model}: evaluate "
-                        "without the one that is not the outcome of the run, and name that evaluation instead"
-                    )
-                if run in measured:
-                    raise UserError(f"{run} is evaluated twice, in {measured[run][1]} and {folder}: name one of them")
-                measured[run] = (largest.scores[model].accuracy, folder, model)
-        if len(measured) == before:
-            remark(
-                f"predict: {folder} is left out: none of its models is a checkpoint of a run of rl that is found here"
-            )
-    refuse_unlike_conditions(folder for _, folder, _ in measured.values())
-    for run in rl:
-        if measured and run.resolve() not in measured:
-            remark(f"predict: {run} is left out: its checkpoint was not evaluated, but those of other runs were")
-    runs = list(measured or dict.fromkeys(folder.resolve() for folder in rl))
-    named = {folder.resolve(): folder for folder in (*rl, *evaluate)}  # as the user calls them
-    records = [RunRecord.load(run) for run in runs]
-    settings = [{k: str(v) for k, v in r.config.items() if k not in ("model", "seed")} for r in records]
-    varied = [key for key in (settings[0] if settings else ()) if len({s.get(key) for s in settings}) > 1]
-    accuracies = [measured[run][0] if run in measured else RLResult.load(run).best.accuracy for run in runs]
-    return [
-        Outcome(
-            str(record.config["model"]),
-            accuracy.value,
-            cost_of(record),
-            str(record.config["seed"]),
-            family=", ".join(f"{key}={each[key]}" for key in varied),
-            where=str(run),
-            predictors=early(run),
-            meaning=evaluated(measured[run][1], step_of(measured[run][2])) if run in measured else validated(run),
-            over_problems=accuracy,
-            runs=(named.get(run, _from_here(run)), *([measured[run][1]] if run in measured else [])),
-        )
-        for run, record, each, accuracy in zip(runs, records, settings, accuracies, strict=True)
-    ]
-
-
-def _from_here(folder: Path) -> Path:
-    """A folder that the user did not name, from the working directory if it is inside."""
-    here = Path.cwd()
-    return folder.relative_to(here) if folder.is_relative_to(here) else folder
-
-
-def _was_overwritten(checkpoint: Path, evaluation: RunRecord, model: str, trained: RunRecord) -> bool:
-    """Whether a checkpoint is not the one that was evaluated.
-
-    If it is gone: whether the run has saved none of that name, or began later, by clocks.
-    """
-    digest = next((each.sha256 for each in evaluation.models if each.id == model), None)
-    if digest and checkpoint.is_dir():
-        note_once("predict: compares the checkpoints with those that were evaluated")
-        return not has_content(checkpoint, digest)
-    run = checkpoint.parents[1]
-    if PurePath(trained.folder).name not in ("", run.name):
-        warn(
-            f"predict: warning: {checkpoint} is gone, and {run} was called {trained.folder} when it was trained: it is "
-            f"taken for the run of which {model} was evaluated, which nothing shows any more"
-        )
-    with suppress(UserError):  # a damaged result, which is not the outcome, says nothing against it
-        if is_finished(run) and checkpoint.name not in {f"step-{each.step}" for each in RLResult.load(run).evaluations}:
-            return True
-    return trained.start > (evaluation.end or trained.start)
 
 
 def _refuse_copies(folders: Iterable[Path]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rlready.predict.outcome import Outcome
 from rlready.runs.record import CONFIG, RECORD, RunRecord
+from rlready.train.result import RLResult
 
 
 def repeated(outcomes: Iterable[Outcome], model: str) -> tuple[str, str]:
@@ -31,6 +32,15 @@ def repeated(outcomes: Iterable[Outcome], model: str) -> tuple[str, str]:
         elsewhere |= bool(exported or outcome.curve)
     same = "Use the trainer and the settings of the earlier runs: outcomes of others cannot be compared."
     return "", same if elsewhere else ""
+
+
+def evaluation_of(left_out: Outcome, evaluation: Path) -> str:
+    """The command that evaluates what a run of RL has chosen as others were in ``evaluation``; "" if that is gone."""
+    run = left_out.runs[0]
+    best = RunRecord.load(run).located(run, RLResult.load(run).best.path)
+    if not (best.exists() and (evaluation / CONFIG).is_file()):
+        return ""
+    return shlex.join(["rlready", "evaluate", os.path.relpath(best), "--config", str(evaluation / CONFIG)])
 
 
 def _exported(earlier: Path, model: str) -> Path | None:

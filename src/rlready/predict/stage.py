@@ -6,7 +6,7 @@ other files of this package name the choices that the paper leaves open.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -14,39 +14,33 @@ import numpy as np
 
 from rlready.core.config import PredictConfig
 from rlready.core.errors import UserError
-from rlready.core.explain import nearest
-from rlready.core.records import Estimate
 from rlready.core.result import with_warning
 from rlready.models.hub import local_folder
 from rlready.predict.advice import (
     against,
     calibrate,
     correlations,
-    distributions,
     reached,
     separating,
     to_know_more,
     trust,
     untried,
 )
-from rlready.predict.candidates import Candidate, Candidates, read_candidates, trained_on
+from rlready.predict.candidates import Candidate, Candidates, read_candidates
 from rlready.predict.comparable import copied_curves, doubtful_predictors, mixed_meanings, mixed_units, unequal_ends
 from rlready.predict.entries import checkpoint_predictions, family_result, predictor_ranking
 from rlready.predict.family import Family, families
-from rlready.predict.fit import predict_new_recipe
-from rlready.predict.matching import match_outcomes, other_starts
+from rlready.predict.matching import match_outcomes, other_starts, unevaluated
 from rlready.predict.outcome import Outcome
 from rlready.predict.outcomes import find_runs
-from rlready.predict.predictors import BASELINE, LOSS, Predictor, predictors, stated
-from rlready.predict.repeat import repeated
+from rlready.predict.predictors import LOSS, Predictor
+from rlready.predict.repeat import evaluation_of, repeated
 from rlready.predict.result import PredictResult
 from rlready.predict.run_cost import run_cost
-from rlready.predict.score import ENOUGH, LEAST, SPLITTABLE, Score, score
+from rlready.predict.score import Score
+from rlready.predict.scored import expected, named, of_family, overfitting_of, predictors_of, scores_of
 from rlready.readiness.next_step import explained, next_action
-from rlready.readiness.overfitting import along_runs
 from rlready.readiness.ranking import Ranking, large, rank
-from rlready.readiness.result import Overfitting
-from rlready.runs.checkpoint_order import listed
 from rlready.runs.checksums import has_listed
 from rlready.runs.run import Run
 
@@ -66,7 +60,7 @@ def predict(config: PredictConfig, out: Path) -> PredictResult:
             run.note_data(id=str(file), path=file, role="measurements")
         measured = read_candidates(found.readiness)
         outcomes = match_outcomes(found.outcomes, measured.all)
-        result = _result(config, measured, outcomes)
+        result = _result(config, measured, outcomes, unevaluated(found.unevaluated, measured.all), found.evaluation)
         units = mixed_units((outcome.family, outcome.value) for outcome in found.outcomes)
         ends = chain(unequal_ends(found.outcomes), copied_curves(found.outcomes))
         predictors = doubtful_predictors(outcomes)
@@ -79,11 +73,17 @@ def predict(config: PredictConfig, out: Path) -> PredictResult:
         return result
 
 
-def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, list[Outcome]]) -> PredictResult:
+def _result(
+    config: PredictConfig,
+    measured: Candidates,
+    outcomes: dict[str, list[Outcome]],
+    left_out: Mapping[str, Outcome],
+    evaluation: Path | None,
+) -> PredictResult:
     names = measured.names
-    whole, why = _predictors(config, measured, measured.all, config.resamples)
+    whole, why = predictors_of(config, measured, measured.all, config.resamples)
     notes = _notes(measured, whole, why)
-    by = _chosen(config.rank_by or f"pass@{large(measured.most)}", whole)
+    by = named(config.rank_by or f"pass@{large(measured.most)}", whole)
     ranking = rank(
         names,
         by.name,
@@ -91,30 +91,39 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
         by.gap,
         pass_1_CP=np.array([c.counts.pass_at_k([1])[:, 0] for c in measured.all]),
         pass_1_step=1 / min(c.counts.cap for c in measured.all),
-        overfitting=_overfitting(measured.all),
+        overfitting=overfitting_of(measured.all),
         sign=by.sign,
         runs={c.name: c.run for c in measured.all},
     )
     shown = ranking.labels
     scored: list[tuple[Family, list[Score]]] = []
     for family in families(outcomes, measured.all):
-        scores, more = _scores(config, measured, family, by.name)
+        scores, more = scores_of(config, measured, family, by.name)
         scored.append((family, scores))
         notes += more
     earlier = [outcome for some in outcomes.values() for outcome in some]
     notes += _left_out(earlier)
-    following = untried(ranking, [family for family, _ in scored])
-    notes += _gone(measured.all[ranking.pick if following is None else following])
+    waiting = next((i for i in ranking.order if names[i] in left_out and names[i] not in outcomes), None)
+    following = untried(ranking, [family for family, _ in scored], [names.index(name) for name in left_out])
+    gone = _gone(measured.all[ranking.pick if following is None else following])
+    notes += gone
     command, does = "", ""
-    if following is not None and not ranking.no_signal:
+    if waiting is not None and evaluation:
+        command = evaluation_of(left_out[names[waiting]], evaluation)
+    elif following is not None and not ranking.no_signal and not gone:
         command, does = repeated(earlier, measured.all[following].model)
         command = command or ("" if does else measured.commands[names[following]])
     cost = run_cost(earlier)
     action = _next_action(ranking, scored, following, cost)
+    if waiting is not None and evaluation:
+        action = (
+            f"Evaluate what {left_out[names[waiting]].runs[0]} has chosen as in {evaluation}: RL has been run from "
+        )
+        action += f"{shown[waiting]}, but without that its outcome cannot be compared with the others."
     steps = _next_steps(measured, ranking, scored, following, cost)
     return PredictResult(
         headline=steps[0],
-        next_action=f"{action} {does}" if does else explained(action, command),
+        next_action=action if waiting is not None else f"{action} {does}" if does else explained(action, command),
         next_command=command,
         seed=config.seed,
         task=measured.task,
@@ -127,13 +136,13 @@ def _result(config: PredictConfig, measured: Candidates, outcomes: dict[str, lis
         next_steps=steps,
         notes=notes,
         checkpoints=checkpoint_predictions(
-            measured, whole, by, ranking, outcomes, _expected(by, *scored[0]) if len(scored) == 1 else None
+            measured, whole, by, ranking, outcomes, expected(by, *scored[0]) if len(scored) == 1 else None
         ),
         predictors=[predictor_ranking(p, by.name, shown) for p in whole],
         families=[
             family_result(
                 family,
-                _of_family(config, measured, family, config.resamples)[0],
+                of_family(config, measured, family, config.resamples)[0],
                 scores,
                 by.name,
                 shown,
@@ -225,94 +234,3 @@ def _left_out(outcomes: Sequence[Outcome]) -> Iterator[str]:
         for name in dict.fromkeys(name for each in mine for name in each):
             if without := sum(name not in each for each in mine):
                 yield f"The predictor {name} is left out: {without} of {len(mine)} outcomes have none."
-
-
-def _scores(config: PredictConfig, measured: Candidates, family: Family, primary: str) -> tuple[list[Score], list[str]]:
-    """Scores of every predictor (empty with too few runs or equal outcomes), and what limits them."""
-    few, why = _of_family(config, measured, family, 1)
-    few += [stated(*each) for each in family.stated.items()]
-    name = family.name or "these runs"
-    notes = []
-    if why and len(family.place) < len(measured.all):
-        notes.append(f"{name}: held-out losses are not compared: {why}.")
-    if family.recipes < LEAST or float(np.ptp(family.outcome)) == 0:
-        return [], notes
-    if family.recipes < ENOUGH:
-        notes.append(f"{name}: {family.recipes} SFT recipes are fewer than {ENOUGH}; scores of so few can mislead.")
-    if family.alone > 1:
-        notes.append(
-            f"{name}: the SFT run of {family.alone} checkpoints is not known, and each is taken for a recipe of its "
-            "own: if some are of one run, say so in a column recipe of the outcomes."
-        )
-    constant = sorted(each.name for each in few if float(np.ptp(each.score)) == 0)
-    if constant:
-        are = "is" if len(constant) == 1 else "are"
-        notes.append(
-            f"{name}: {listed(constant)} {are} the same for all runs, so that there is no rank correlation with the "
-            "outcome: shown as 0, or left out."
-        )
-    few = [each for each in few if each.name not in constant or each.name in (BASELINE, primary)]
-    sizes = {"splits": config.splits, "resamples": config.resamples, "seed": config.seed}
-    return score(few, family, primary=primary, **sizes), notes
-
-
-def _of_family(
-    config: PredictConfig, measured: Candidates, family: Family, resamples: int
-) -> tuple[list[Predictor], str]:
-    """`_predictors` of the checkpoints that a family's runs began with."""
-    return _predictors(config, measured, [measured.all[i] for i in family.place], resamples)
-
-
-def _predictors(
-    config: PredictConfig, measured: Candidates, some: Sequence[Candidate], resamples: int
-) -> tuple[list[Predictor], str]:
-    """The predictors of some candidates, and why their losses are not compared ("" if they are)."""
-    trained = trained_on(some)
-    losses = [c.loss for c in some if c.loss is not None]
-    if len(losses) < len(some):
-        why = f"{len(some) - len(losses)} of {len(some)} checkpoints have none"
-    elif len({c.heldout for c in some}) > 1 or any(not np.array_equal(x.tokens, losses[0].tokens) for x in losses):
-        why = "they were not measured on the same rows with the same tokens"
-    else:
-        why = distributions(trained) if len(trained) > 1 and not config.force_loss else ""
-    found = predictors(
-        some,
-        most=measured.most,
-        group=measured.group_size,
-        compare_loss=not why,
-        resamples=resamples,
-        seed=config.seed,
-    )
-    return found, why
-
-
-def _chosen(name: str, found: Sequence[Predictor]) -> Predictor:
-    for each in found:
-        if each.name == name:
-            return each
-    raise UserError(f"rank_by={name}: not known of these checkpoints; {nearest(name, [p.name for p in found])}")
-
-
-def _overfitting(candidates: Sequence[Candidate]) -> list[Overfitting | None]:
-    """Overfitting of every candidate within its SFT run, among those measured on the same held-out rows."""
-    found: dict[str, Overfitting | None] = {}
-    runs = {c.name: c.run for c in candidates}
-    for rows in dict.fromkeys(c.heldout for c in candidates):
-        names, losses, pass_1 = zip(
-            *((c.name, c.loss, c.counts.pass_at_k([1])[:, 0]) for c in candidates if c.heldout == rows), strict=True
-        )
-        found |= zip(names, along_runs(names, losses, pass_1, runs), strict=True)
-    return [found[c.name] for c in candidates]
-
-
-def _expected(by: Predictor, family: Family, scores: Sequence[Score]) -> list[Estimate] | None:
-    """Outcome of RL from every candidate with its 95 % prediction interval; None if there are too few recipes."""
-    x = by.inputs
-    if not scores or family.recipes < max(SPLITTABLE, x.shape[1] + 2):
-        return None
-    guess, half = predict_new_recipe(x[family.place], family.outcome, family.recipe, x)
-    if not np.isfinite(guess).all():
-        return None
-    pairs = zip(guess, half, strict=True)
-    found = (Estimate(float(g), float(g - h), float(g + h), family.recipes, "recipes") for g, h in pairs)
-    return [family.limited(each) for each in found]

@@ -95,6 +95,12 @@ def has_content(path: Path, digest: str | None, known: Mapping[str, str] | None 
     return _is_model(path) and digest == _listed(path, sorted(_files(path)), known)
 
 
+def same_content(path: Path, digests: Iterable[str | None]) -> bool:
+    """Whether ``digests`` are equal, or all of what is at ``path`` now, as two versions have recorded it."""
+    known = set(digests)
+    return len(known) < 2 or (path.exists() and all(has_content(path, digest) for digest in known))
+
+
 def _listed(folder: Path, files: Iterable[Path], known: Mapping[str, str] | None = None) -> str:
     """SHA-256 over the names of files and the digests of their content."""
     known = known or {}

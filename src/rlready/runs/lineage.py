@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from rlready.core.errors import UserError
-from rlready.runs.checksums import changed
+from rlready.runs.checksums import BASE, changed
 from rlready.runs.content import has_content
 from rlready.runs.files import read_json
 from rlready.runs.record import RECORD, RunRecord
@@ -53,8 +53,16 @@ def _starts(checkpoint: Path) -> Iterator[str]:
 
 def bases(adapter: Path, name: str) -> list[Path]:
     """The folders that the name of an adapter's base may mean: a relative path is tried from the working directory,
-    from the adapter's folder and from its parent."""
-    return [path for at in (Path(), adapter, adapter.parent) if os.path.isdir(path := at / name)]
+    from the adapter's folder and from its parent.
+
+    An absolute path of a project that was moved is followed: it is where the run that has saved the adapter has its
+    start now.  The checksum that was saved with the adapter is compared when it is loaded.
+    """
+    found = [path for at in (Path(), adapter, adapter.parent) if os.path.isdir(path := at / name)]
+    if not found and os.path.isabs(name) and (adapter / BASE).is_file() and (start := _start_of(adapter)):
+        moved = base_folder(start[1]) or start[1]
+        found = [moved] if os.path.isdir(moved) else []
+    return found
 
 
 def base_folder(folder: Path) -> Path | None:
