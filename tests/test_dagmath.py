@@ -159,6 +159,7 @@ def test_the_checker_compares_the_mathematics_not_the_text() -> None:
     }.items():
         found = check_steps(text, dag, letters, RENDERINGS["symbols"])
         assert found.error == error, text
+        assert found.kind == next((kind for end, kind in KINDS.items() if (error or "").endswith(end)), ""), text
         assert found.open == (text in ("a: 5", "a: 5 b= 0 * a")), text  # not where the last step is whole
     for text, step in {
         right: None,
@@ -180,6 +181,18 @@ def test_the_checker_compares_the_mathematics_not_the_text() -> None:
     found = first_fault(to_meta(dag, letters, "words"), text := words.join(lines))
     assert found is not None
     assert text[found.begin : found.end].strip() == lines[1].strip()
+
+
+KINDS = {
+    "a calculation of b is wrong": "a wrong calculation",
+    "a calculation of c is wrong": "a wrong calculation",
+    "the value of a is wrong": "a wrong calculation",
+    "without being worked out": "a value without its working",
+    "not solved yet": "a value that is not solved yet",
+    "was asked for but not solved": "something asked is not solved",
+    "does not end in its own value": "not a step",
+    "not defined that way": "another definition",
+}  # by the ends of what is said
 
 
 @quick

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -109,11 +110,20 @@ def test_the_first_wrong_step_is_where_the_task_finds_it(evaluated: Path) -> Non
         name, _, budget, number = viewed.key(at)
         found = task.first_fault(known[name], thought) if close else None
         assert sample["fault"] == ([found.begin, found.end, found.reason, found.open] if found else None)
+        kind = viewed.index["steps"][viewed.index["step"][at] - 1] if viewed.index["step"][at] else ""
+        assert kind == (found.kind if found and "fault" in viewed.flags(at) else "")
         after = text.partition("</think>")[2].removesuffix("<eos>").strip()
         assert sample["said"] == (None if "correct" in viewed.flags(at) else after)
         if strict[name, budget.removeprefix("budget "), number]:
             assert sample["fault"] is None
     assert any(sample["fault"] for sample in viewed.texts)
+    html = (evaluated / "report.html").read_text(encoding="utf-8")
+    assert "First wrong steps" in html
+    place, largest = viewed.index["steps"][0], viewed.index["conditions"].index(["embedded", "budget 16"])
+    of = [i for i, condition in enumerate(viewed.index["condition"]) if condition == largest]
+    share = sum(viewed.index["step"][i] == 1 for i in of) / len(of)
+    address = urlencode({"step": place, "checkpoint": "embedded", "budget": "budget 16"}).replace("&", "&amp;")
+    assert f'<a href="samples.html#{address}">{100 * share:.0f}\u202f%</a>' in html
 
 
 def test_to_look_at_a_run_runs_no_task_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:

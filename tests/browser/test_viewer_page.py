@@ -184,8 +184,11 @@ def test_the_first_wrong_step_is_said_and_marked(open_page: Opened, tmp_path: Pa
     marked = page.evaluate("[...CSS.highlights.get('fault')].map((range) => range.toString()).join('')")
     assert marked.endswith("99")
     assert marked in wrong
-    page.get_by_label("wrong step").check()
+    page.get_by_label("wrong step", exact=True).check()
     expect(page.locator("#count")).to_have_text("1 sample")
+    page.get_by_label("First wrong step").select_option("a wrong calculation")
+    expect(page.locator("#count")).to_have_text("1 sample")
+    assert "filter.step=a+wrong+calculation" in page.url
     rows[0][0] |= {"truncated": True, "text": f"{wrong.rpartition(':')[0]} </think> {problem.answer}"}
     page = open_page(run_of(tmp_path / "cut", rows, source))
     expect(page.locator("#detail")).to_contain_text("Cut off at this step: ")

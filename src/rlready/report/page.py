@@ -45,6 +45,7 @@ from rlready.report.sweep_charts import sweep_sections
 from rlready.report.text import environment
 from rlready.report.unfinished import UnfinishedResult, read_unfinished, unfinished_sections
 from rlready.report.viewer import VIEWER, write_viewer
+from rlready.report.wrong_steps import wrong_steps_section
 from rlready.runs.files import write_text
 from rlready.runs.folders import PAGE, new_folder
 from rlready.runs.results import is_finished
@@ -89,7 +90,8 @@ def write(folder: Path, *others: Path) -> Path:
         stored = stored_samples(path.parent, run.result, run.algorithm, run.left_out)
         if stored.samples:
             write_viewer(path.parent, run.result, stored)
-        text = _page(run, list(_sections(run)), len(stored.samples), neighbours(path.parent))
+        steps = [] if isinstance(run.result, RLResult) else wrong_steps_section(stored, VIEWER)
+        text = _page(run, [*_sections(run), *steps], len(stored.samples), neighbours(path.parent))
     write_text(path, text)
     return path
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -48,6 +48,17 @@ class StoredSample:
     credit: float | None = None
     fault: Fault | None = None
 
+    @property
+    def has_wrong_step(self) -> bool:
+        """Whether a step of the thought is wrong, rather than missing or cut off."""
+        found = self.fault
+        return found is not None and found.begin < found.end and not (found.open and self.row["truncated"])
+
+    @property
+    def wrong_step(self) -> str:
+        """What kind of fault the first wrong step has; "" without one."""
+        return self.fault.kind if self.fault and self.has_wrong_step else ""
+
 
 @dataclass(frozen=True)
 class StoredSamples:
@@ -57,6 +68,11 @@ class StoredSamples:
     samples: list[StoredSample]
     total: int
     unmarked: list[str]
+
+    @property
+    def kinds_of_wrong_steps(self) -> list[str]:
+        """What first wrong steps are, the most frequent first."""
+        return [kind for kind, _ in Counter(s.wrong_step for s in self.samples).most_common() if kind]
 
 
 def stored_samples(folder: Path, result: Result, algorithm: str, left_out: list[str]) -> StoredSamples:

@@ -20,7 +20,7 @@
 
   const $ = (id) => document.getElementById(id);
   const list = $("list"), rows = $("rows"), detail = $("detail"), query = $("query");
-  const selects = ["outcome", "checkpoint", "budget"].map($);
+  const selects = ["outcome", "checkpoint", "budget", "step"].map($);
   const onPhone = () => matchMedia("(max-width: 760px)").matches;
   const rowHeight = () => (onPhone() ? 60 : 52);
   const number = new Intl.NumberFormat("en").format;
@@ -113,10 +113,11 @@
   const fits = (kind = selects[0].value) => {
     const must = [...document.querySelectorAll("#flags input:checked")].reduce((bits, box) => bits | BIT[box.name], 0);
     const conditions = wantedConditions(), compared = kind in DIFFERENT;
+    const step = index.steps.indexOf(selects[3].value) + 1;
     const judged = kind === "unsolved" ? neverSolved()
       : compared ? differs(DIFFERENT[kind]) : (i) => has(i, "correct") === (kind === "correct");
     return [...index.flags.keys()].filter((i) => conditions[index.condition[i]] && (index.flags[i] & must) === must
-      && (!kind || judged(i)));
+      && (!step || index.step[i] === step) && (!kind || judged(i)));
   };
   const besideOf = (condition) => { // what it stands beside: what was chosen; where outcomes are compared its neighbour
     if (beside >= 0 && beside !== condition) return beside;
@@ -566,6 +567,10 @@
         Math.round(index.total / index.flags.length)}th problem` : ""].filter(Boolean).join(" · ");
     fill($("checkpoint"), index.verb === "rl" ? "all steps" : "all checkpoints", [...new Set(index.conditions.map((c) => c[0]))]);
     fill($("budget"), "all budgets", [...new Set(index.conditions.map((c) => c[1]))].filter(Boolean));
+    const counts = index.steps.map((_, i) => index.step.filter((step) => step === i + 1).length);
+    $("step").append(make("option", { value: "" }, "all steps"), ...index.steps.map((kind, i) =>
+      make("option", { value: kind }, `wrong step: ${kind} (${number(counts[i])})`)));
+    $("step").hidden = !index.steps.length;
     for (const flag of FLAGS.slice(1)) {
       if (!index.flags.some((flags) => flags & BIT[flag])) continue;
       const box = make("input", { type: "checkbox", name: flag });

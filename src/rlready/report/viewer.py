@@ -44,7 +44,8 @@ class Index(Record):
     """What the page knows of all samples; lists of the samples (N,) hold a value for each.
 
     ``problem`` and ``condition`` are places in ``problems`` and ``conditions``, ``flags`` the bits of `FLAGS`,
-    ``tokens`` the length of the response without delimiters, ``first`` (F,) the first sample in each file of texts.
+    ``tokens`` the length of the response without delimiters, ``step`` what its first wrong step is, as one plus the
+    place in ``steps``, 0 for none; ``first`` (F,) is the first sample in each file of texts.
     ``credit_unit`` is three standard deviations of the credit of tokens, 0 without any.
     """
 
@@ -55,12 +56,14 @@ class Index(Record):
     unmarked: list[str]
     conditions: list[tuple[str, str]]
     problems: list[str]
+    steps: list[str]
     credit_unit: float
     problem: list[int]
     condition: list[int]
     number: list[int]
     flags: list[int]
     tokens: list[int]
+    step: list[int]
     first: list[int] = Field(default_factory=list)
 
 
@@ -130,6 +133,7 @@ def _index(result: Result, stored: StoredSamples) -> Index:
     problems = {key: i for i, key in enumerate(dict.fromkeys(s.problem for s in samples))}
     task = getattr(result, "task", None)
     credit = [s.credit for s in samples] + [p.credit for s in samples for p in s.response]
+    steps = {kind: i for i, kind in enumerate(stored.kinds_of_wrong_steps, start=1)}
     known = np.array([value for value in credit if value is not None])
     return Index(
         verb=result.verb,
@@ -139,12 +143,14 @@ def _index(result: Result, stored: StoredSamples) -> Index:
         unmarked=[visible(model) for model in stored.unmarked],
         conditions=[(visible(checkpoint), visible(budget)) for checkpoint, budget in conditions],
         problems=[visible(name) for name in problems],
+        steps=[visible(kind) for kind in steps],
         credit_unit=3 * float(known.std()) if len(known) else 0.0,
         problem=[problems[s.problem] for s in samples],
         condition=[conditions[s.condition] for s in samples],
         number=[s.row["sample_id"] for s in samples],
         flags=[_flags(s) for s in samples],
         tokens=[s.row["thinking_tokens"] + s.row["answer_tokens"] for s in samples],
+        step=[steps.get(s.wrong_step, 0) for s in samples],
     )
 
 
@@ -160,15 +166,9 @@ def _flags(sample: StoredSample) -> int:
         row.get("undecided"),
         row.get("run_on"),
         _said(row) == "",
-        _has_wrong_step(sample),
+        sample.has_wrong_step,
     )
     return sum(1 << bit for bit, flag in enumerate(found) if flag)
-
-
-def _has_wrong_step(sample: StoredSample) -> bool:
-    """Whether a step of the thought is wrong, rather than missing or cut off."""
-    found = sample.fault
-    return found is not None and found.begin < found.end and not (found.open and sample.row["truncated"])
 
 
 def _files(samples: Sequence[StoredSample]) -> Iterator[Texts]:

@@ -48,12 +48,14 @@ class Verdict:
 class Fault:
     """A wrong step: where it begins and ends in a thought, in characters, and why it is wrong.
 
+    ``kind`` is what kind of fault it is, in a few words that are the same for all of its kind, "" if there are none.
     ``open``: the thought ends inside of it, or before what it is missing, for which begin and end are its own end.
     """
 
     begin: int
     end: int
     reason: str
+    kind: str = ""
     open: bool = False
 
 

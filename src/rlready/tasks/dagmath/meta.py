@@ -94,7 +94,7 @@ def first_fault(graph: DagJson, thinking: str) -> Fault | None:
     dag, letters = from_meta(graph)
     found = check_steps(thinking, dag, letters, rendering_of(graph))
     begin = found.end - len(thinking[found.begin : found.end].lstrip())
-    return Fault(begin, found.end, found.error, found.open) if found.error else None
+    return Fault(begin, found.end, found.error, found.kind, found.open) if found.error else None
 
 
 def validate(graph: DagJson) -> None:

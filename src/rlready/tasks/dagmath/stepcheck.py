@@ -12,10 +12,16 @@ from rlready.tasks.dagmath.graph import Dag, Expr, evaluate, references
 from rlready.tasks.dagmath.passage import Analysis, Attempt, Passage, Slip, Step, Unreadable
 from rlready.tasks.dagmath.render import Rendering
 
+Found = tuple[str, str]  # the kind of a fault, and what it is
+DEFINITION, EARLY, CALCULATION = "another definition", "a value that is not solved yet", "a wrong calculation"
+UNWORKED, UNREADABLE, UNSOLVED = "a value without its working", "not a step", "something asked is not solved"
+ATTEMPT, RECALL, WITHDRAWN = "a wrong account of what is missing", "a wrong recall", "a correct value withdrawn"
+
 
 @dataclass(frozen=True)
 class StepCheck:
-    """The result for a solution: ``error`` is None if it is correct, else the fault of the last of ``steps``.
+    """The result for a solution: ``error`` is None if it is correct, else the fault of the last of ``steps``, and
+    ``kind`` what kind of fault that is.
 
     Failed attempts count as steps too.  ``begin`` and ``end`` are where the faulty step is in the text, in characters,
     the end of the text both if one is missing; ``open``: the text ends inside of it, or before it.
@@ -26,6 +32,7 @@ class StepCheck:
     begin: int = 0
     end: int = 0
     open: bool = False
+    kind: str = ""
 
     @property
     def valid(self) -> bool:
@@ -73,63 +80,67 @@ def check_steps(text: str, dag: Dag, letters: dict[str, str], rendering: Renderi
     try:
         for passage in rendering.read_passages(text, dag, letters):
             steps += not isinstance(passage, Analysis)
-            if error := _fault(passage, dag, letters, known):
-                return StepCheck(steps + isinstance(passage, Analysis), error, begin, passage.end)
+            if found := _fault(passage, dag, letters, known):
+                kind, error = found
+                return StepCheck(steps + isinstance(passage, Analysis), error, begin, passage.end, kind=kind)
             if not isinstance(passage, Analysis):  # which is part of the step that follows
                 begin = passage.end
             if isinstance(passage, Step):
                 known.add(passage.key)
     except Unreadable as error:
-        return StepCheck(steps + 1, str(error), begin, error.end, open=error.end >= len(text.rstrip()))
+        return StepCheck(steps + 1, str(error), begin, error.end, error.end >= len(text.rstrip()), UNREADABLE)
     unsolved = [k for k in dag.asked if k not in known]
     missing = f"{letters[unsolved[0]]} was asked for but not solved" if unsolved else None
-    return StepCheck(steps, missing, len(text), len(text), open=bool(missing))
+    return StepCheck(steps, missing, len(text), len(text), bool(missing), UNSOLVED if missing else "")
 
 
-def _fault(passage: Passage, dag: Dag, letters: dict[str, str], known: set[str]) -> str | None:
-    """The fault of a passage, or None if it is correct."""
+def _fault(passage: Passage, dag: Dag, letters: dict[str, str], known: set[str]) -> Found | None:
+    """The fault of a passage, its kind and what it is, or None if it is correct."""
     if isinstance(passage, Attempt):
         return _attempt_fault(passage, dag, letters, known)
     if isinstance(passage, Analysis):
         return _analysis_fault(passage, dag, letters, known)
     if isinstance(passage, Slip):
         right = passage.step.value == dag.values[passage.step.key]
-        return f"the value of {letters[passage.step.key]} is called wrong but is correct" if right else None
+        said = f"the value of {letters[passage.step.key]} is called wrong but is correct"
+        return (WITHDRAWN, said) if right else None
     return _step_fault(passage, dag, letters, known)
 
 
-def _attempt_fault(attempt: Attempt, dag: Dag, letters: dict[str, str], known: set[str]) -> str | None:
+def _attempt_fault(attempt: Attempt, dag: Dag, letters: dict[str, str], known: set[str]) -> Found | None:
     name, claimed = letters[attempt.key], attempt.missing
     parents = references(dag.exprs[attempt.key])
     faults = [(k not in parents, f"{name} does not need {letters[k]}") for k in claimed]
     faults += [(k in known, f"{letters[k]} is called unsolved but known by then") for k in claimed]
     faults += [(k not in known and k not in claimed, f"{letters[k]} is missing for {name}, too") for k in parents]
     faults += [(len({*claimed}) < len(claimed), f"something missing for {name} is named twice")]
-    return next((message for bad, message in faults if bad), None)
+    return next(((ATTEMPT, said) for bad, said in faults if bad), None)
 
 
-def _analysis_fault(analysis: Analysis, dag: Dag, letters: dict[str, str], known: set[str]) -> str | None:
+def _analysis_fault(analysis: Analysis, dag: Dag, letters: dict[str, str], known: set[str]) -> Found | None:
     name, expr, recalled = letters[analysis.key], dag.exprs[analysis.key], analysis.recalled
     if analysis.restated is not None:
-        return None if canonical(analysis.restated) == canonical(expr) else f"{name} is not defined that way"
+        wrong = canonical(analysis.restated) != canonical(expr)
+        return (DEFINITION, f"{name} is not defined that way") if wrong else None
     parents = references(expr)
     faults = [(k not in parents, f"{name} does not need {letters[k]}") for k, _ in recalled]
     faults += [(k not in known, f"{letters[k]} is recalled but not solved yet") for k, _ in recalled]
     faults += [(value != dag.values[k], f"the value of {letters[k]} is wrong") for k, value in recalled]
     faults += [(sorted({*parents}) != sorted(k for k, _ in recalled), f"{name} needs other values than are recalled")]
-    return next((message for bad, message in faults if bad), None)
+    return next(((RECALL, said) for bad, said in faults if bad), None)
 
 
-def _step_fault(step: Step, dag: Dag, letters: dict[str, str], known: set[str]) -> str | None:
+def _step_fault(step: Step, dag: Dag, letters: dict[str, str], known: set[str]) -> Found | None:
     name, expr = letters[step.key], dag.exprs[step.key]
     stated = step.chain[0] if step.chain else expr
     worked = substitute(stated, dag.values)
     missing = [letters[r] for r in references(expr) if r not in known]
+    follow = all(follows(p, worked, dag.modulus) for p in step.chain[1:])
     faults = (
-        (canonical(stated) != canonical(expr), f"{name} is not defined that way"),
-        (not step.chain and not isinstance(expr, int), f"{name} is stated without being worked out"),
-        (bool(missing), f"{name} needs {', '.join(missing)}, not solved yet"),
-        (not all(follows(p, worked, dag.modulus) for p in step.chain[1:]), f"a calculation of {name} is wrong"),
-        (step.value != dag.values[step.key], f"the value of {name} is wrong"),
+        (canonical(stated) != canonical(expr), DEFINITION, f"{name} is not defined that way"),
+        (not step.chain and not isinstance(expr, int), UNWORKED, f"{name} is stated without being worked out"),
+        (bool(missing), EARLY, f"{name} needs {', '.join(missing)}, not solved yet"),
+        (not follow, CALCULATION, f"a calculation of {name} is wrong"),
+        (step.value != dag.values[step.key], CALCULATION, f"the value of {name} is wrong"),
     )
-    return next((message for bad, message in faults if bad), None)
+    return next(((kind, said) for bad, kind, said in faults if bad), None)
