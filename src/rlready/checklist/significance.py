@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection
 
 from rlready.checklist.figures import PAIRED, figures, kind_of
@@ -36,16 +36,21 @@ def intervals(runs: Runs) -> list[Fact]:
             continue
         tests = sum(key.rpartition(".")[2] in PAIRED for key, _ in found)
         paired = f", {counted(tests, 'paired difference')} among them" * bool(tests)
-        single = " An interval that is not called simultaneous holds for its figure alone." if len(found) > 1 else ""
+        kinds = [(kind_of(entry.result, key, figure), figure.varies) for key, figure in found]
+        counts = defaultdict[tuple[str, str], set[int]](set)
+        for kind, (_, figure) in zip(kinds, found, strict=True):
+            counts[kind].add(figure.n)
         evidence = [
-            entry.of_result(key, figure).model_copy(
-                update={"group": f"{kind_of(entry.result, key, figure)} over {figure.n} {figure.varies}"}
-            )
-            for key, figure in found
+            entry.of_result(key, figure).model_copy(update={"group": f"{kind[0]} over {_span(counts[kind])} {kind[1]}"})
+            for kind, (key, figure) in zip(kinds, found, strict=True)
         ]
-        facts.append(Fact(name=name, text=f"{counted(len(found), 'figure')}{paired}.{single}", evidence=evidence))
+        facts.append(Fact(name=name, text=f"{counted(len(found), 'figure')}{paired}.", evidence=evidence))
     none = Fact(name="Intervals", text="", evidence=[], missing="no run has finished")
     return facts or [none]
+
+
+def _span(counts: Collection[int]) -> str:
+    return " to ".join(dict.fromkeys((f"{min(counts):,}", f"{max(counts):,}")))
 
 
 def variability(runs: Runs) -> list[Fact]:
@@ -55,6 +60,7 @@ def variability(runs: Runs) -> list[Fact]:
         return [Fact(name="What varies", text="", evidence=[], missing="no figure has an interval")]
     times = repetitions(runs)
     text = f"The intervals are over {', '.join(sorted(varies))}. "
+    text += "One that is not called simultaneous holds for its figure alone. "
     if times:
         text += f"Training recipes: {len(times)}, each run with {_range(times.values())}."
         if min(times.values()) == 1:
