@@ -121,3 +121,11 @@ def test_the_choice_is_visible_on_paper(open_page: Callable[..., Page], pages: d
     page = open_page(pages["ready"])
     page.emulate_media(media="print")
     assert page.locator(".forest .chosen .dot").evaluate("e => getComputedStyle(e).printColorAdjust") == "exact"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tables_fit_on_paper(open_page: Callable[..., Page], pages: dict[str, Path], name: str) -> None:
+    """A4 upright, with margins of 1 cm."""
+    page = open_page(pages[name], size={"width": 718, "height": 1046})
+    page.emulate_media(media="print")
+    assert page.locator(".scroll").evaluate_all("all => all.filter(e => e.scrollWidth > e.clientWidth).length") == 0
