@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 import shutil
 from pathlib import Path
 
@@ -18,17 +20,21 @@ def saved(tmp_path: Path) -> Path:
     names = (
         *("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json"),
         *("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"),
-        *("additional_chat_templates/tool.jinja", "merges.txt", "tokenizer.model"),
+        *("additional_chat_templates/tool.jinja", "merges.txt", "vocab.json", "tokenizer.model", "source.spm"),
+        *("pytorch_model.bin", "shards/.hidden.safetensors"),
     )
     others = (
-        *("README.md", "LICENSE", "training_args.bin", "trainer_state.json", "optimizer.pt", "scheduler.pt"),
-        *("rng_state.pth", "train_results.json", "checksums.sha256", "runs/events.out.tfevents.1", ".git/HEAD"),
-        *("checkpoint-8/config.json", "checkpoint-8/model.safetensors", "completions/completions_1.parquet"),
-        *("global_step8/zero_pp_rank_0_optim_states.pt", "config.json.tmp-12"),
+        *("README.md", "LICENSE", "LICENSE.txt", "training_args.bin", "trainer_state.json", "optimizer.pt"),
+        *("scheduler.pt", "rng_state.pth", "train_results.json", "checksums.sha256", "runs/events.out.tfevents.1"),
+        *(".git/HEAD", "checkpoint-8/config.json", "checkpoint-8/model.safetensors", "optimizer.bin", "notes.txt"),
+        *("completions/completions_1.parquet", "global_step8/zero_pp_rank_0_optim_states.pt", "zero_to_fp32.py"),
+        *("config.json.tmp-12", "wandb/run.json", "shards/others.safetensors", "readiness/record.json"),
     )
     for name in names + others:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(name)
+    index = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "shards/.hidden.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     assert [file.relative_to(folder).as_posix() for file in content_files(folder)] == sorted(names, key=Path)
     return folder
 
@@ -56,7 +62,7 @@ def test_every_file_that_is_loaded_counts(saved: Path, name: str) -> None:
 def test_a_digest_over_all_files_of_a_model_is_known_again(saved: Path) -> None:
     """As earlier versions have recorded it."""
     files = [file for file in sorted(saved.rglob("*")) if file.is_file()]
-    kept = [file for file in files if ".git" not in file.parts and not file.name.endswith(".tmp-12")]
+    kept = [file for file in files if not re.search(r"/\.|\.tmp-12$", file.as_posix())]
     lines = [f"{f.relative_to(saved).as_posix()}\0{hashlib.sha256(f.read_bytes()).hexdigest()}\n" for f in kept]
     earlier = hashlib.sha256("".join(lines).encode()).hexdigest()
     assert earlier != content_digest(saved)
@@ -65,7 +71,24 @@ def test_a_digest_over_all_files_of_a_model_is_known_again(saved: Path) -> None:
     assert not has_content(saved, earlier)
 
 
+def test_templates_in_a_linked_folder_count(saved: Path, tmp_path: Path) -> None:
+    templates = (saved / "additional_chat_templates").rename(tmp_path / "elsewhere")
+    (saved / "additional_chat_templates").symlink_to(templates)
+    before = content_digest(saved)
+    (templates / "tool.jinja").write_text("other")
+    assert content_digest(saved) != before
+
+
+@pytest.mark.parametrize("index", ["", "[]", '{"weight_map": 3}', "\x80"])
+def test_an_index_that_is_none_names_nothing(saved: Path, index: str) -> None:
+    (saved / "model.safetensors.index.json").write_text(index)
+    names = [file.name for file in content_files(saved)]
+    assert ".hidden.safetensors" not in names
+    assert "model-00001-of-00002.safetensors" in names
+
+
 def test_every_file_of_a_folder_of_data_counts(tmp_path: Path) -> None:
-    (tmp_path / "data.jsonl").write_text("{}")
-    (tmp_path / "README.md").write_text("a card")
-    assert [file.name for file in content_files(tmp_path)] == ["README.md", "data.jsonl"]
+    """Also of one that has a configuration, but no weights."""
+    for name in ("data.jsonl", "README.md", "config.json"):
+        (tmp_path / name).write_text("{}")
+    assert [file.name for file in content_files(tmp_path)] == ["README.md", "config.json", "data.jsonl"]

@@ -29,6 +29,7 @@ from rlready.models.lora import Adapted, Lora
 from rlready.runs.files import read_json
 from rlready.runs.log import read_log
 from rlready.runs.pace import Pace
+from rlready.runs.record import RunRecord
 from rlready.train.fast_learner import FastLearner, make_learner
 from rlready.train.learner import OptimizerSettings, PlainLearner
 from rlready.train.loss import LossOutput
@@ -345,14 +346,28 @@ def test_adapters_of_a_project_that_was_moved_find_their_base(
     monkeypatch.chdir(project.rename(tmp_path / "moved"))
     for name, wanted in zip(names, before, strict=True):
         assert torch.equal(logits(load(name).model), wanted)
-    weights = Path("base/model.safetensors")
-    kept = weights.read_bytes()
-    weights.write_bytes(kept[:-4] + b"\x00\x00\x00\x40")
-    with pytest.raises(UserError, match=r"its base .*/moved/base has other weights than the adapter was trained on"):
-        load(names[1])
+    for file, other in (("model.safetensors", b"\x00\x00\x00\x40"), ("config.json", b" ")):
+        kept = Path("base", file).read_bytes()
+        Path("base", file).write_bytes(kept[:-4] + other if file != "config.json" else kept + other)
+        with pytest.raises(UserError, match=r"an adapter whose base model is not found: .*/project/base"):
+            load(names[1])
+        Path("base", file).write_bytes(kept)
+    load(names[1])
     Path("base").rename("elsewhere")
     with pytest.raises(UserError, match=r"an adapter whose base model is not found: .*/project/base"):
         load(names[0])
+
+
+def test_adapters_that_started_from_each_other_have_no_base(tiny: str, tmp_path: Path) -> None:
+    """By their records, as where a run took the name of the one that it began with, and the base is gone."""
+    base = shutil.copytree(tiny, tmp_path / "base")
+    sft(sft_config(str(base)).replace(**LORA), tmp_path / "a")
+    trained = last(tmp_path / "a")
+    record = RunRecord.load(tmp_path / "a")
+    record.model_copy(update={"config": record.config | {"model": trained}}).save(tmp_path / "a")
+    shutil.rmtree(base)
+    with pytest.raises(UserError, match="an adapter whose base model is not found"):
+        load(trained)
 
 
 def test_the_dropout_of_an_adapter_is_said_not_to_be_applied(

@@ -68,6 +68,7 @@ from rlready.readiness.ranking import gap_of_shares
 from rlready.readiness.result import ProblemCounts, RankedCheckpoint, ReadinessResult, SampleStats
 from rlready.report import page
 from rlready.runs.checkpoint_order import in_training_order, labels, staged_labels
+from rlready.runs.checksums import checksums
 from rlready.runs.content import content_digest
 from rlready.runs.files import plain, write_json
 from rlready.runs.lineage import stages_of
@@ -435,11 +436,11 @@ def test_what_a_missing_evaluation_measured_is_not_taken_for_rls_own_validation(
 ) -> None:
     rl_run(tmp_path / "rl", "c0", 0.5)
     row = {"checkpoint": "c0", "outcome": 0.5, "run": "rl"}
-    rows = [row, row | {"evaluate": "gone"}]
-    own, evaluated = read_outcomes(Path(table(tmp_path / "rl.jsonl", rows)))
+    (own,) = read_outcomes(Path(table(tmp_path / "own.jsonl", [row])))
+    (evaluated,) = read_outcomes(Path(table(tmp_path / "rl.jsonl", [row | {"evaluate": "gone"}])))
     assert own.meaning.what.startswith("validation accuracy")
     assert evaluated.meaning.what.startswith(UNSAID)
-    assert "rl.jsonl:2: gone is not there, so that what was evaluated is not compared" in capsys.readouterr().err
+    assert "rl.jsonl:1: gone is not there, so that what was evaluated is not compared" in capsys.readouterr().err
 
 
 def test_checkpoints_of_one_sft_run_are_one_recipe(tmp_path: Path) -> None:
@@ -589,23 +590,42 @@ def test_an_outcome_in_a_table_is_what_the_runs_hold_that_it_names(tmp_path: Pat
     best = [rl_run(tmp_path / f"rl-{i}", each.name, 0.2, temperature=0.7) for i, each in enumerate(found)]
     evaluated(tmp_path / "eval", dict(zip(best[:2], (0.4, 0.625), strict=True)))
 
-    def meaning(**row: Any) -> str:
-        rows = table(tmp_path / "rl.jsonl", [{"checkpoint": found[0].name, **row}])
-        config = PredictConfig(runs=(ready, rows), resamples=50)
-        return predict(config, tmp_path / f"out-{len(list(tmp_path.iterdir()))}").families[0].meaning
+    evaluated(tmp_path / "low", dict.fromkeys(best[:2], 0.0))
+    evaluated(tmp_path / "start", {Path(found[0].name): 0.325, best[0]: 0.25})
+    shutil.copytree(tmp_path / "eval", tmp_path / "edited")
+    record = RunRecord.load(tmp_path / "edited")
+    record.model_copy(update={"files": checksums(tmp_path / "edited", tmp_path / "edited/result.json")}).save(
+        tmp_path / "edited"
+    )
+    text = (tmp_path / "edited/result.json").read_text()
+    (tmp_path / "edited/result.json").write_text(text.replace("0.4", "0.95"))
 
-    said = "accuracy on 9 problems at budget 8, sampled, after RL step 1"
+    def read(*rows: dict[str, Any]) -> list[str]:
+        path = table(tmp_path / "rl.jsonl", [{"checkpoint": found[0].name, **row} for row in rows])
+        config = PredictConfig(runs=(ready, path), resamples=50)
+        result = predict(config, tmp_path / f"out-{len(list(tmp_path.iterdir()))}")
+        return [family.meaning for family in result.families]
+
+    said = ["accuracy on 9 problems at budget 8, sampled, after RL step 1"]
     for outcome in (0.4, 40, 0.401):
-        assert meaning(outcome=outcome, run="rl-0", evaluate="eval") == said
-    assert meaning(outcome=0.625, evaluate="eval").startswith("accuracy on 9 problems")
-    assert meaning(outcome=0.2, run="rl-0").startswith("validation accuracy")
-    assert meaning(outcome=0.9, run="rl-0") == "column outcome of rl.jsonl"
-    assert meaning(outcome=0.9, run="rl-0", evaluate="eval", meaning="of mine") == "of mine"
-    assert meaning(outcome=0.9, run="gone", evaluate=None) == "column outcome of rl.jsonl"
+        assert read({"outcome": outcome, "run": "rl-0", "evaluate": "eval"}) == said
+    assert read({"outcome": 0.4, "evaluate": "eval"}) == said
+    (validation,) = read({"outcome": 0.2, "run": "rl-0"})
+    assert validation.startswith("validation accuracy")
+    unsaid = ["column outcome of rl.jsonl"]
+    assert read({"outcome": 0.9, "run": "rl-0"}) == unsaid
+    assert (
+        read({"outcome": 0.2, "run": "rl-0"}, {"outcome": 0.9, "run": "rl-3", "seed": 1}) == unsaid
+    )  # equal by chance
+    assert read({"outcome": 0.9, "run": "rl-0", "evaluate": "eval", "meaning": "of mine"}) == ["of mine"]
+    assert read({"outcome": 0.9, "run": "gone", "evaluate": None}) == unsaid
     bad: list[tuple[dict[str, Any], str]] = [
         ({"outcome": 0.625, "run": "rl-0", "evaluate": "eval"}, r"the outcome is 0.625, but .*eval has 0.4 for .*rl-0"),
         ({"outcome": 0.9, "evaluate": "eval"}, r"has 0.4 for .*rl-0.*, 0.625 for .*rl-1.*: correct one of them"),
+        ({"outcome": 0.5, "run": "rl-0", "evaluate": "low"}, r"the outcome is 0.5, but .*low has 0 for"),  # no per cent
+        ({"outcome": 0.325, "evaluate": "start"}, r"the outcome is 0.325, but .*start has 0.25 for .*rl-0"),
         ({"outcome": 0.4, "run": "rl-2", "evaluate": "eval"}, r"has evaluated .*rl-0.*, and nothing of .*rl-2"),
+        ({"outcome": 0.95, "run": "rl-0", "evaluate": "edited"}, r"edited/result.json: damaged, or not the file"),
         ({"outcome": 0.4, "run": "ready"}, "run is ready, a run of readiness, not of rl"),
         ({"outcome": 0.4, "evaluate": "rl-0"}, "evaluate is rl-0, a run of rl, not of evaluate"),
         ({"outcome": 0.4, "run": 5}, "run must be the path of a run folder, not 5"),
@@ -613,7 +633,33 @@ def test_an_outcome_in_a_table_is_what_the_runs_hold_that_it_names(tmp_path: Pat
     ]
     for row, why in bad:
         with pytest.raises(UserError, match=why):
-            meaning(**row)
+            read(row)
+    twice = {"outcome": 0.4, "run": "rl-0", "evaluate": "eval"}
+    with pytest.raises(UserError, match=r"an outcome of .*rl-0, of which .*rl.jsonl:1 has one, too: name one"):
+        read(twice, twice | {"seed": 1})
+
+
+def test_outcomes_of_runs_that_were_renamed_are_known_by_content(tmp_path: Path) -> None:
+    """Where their folders are gone by which the evaluation calls them."""
+    found = disagreeing(tmp_path)[:2]
+    ready = str(write_readiness(tmp_path / "ready", found))
+    best = [rl_run(tmp_path / f"rl-{i}", each.name, 0.2) for i, each in enumerate(found)]
+    for path, weights in zip(best, ("one", "two"), strict=True):
+        saved(str(path), weights)
+    evaluated(tmp_path / "eval", dict(zip(best, (0.4, 0.625), strict=True)))
+    for path in best:
+        note(tmp_path / "eval", "models", id=str(path), role="evaluated", sha256=content_digest(path))
+    for i in range(2):
+        (tmp_path / f"rl-{i}").rename(tmp_path / f"run-{i}")
+
+    def outcome(value: float) -> PredictResult:
+        row = {"checkpoint": found[0].name, "outcome": value, "run": "run-0", "evaluate": "eval"}
+        rows = table(tmp_path / "rl.jsonl", [row])
+        return predict(PredictConfig(runs=(ready, rows), resamples=50), tmp_path / f"out-{value}")
+
+    assert outcome(0.4).families[0].meaning.startswith("accuracy on 9 problems")
+    with pytest.raises(UserError, match=r"the outcome is 0.625, but .*eval has 0.4 for .*rl-0"):
+        outcome(0.625)
 
 
 def test_unlike_outcomes_of_one_checkpoint_are_not_averaged(tmp_path: Path) -> None:

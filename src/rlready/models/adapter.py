@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 
 from rlready.core.errors import UserError
-from rlready.core.messages import note, warn
+from rlready.core.messages import note, note_once, warn
 from rlready.models.checkpoint_files import ADAPTER, ADAPTER_WEIGHTS, CONFIG
 from rlready.models.checksums import verify_checksums
 from rlready.models.hub import cached, fetched, refuse_folder_names
@@ -49,6 +50,8 @@ def base_of(folder: Path, source: str) -> Path:
             found = fetched(name, weights=True, revision=revision if isinstance(revision, str) else None)
         except UserError as error:
             raise UserError(f"{source}: an adapter whose base model is not found: {one_line(error, 300)}") from None
+    if os.path.isabs(name) and not os.path.exists(name):
+        note_once(f"{source}: its base {name} is not there any more, but is {found} now, with the same content")
     if (found / ADAPTER).exists():
         raise UserError(f"{source}: its base model {found} is an adapter, too; merge that into its base first")
     return found

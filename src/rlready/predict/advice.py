@@ -18,7 +18,8 @@ from rlready.predict.predictors import BASELINE, COMBINED, LOSS
 from rlready.predict.run_cost import Effort, effort_of
 from rlready.predict.score import LEAST, SIGNIFICANT, Score, more_recipes
 from rlready.readiness.next_step import separation, tied
-from rlready.readiness.ranking import ONSET, Ranking
+from rlready.readiness.passk import Ints
+from rlready.readiness.ranking import HEADED, ONSET, Ranking
 from rlready.runs.checkpoint_order import NAMED, listed
 
 SKILL = 0.05  # p of the best of all predictors
@@ -66,13 +67,26 @@ def reached(ranking: Ranking, families: Sequence[Family], left: int | None) -> s
         said = f"{listed([ranking.labels[place] for place in places])}, {family.shown(int(best[0]))}"
         said += " each" * (len(best) > 1) + ("" if single else f" in {family.name or 'unnamed'}")
         pick = np.flatnonzero(family.place == ranking.pick)
-        if single and ranking.pick in places:
-            said += tried
+        near = _near(family, best)
         if single and len(pick) and ranking.pick not in places:
-            there = family.shown(int(pick[0]))
-            said += f"; {ranking.labels[ranking.pick]}, the pick by {ranking.by}, reached {there}"
+            there, name = int(pick[0]), ranking.labels[ranking.pick]
+            if there in near:
+                said += f"; the pick by {ranking.by}, {name}, may be as good"
+            else:
+                said += f"; {name}, the pick by {ranking.by}, reached {family.shown(there)}"
+        elif single and near:
+            others = [ranking.labels[int(family.place[i])] for i in near]
+            said += f"; {listed(others) if len(others) <= HEADED else f'{len(others)} others'} may be as good"
+        elif single and ranking.pick in places:
+            said += tried
         found.append(said)
     return f"RL reached most from {' and '.join(found)}."
+
+
+def _near(family: Family, best: Ints) -> list[int]:
+    """The runs whose interval, over seeds or problems, reaches the best outcome."""
+    estimates = family.estimates()
+    return [i for i, each in enumerate(estimates) if i not in best and each.high >= estimates[int(best[0])].value]
 
 
 def against(ranking: Ranking, families: Sequence[Family]) -> list[str]:

@@ -59,7 +59,7 @@ def refuse_unlike_content(folders: Iterable[Path]) -> None:
         here = next(folder for folder, digest in others if digest != first)
         raise UserError(
             f"{there} and {here} have read different content under one name, {changed.id}, which was changed between "
-            "them: run one of them again, or leave it out"
+            "them, or recorded with its card by an earlier version: run one of them again, or leave it out"
         )
 
 

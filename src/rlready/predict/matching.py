@@ -63,7 +63,8 @@ def _refuse_unlike_outcome(outcome: Outcome, others: Sequence[Outcome]) -> None:
         if one != two:
             raise UserError(
                 f"{outcome.where}: the outcome of {outcome.checkpoint} is {outcome.meaning.what}, but in {other.where} "
-                f"{other.meaning.what}: their mean would be of unlike things; leave one out, or give each a family"
+                f"{other.meaning.what}: their mean would be of unlike things; leave one out, give each a "
+                "family, or say in a column meaning what they are"
             )
 
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlready.core.result import RESULT
 from rlready.evaluate.result import EvaluateResult
 from rlready.runs.record import RunRecord
 from rlready.train.result import RLResult
 
 UNSAID = "column outcome of "  # a table, which does not say what it holds
+VALIDATION = "validation accuracy"
 
 
 @dataclass(frozen=True)
@@ -34,19 +34,7 @@ def evaluated(folder: Path, step: int | None) -> Meaning:
 def validated(folder: Path) -> Meaning:
     """The validation accuracy of the best checkpoint of a run of RL."""
     step = RLResult.load(folder).best.step
-    return Meaning(f"validation accuracy, {_sampled(RunRecord.load(folder))}", step)
-
-
-def of_runs(folders: Iterable[Path]) -> Meaning:
-    """An outcome that a run of RL, and one of evaluate if there is one, have led to."""
-    found = Meaning()
-    for folder in (folder for folder in folders if (folder / RESULT).is_file()):
-        verb = RunRecord.load(folder).verb
-        if verb == "evaluate":
-            return evaluated(folder, found.step)
-        if verb == "rl":
-            found = validated(folder)
-    return found
+    return Meaning(f"{VALIDATION}, {_sampled(RunRecord.load(folder))}", step)
 
 
 def of_all(meanings: Iterable[Meaning]) -> str:

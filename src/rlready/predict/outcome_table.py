@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from unicodedata import normalize
 
@@ -34,7 +35,7 @@ from rlready.core.text import in_one_line
 from rlready.predict.cells import LARGEST, LESS, SMALLEST, is_number, number_of, shown
 from rlready.predict.curves import CHOICES, Curve, read_curve
 from rlready.predict.early import early
-from rlready.predict.meaning import UNSAID, Meaning, of_runs
+from rlready.predict.meaning import UNSAID, VALIDATION, Meaning
 from rlready.predict.outcome import Outcome
 from rlready.predict.row_runs import RowRuns
 from rlready.tasks.table import Table, read_table
@@ -58,6 +59,7 @@ KNOWN = (
     "metric",
     "meaning",
 )  # columns that are read
+OF_SWEEPS = ("low", "high", "n", "varies", "sft", "rl")  # columns of a sweep's table that are for people
 TURNED = re.compile(r"[-−]|neg|minus|free|without|less")  # said of a number of which more is better
 
 
@@ -67,6 +69,11 @@ def read_outcomes(path: Path) -> list[Outcome]:
     for columns, line in reversed(first.items()):
         _refuse_misnamed(columns, table.place(line))
     outcomes = [_row(table, line, row, path.parent) for line, row in table.rows]
+    unsaid = next((each.meaning for each in outcomes if each.meaning.what.startswith(UNSAID)), None)
+    if unsaid:  # a column is one thing: where one row is no validation accuracy, equal ones are so by chance
+        outcomes = [
+            replace(each, meaning=unsaid) if each.meaning.what.startswith(VALIDATION) else each for each in outcomes
+        ]
     for column in dict.fromkeys(name for columns in first for name in columns if name.startswith(OWN)):
         if all(column.removeprefix(OWN) not in outcome.predictors for outcome in outcomes):
             note(f"predict: {path}: the predictor {column.removeprefix(OWN)} is left out: no outcome has one")
@@ -74,7 +81,11 @@ def read_outcomes(path: Path) -> list[Outcome]:
             note(f"predict: {path}: of {column} more is taken for better; if less is, write its negative")
     if path.name != RUNS:
         for column in dict.fromkeys(name for columns in first for name in columns if name not in KNOWN):
-            if not column.startswith(OWN) and any(is_number(number_of(row.get(column))) for _, row in table.rows):
+            if (
+                column not in OF_SWEEPS
+                and not column.startswith(OWN)
+                and any(is_number(number_of(row.get(column))) for _, row in table.rows)
+            ):
                 note(f"predict: {path}: column {column} is not read; named {OWN}{column} it would be scored")
     return outcomes
 
@@ -112,6 +123,7 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
     if words["readiness"] and (folder / words["readiness"]).is_dir():  # a sweep's table is next to its runs
         words["readiness"] = str(folder / words["readiness"])
     runs = RowRuns.of(row, folder, place)
+    held, trained = (None, runs.rl) if curve or row.get("meaning") else runs.held(float(value), place)
     stated = {name.removeprefix(OWN): _predictor(row[name], f"{place}: {name}") for name in row if name.startswith(OWN)}
     if taken := [name for name in stated if TAKEN.fullmatch(name)]:
         raise UserError(f"{place}: {OWN}{taken[0]} has the name of a predictor of rlready: give yours another")
@@ -126,21 +138,21 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
         last_step=float(curve.steps[-1]) if curve else None,
         best_of=int((curve.steps > 0).sum()) if curve and choice == "best" else None,
         planned_steps=curve.planned if curve else None,
-        runs=runs.folders,
+        runs=tuple(dict.fromkeys([*([trained] if trained else []), *runs.folders])),
         predictors={
-            **(early(runs.rl) if runs.rl else {}),
+            **(early(trained) if trained else {}),
             **{name: number for name, number in stated.items() if number is not None},
         },
-        meaning=_meaning(row, curve, choice, runs, float(value), table, place),
+        meaning=_meaning(row, curve, choice, held, table, place),
         over_problems=None,  # a table has values alone
         **words,
     )
 
 
 def _meaning(
-    row: dict[str, object], curve: Curve | None, choice: str, runs: RowRuns, value: float, table: Table, place: str
+    row: dict[str, object], curve: Curve | None, choice: str, held: Meaning | None, table: Table, place: str
 ) -> Meaning:
-    """What the row says that its outcome is, or what its runs hold if that is their accuracy."""
+    """What the row says that its outcome is, or by what its runs have ``held``."""
     stated = _label(row.get("meaning"), f"{place}: meaning")
     if curve and not stated:
         return Meaning(f"{choice} {curve.metric} of learning curves", int(curve.steps[-1]))
@@ -148,9 +160,9 @@ def _meaning(
         warn_once(
             f"{table.where}: warning: of {stated!r} less is better, but outcomes are ranked by more: give the negative"
         )
-    if stated or not runs.agree(value, place):
+    if stated or held is None:
         return Meaning(stated or f"{UNSAID}{Path(table.where).name}")
-    return of_runs(runs.folders)
+    return held
 
 
 def _curve(row: dict[str, object], folder: Path, place: str) -> tuple[Curve, CurveValue]:

@@ -86,6 +86,7 @@ def find_runs(words: Sequence[str]) -> Found:
     outcomes = listed + outcomes_of(list(measured or trained), measured, trained)
     _refuse_unlike_curves(listed)
     _refuse_shared_curves(listed)
+    _refuse_shared_runs(listed)
     for family in dict.fromkeys(outcome.family for outcome in listed):
         refuse_unlike_conditions(run for outcome in listed if outcome.family == family for run in outcome.runs)
     curves = list(dict.fromkeys(file for outcome in listed for file in outcome.curve_files))
@@ -159,6 +160,15 @@ def _refuse_unlike_curves(outcomes: Sequence[Outcome]) -> None:
                 f"{outcome.where}: the outcome is {other or 'a number'}, but in {first[outcome.family].where} it is "
                 f"{one or 'a number'}; take the same of all, name a table's column alike, or give them two families"
             )
+
+
+def _refuse_shared_runs(outcomes: Sequence[Outcome]) -> None:
+    """UserError for one run of RL that has two outcomes in a family, as if it were two seeds."""
+    first: dict[tuple[str, Path], Outcome] = {}
+    for outcome in outcomes:
+        for run in (each for each in outcome.runs if RunRecord.load(each).verb == "rl"):
+            if (before := first.setdefault((outcome.family, run.resolve()), outcome)) is not outcome:
+                raise UserError(f"{outcome.where}: an outcome of {run}, of which {before.where} has one, too: name one")
 
 
 def _refuse_shared_curves(outcomes: Sequence[Outcome]) -> None:

@@ -12,9 +12,12 @@ from rlready.core.messages import note
 from rlready.core.result import RESULT
 from rlready.evaluate.result import EvaluateResult
 from rlready.predict.cells import shown
+from rlready.predict.meaning import Meaning, evaluated, validated
+from rlready.runs.checkpoint_order import step_of
+from rlready.runs.checksums import has_listed
 from rlready.runs.lineage import run_of
 from rlready.runs.record import RECORD, RunRecord
-from rlready.runs.results import is_finished
+from rlready.runs.results import is_finished, refuse_damaged
 from rlready.train.result import RLResult
 
 VERBS = {"run": ("rl", "export"), "evaluate": ("evaluate",)}  # a run that another tool trained is an export
@@ -22,13 +25,22 @@ ROUNDED = 0.0051  # tables have shares with two digits, or whole per cent
 
 
 @dataclass(frozen=True)
+class Tried:
+    """A model of an evaluation: its accuracy, and the run of RL that it is of, None if that is not known."""
+
+    model: str
+    accuracy: float
+    run: Path | None
+
+
+@dataclass(frozen=True)
 class RowRuns:
-    """The folders of the columns ``run`` and ``evaluate``, None where a row names none or it is not there; ``gone`` is
-    an evaluation that is named, but not there."""
+    """The folders of the columns ``run`` and ``evaluate``, None where a row names none or it is not there; ``gone``
+    names what is not."""
 
     run: Path | None
     evaluate: Path | None
-    gone: str
+    gone: frozenset[str] = frozenset()
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -41,9 +53,10 @@ class RowRuns:
 
     @staticmethod
     def of(row: dict[str, object], folder: Path, place: str) -> RowRuns:
-        """Those of a row of a table in ``folder``; UserError for a folder of another verb, and for what is no text."""
+        """Those of a row of a table in ``folder``; UserError for a folder of another verb, for a damaged result, and
+        for what is no text."""
         found: dict[str, Path | None] = {}
-        gone = dict.fromkeys(VERBS, "")
+        gone = set[str]()
         for key, verbs in VERBS.items():
             name, found[key] = row.get(key), None
             if name in (None, "") or (isinstance(name, float) and math.isnan(name)):  # of a column with gaps
@@ -51,56 +64,79 @@ class RowRuns:
             if not isinstance(name, str):
                 raise UserError(f"{place}: {key} must be the path of a run folder, not {shown(name)}")
             if not (folder / name / RECORD).is_file():
-                gone[key] = name
+                known = "what was evaluated is not compared with other runs" if key == "evaluate" else "nothing is read"
+                note(f"predict: {place}: {name} is not there, so that {known}")
+                gone.add(key)
                 continue
             found[key] = folder / name
             verb = RunRecord.load(folder / name).verb
             if verb not in verbs:
                 raise UserError(f"{place}: {key} is {name}, a run of {verb}, not of {verbs[0]}")
-        if gone["evaluate"]:
-            note(
-                f"predict: {place}: {gone['evaluate']} is not there, so that what was evaluated is not compared with "
-                "other runs"
-            )
-        elif gone["run"]:
-            note(f"predict: {place}: {gone['run']} is not there, so that nothing is known of that run")
-        return RowRuns(found["run"], found["evaluate"], gone["evaluate"])
+            if (folder / name / RESULT).is_file():
+                refuse_damaged(folder / name, folder / name / RESULT)
+        return RowRuns(found["run"], found["evaluate"], frozenset(gone))
 
-    def agree(self, outcome: float, place: str) -> bool:
-        """Whether an outcome is what the folders hold, as a share or in per cent; False if that is not known.
+    def held(self, outcome: float, place: str) -> tuple[Meaning | None, Path | None]:
+        """What an outcome is, by the folders that hold it, as a share or in per cent, and the run of RL that it is of;
+        None for what they do not show.
 
-        UserError for an evaluation that holds another accuracy, or has evaluated other runs only.
+        UserError for an evaluation that has another accuracy, or that of a model which no run of RL has made.
         """
         if self.evaluate and is_finished(self.evaluate):
-            known = dict(self._evaluated(self.evaluate, place))
-            if not any(_equal(outcome, accuracy) for accuracy in known.values()):
-                held = ", ".join(f"{accuracy:.4g} for {model}" for model, accuracy in known.items())
-                raise UserError(
-                    f"{place}: the outcome is {shown(outcome)}, but {self.evaluate} has {held}: correct one of them, "
-                    "or say in a column meaning what the outcome is"
-                )
-            return True
-        if self.rl and not self.gone and (self.rl / RESULT).is_file():
-            return _equal(outcome, RLResult.load(self.rl).best.accuracy.value)
-        return False
+            return self._evaluated(self.evaluate, outcome, place)
+        if "evaluate" in self.gone or not self.rl or not (self.rl / RESULT).is_file():
+            return None, self.rl
+        own = _equal(outcome, RLResult.load(self.rl).best.accuracy.value)
+        return (validated(self.rl) if own else None), self.rl
 
-    def _evaluated(self, folder: Path, place: str) -> Iterator[tuple[str, float]]:
-        """The models of an evaluation, those of the row's run if it is known which they are, and their accuracies."""
+    def _evaluated(self, folder: Path, outcome: float, place: str) -> tuple[Meaning | None, Path | None]:
+        tried = [*self._tried(folder)]
+        mine = [each for each in tried if each.run and (not self.rl or each.run == self.rl)]
+        if self.rl and not mine:
+            if all(each.run for each in tried):
+                raise UserError(f"{place}: {folder} has evaluated {tried[0].model}, and nothing of {self.rl}")
+            return None, self.rl  # nothing shows whose numbers they are
+        same = [each for each in mine or tried if _equal(outcome, each.accuracy)]
+        if not same:
+            known = ", ".join(f"{each.accuracy:.4g} for {each.model}" for each in mine or tried)
+            raise UserError(
+                f"{place}: the outcome is {shown(outcome)}, but {folder} has {known}: correct one of them, or say in a "
+                "column meaning what the outcome is"
+            )
+        if len({each.run for each in same}) > 1:
+            return None, None  # of several runs of RL
+        return evaluated(folder, step_of(same[0].model) if same[0].run else None), same[0].run
+
+    def _tried(self, folder: Path) -> Iterator[Tried]:
+        """The models of an evaluation.  The run of RL of one is that in whose folder it is, or the row's own if that
+        has saved it, or kept its start, by content."""
         result, record = EvaluateResult.load(folder), RunRecord.load(folder)
-        runs = {model: _rl(run_of(record.located(folder, model))) for model in result.models}
-        own = set(RunRecord.load(self.rl).shared_with_copies) if self.rl else set()
-        mine = [model for model, run in runs.items() if run and own.intersection(run.shared_with_copies)]
-        if own and not mine and all(runs.values()):
-            raise UserError(f"{place}: {folder} has evaluated {result.models[0]}, and nothing of {self.rl}")
-        for model in mine or result.models:
-            yield model, result.budgets[-1].scores[model].accuracy.value
+        for model in result.models:
+            accuracy = result.budgets[-1].scores[model].accuracy.value
+            digest = next((each.sha256 for each in record.models if each.id == model), None)
+            run = run_of(record.located(folder, model))
+            if self.rl and (_same(run, self.rl) or _holds(self.rl, digest)):
+                run = self.rl
+            elif run and not ((run / RECORD).is_file() and RunRecord.load(run).verb == "rl"):
+                run = None
+            yield Tried(model, accuracy, run)
 
 
-def _rl(run: Path | None) -> RunRecord | None:
-    """The record of a run of RL; None for another."""
-    record = RunRecord.load(run) if run and (run / RECORD).is_file() else None
-    return record if record and record.verb == "rl" else None
+def _same(run: Path | None, rl: Path) -> bool:
+    """Whether a run is that of RL, or a copy of it."""
+    if run is None or not (run / RECORD).is_file():
+        return False
+    own = RunRecord.load(rl).shared_with_copies
+    return run.resolve() == rl.resolve() or bool({*own}.intersection(RunRecord.load(run).shared_with_copies))
+
+
+def _holds(rl: Path, digest: str | None) -> bool:
+    """Whether a run of RL has saved the content of a digest, or has it for a start that nothing was better than."""
+    starts = (each.sha256 for each in RunRecord.load(rl).models if each.role == "start")
+    kept = (rl / RESULT).is_file() and RLResult.load(rl).best.step == 0 and digest in starts
+    return bool(digest) and (kept or any(has_listed(each, digest) for each in (rl / "checkpoints").glob("step-*")))
 
 
 def _equal(outcome: float, accuracy: float) -> bool:
-    return min(abs(outcome - accuracy), abs(outcome / 100 - accuracy)) <= ROUNDED
+    """Up to 1 an outcome is a share, unless it is the accuracy in per cent to one digit."""
+    return abs(outcome - accuracy) <= ROUNDED or abs(outcome / 100 - accuracy) <= (ROUNDED if outcome > 1 else 5e-4)

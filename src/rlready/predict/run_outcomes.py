@@ -19,6 +19,7 @@ from rlready.predict.meaning import evaluated, validated
 from rlready.predict.outcome import Outcome
 from rlready.predict.run_cost import cost_of
 from rlready.runs.checkpoint_order import step_of
+from rlready.runs.checksums import changed, inside
 from rlready.runs.content import has_content
 from rlready.runs.lineage import run_of
 from rlready.runs.record import RECORD, RunRecord
@@ -109,6 +110,13 @@ def _from_here(folder: Path) -> Path:
     return folder.relative_to(here) if folder.is_relative_to(here) else folder
 
 
+def _intact_since(checkpoint: Path, trained: RunRecord, time: str) -> bool:
+    """Whether a checkpoint is what its run has saved, by the record of that, which began before a time."""
+    run = checkpoint.parents[1]
+    listed = any(inside(name, run, checkpoint) for name in trained.files)
+    return listed and trained.start < time and changed(run, checkpoint, trained.files) is None
+
+
 def _was_overwritten(checkpoint: Path, evaluation: RunRecord, model: str, trained: RunRecord) -> bool:
     """Whether a checkpoint is not the one that was evaluated.
 
@@ -117,7 +125,7 @@ def _was_overwritten(checkpoint: Path, evaluation: RunRecord, model: str, traine
     digest = next((each.sha256 for each in evaluation.models if each.id == model), None)
     if digest and checkpoint.is_dir():
         note_once("predict: compares the checkpoints with those that were evaluated")
-        return not has_content(checkpoint, digest)
+        return not (has_content(checkpoint, digest) or _intact_since(checkpoint, trained, evaluation.start))
     run = checkpoint.parents[1]
     if PurePath(trained.folder).name not in ("", run.name):
         warn(

@@ -1,15 +1,18 @@
 """The content of files and folders, by which a run knows again what it has read.
 
-The content of a model is what a program that loads it reads: weights, configuration, tokenizer, chat template, code.
-Its card, its licence, the state of the trainer that saved it and the checkpoints below it may change, or go, while the
-model stays what it is.
+The content of a model is what is loaded of it: weights, configuration, tokenizer and chat templates.  Its card, its
+licence, the state and logs of the trainer that saved it and the checkpoints below it may change, or go, while the model
+stays what it is.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from stat import S_ISREG
@@ -18,11 +21,15 @@ from rlready.core.errors import UserError
 from rlready.runs.files import LEFTOVER, os_errors_named
 
 LARGE = 1 << 20  # bytes: a weight file that is verified, then recorded
-MODEL = ("config.json", "adapter_config.json")  # one of these is in the folder of every model
-OF_MODELS = (".safetensors", ".bin", ".json", ".jinja", ".txt", ".model", ".tiktoken", ".py")
-# of Transformers' Trainer, TRL and Accelerate, which save it beside the model
-OF_TRAINERS = {"trainer_state.json", "training_args.bin", "optimizer.bin", "scheduler.bin"}
-RESULTS = "_results.json"  # the end of the names of their metrics
+MODEL = ("config.json", "adapter_config.json")  # one of these is in the folder of every model, beside weights
+WEIGHTS = (".safetensors", ".bin")
+INDEX = ".index.json"  # the end of the name of a file that names the files with weights
+LOADED = re.compile(
+    r"((adapter_|generation_|(pre)?processor_|tokenizer_)?config|special_tokens_map|added_tokens|chat_template"
+    r"|tokenizer.*|vocab.*)\.json|.*\.(safetensors|safetensors\.index\.json|jinja|model|tiktoken|spm|codes|bpe|vocab)"
+    r"|(pytorch|adapter)_model.*\.bin(\.index\.json)?|(vocab|merges).*\.txt"
+)
+TEMPLATES = "additional_chat_templates"  # the folder of chat templates that have names
 
 
 def file_digest(path: Path) -> str:
@@ -52,29 +59,38 @@ def content_files(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         return [path]
-    return sorted(_of_model(path) if _is_model(path) else _files(path))
+    return _of_model(path) if _is_model(path) else _all(path)
 
 
 def _is_model(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in MODEL)
+    """Whether a folder has a model's configuration, and weights: a folder of data may have a ``config.json``, too."""
+    names = os.listdir(folder)
+    return any(name in names for name in MODEL) and any(name.endswith((*WEIGHTS, INDEX)) for name in names)
 
 
-def _of_model(folder: Path) -> Iterator[Path]:
-    for file in _files(folder, models=False):
-        if file.suffix in OF_MODELS and file.name not in OF_TRAINERS and not file.name.endswith(RESULTS):
-            yield file
+def _of_model(folder: Path) -> list[Path]:
+    """What is loaded: of the folder itself, the templates that have names, and what an index of weights names."""
+    found = {folder / name for name in os.listdir(folder) if LOADED.fullmatch(name) and not name.startswith(".")}
+    found |= {*folder.glob(f"{TEMPLATES}/*.jinja")}
+    for index in [file for file in found if file.name.endswith(INDEX)]:
+        found |= {folder / name for name in _named(index)}
+    return sorted(file for file in found if file.is_file())
 
 
-def _files(folder: Path, *, models: bool = True) -> Iterator[Path]:
-    """All files in a folder, except hidden ones and leftovers; without ``models``, none of a model in a folder below
-    it, as a trainer keeps its checkpoints there."""
+def _named(index: Path) -> set[str]:
+    """The files that an index of weights names; none if it cannot be read, which is said where they are loaded."""
+    with suppress(OSError, ValueError):
+        content = json.loads(index.read_bytes())
+        weights = content.get("weight_map") if isinstance(content, dict) else None
+        return {name for name in weights.values() if isinstance(name, str)} if isinstance(weights, dict) else set()
+    return set()
 
-    def kept(name: str) -> bool:
-        return not name.startswith(".") and not LEFTOVER.fullmatch(name)
 
-    for at, below, names in os.walk(folder):
-        below[:] = [name for name in below if kept(name) and (models or not _is_model(Path(at, name)))]
-        yield from (file for name in names if kept(name) and (file := Path(at, name)).is_file())
+def _all(folder: Path) -> list[Path]:
+    def kept(file: Path) -> bool:
+        return not any(part.startswith(".") or LEFTOVER.fullmatch(part) for part in file.relative_to(folder).parts)
+
+    return [file for file in sorted(folder.rglob("*")) if file.is_file() and kept(file)]
 
 
 def content_digest(path: Path) -> str:
@@ -92,7 +108,7 @@ def has_content(path: Path, digest: str | None, known: Mapping[str, str] | None 
         return digest == file_digest(path)
     if digest == _listed(path, content_files(path), known):
         return True
-    return _is_model(path) and digest == _listed(path, sorted(_files(path)), known)
+    return _is_model(path) and digest == _listed(path, _all(path), known)
 
 
 def same_content(path: Path, digests: Iterable[str | None]) -> bool:

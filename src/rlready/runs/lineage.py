@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from rlready.core.errors import UserError
-from rlready.runs.checksums import BASE, changed
+from rlready.runs.checksums import changed
 from rlready.runs.content import has_content
 from rlready.runs.files import read_json
 from rlready.runs.record import RECORD, RunRecord
@@ -55,14 +55,27 @@ def bases(adapter: Path, name: str) -> list[Path]:
     """The folders that the name of an adapter's base may mean: a relative path is tried from the working directory,
     from the adapter's folder and from its parent.
 
-    An absolute path of a project that was moved is followed: it is where the run that has saved the adapter has its
-    start now.  The checksum that was saved with the adapter is compared when it is loaded.
+    An absolute path of a project that was moved is followed: it is where the run that has saved the adapter, or an
+    adapter before it, has its start now, if that has the content that this run recorded.
     """
     found = [path for at in (Path(), adapter, adapter.parent) if os.path.isdir(path := at / name)]
-    if not found and os.path.isabs(name) and (adapter / BASE).is_file() and (start := _start_of(adapter)):
-        moved = base_folder(start[1]) or start[1]
-        found = [moved] if os.path.isdir(moved) else []
-    return found
+    moved = _moved_base(adapter) if not found and os.path.isabs(name) else None
+    return [moved] if moved else found
+
+
+def _moved_base(adapter: Path) -> Path | None:
+    """The base of an adapter where the runs that led to it have their starts now; None if it is not that any more."""
+    path, seen = adapter.resolve(), set[Path]()
+    while path not in seen:
+        seen.add(path)
+        start = _start_of(path)
+        if start is None:
+            return None
+        run, path = start[0], start[1].resolve()
+        if (path / MODEL).exists():
+            read = (note.sha256 for note in RunRecord.load(run).models)
+            return path if any(has_content(path, digest) for digest in read if digest) else None
+    return None
 
 
 def base_folder(folder: Path) -> Path | None:
