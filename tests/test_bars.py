@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
 from rlready.core.records import Estimate
 from rlready.report.bars import Layer, Shares, histogram, rows_of_shares
 
-SAID = {"title": "Lengths <b>", "x_label": "thinking tokens", "y_label": "share of responses", "note": "All."}
+SAID: Any = {
+    "top": 0.5,
+    "title": "Lengths <b>",
+    "x_label": "thinking tokens",
+    "y_label": "share of responses",
+    "note": "All.",
+}
 COLUMN = re.compile(
     r'<path class="(\w+) t(\d)" d="M([\d.]+) ([\d.]+)V([\d.]+)H([\d.]+)V[\d.]+z"><title>([^<]*)</title>'
 )

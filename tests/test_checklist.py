@@ -685,8 +685,7 @@ def test_two_contents_of_one_name_are_both_listed(
         "Identity of rows:rows.jsonl (worked rows), as read by b, c": f"SHA-256 {hashes[1]}",
     }
     assert fact(FACTS["splits"](found)).text == (
-        "worked rows: rows:rows.jsonl, as read by a (6 rows or problems); "
-        "worked rows: rows:rows.jsonl, as read by b, c (5 rows or problems)"
+        "worked rows: rows:rows.jsonl, as read by a (6 rows); worked rows: rows:rows.jsonl, as read by b, c (5 rows)"
     )
     assert "2 sources of data" in fact(FACTS["scope"](found)).text
     alone = {f.name for f in FACTS["data_identity"](collect(["b", "c"], Told()))}
@@ -871,5 +870,5 @@ def test_the_id_of_generated_data_holds_a_size_only_if_it_names_one(runs: Path) 
         return fact(FACTS["data_identity"](collect([str(folder)], Told()))).text
 
     assert identity("dagmath?ops=5&n=200&seed=4") == "generated: the id holds generator, size and seed"
-    assert identity("dagmath?ops=5&n=200") == "generated: the id holds generator, of seed 0; 200 rows or problems"
-    assert identity("dagmath?ops=5&seed=4") == "generated: the id holds generator and seed; 200 rows or problems"
+    assert identity("dagmath?ops=5&n=200") == "generated: the id holds generator, of seed 0; 200 problems"
+    assert identity("dagmath?ops=5&seed=4") == "generated: the id holds generator and seed; 200 problems"

@@ -142,6 +142,29 @@ def test_a_start_that_is_what_it_was_is_known_and_one_of_another_program_is_none
     assert measured(tmp_path / "b", held, str(tmp_path / "rl-olmo/checkpoints/step-1")).warnings == []
 
 
+def test_problems_that_chose_a_checkpoint_of_rl_are_compared_one_by_one(tmp_path: Path, files: tuple[str, str]) -> None:
+    """Generated ones, and those of a table that is still there; equal sets are warned of as a whole."""
+    _, test = files
+    table = data_set(test)
+    generated = "dagmath?ops=5&split=test&n={}&seed=1"
+    for name, id, path, size in (("a", generated.format(20), None, 20), ("b", table.id, Path(test), len(table.items))):
+        with Run(tmp_path / name, "rl", RLConfig()) as run:
+            run.note_data(id=id, path=path, size=size, role=VALIDATION)
+            run.claim()
+    held = open_task(generated.format(30))
+    model = str(tmp_path / "a/checkpoints/step-1")
+    record = measured(tmp_path / "out-a", DataSet(held.source, held, held.problems()), model)
+    (found,) = record.overlaps
+    assert (found.training, found.n, found.exact) == (generated.format(20), 30, 20)
+    assert record.warnings == [
+        f"20 of 30 problems were among those that chose the checkpoint of the rl run {tmp_path / 'a'}, so its accuracy "
+        "is optimistic; name others"
+    ]
+    some = DataSet(f"{table.id}?n=5", table.task, table.items[:5])
+    (found,) = measured(tmp_path / "out-b", some, str(tmp_path / "b/checkpoints/step-1")).overlaps
+    assert (found.n_training, found.exact) == (len(table.items), 5)
+
+
 def test_no_code_is_loaded_to_compare(tmp_path: Path, files: tuple[str, str], monkeypatch: Any) -> None:
     rows, test = files
     (tmp_path / "judge.py").write_text("def right(problem, answer):\n    return True\n")

@@ -396,7 +396,7 @@ def test_what_pass_k_cannot_rule_out_pass_1_may() -> None:
     assert found.headline() == "Start RL from step-20; 100 problems do not separate it from step-30."
     chosen = found.checkpoint(found.pick, "step-20")
     why = "took the fewest steps within one standard error of step-30"
-    assert chosen.decided == f"{why} (1.0 of 3.3 points)"
+    assert chosen.decided == f"{why} (1.0 points behind, standard error 3.3)"
     assert found.checkpoint(found.order[0], "step-30").decided == ""
     (said,) = found.drops()
     assert re.fullmatch(

@@ -365,7 +365,8 @@ def test_pages_of_related_runs_beside_it_are_linked(tmp_path: Path) -> None:
 
 
 def test_a_ranking_has_one_sign_and_charts_name_their_budgets(tmp_path: Path) -> None:
-    assert text_of(tmp_path / "ready", readiness_result()).count("11.3 [8.3, 14.3]") == 2 * 3  # in picture and table
+    assert text_of(tmp_path / "ready", readiness_result()).count("11.3 [8.3, 14.3]") == 3
+    assert text_of(tmp_path / "ready", readiness_result()).count("−11.3 [−14.3, −8.3]") == 3  # as it is drawn
     assert "One point per budget, 24, 40, 56, 72 and 96; bands" in text_of(tmp_path / "demo", demo_result())
     assert "One point per budget; bars" in text_of(tmp_path / "one", evaluate_result())
     assert 'class="bar' in page.render(tmp_path / "one").partition("</figure>")[0]  # of a single budget
@@ -501,7 +502,7 @@ def test_what_to_do_next_stands_below_the_title(tmp_path: Path) -> None:
     write_record(tmp_path, "readiness")
     record = RunRecord.load(tmp_path)
     write_json(tmp_path / "record.json", record.model_copy(update={"part_of": "demo"}))
-    said = "Start. This run is part of a demo, which goes on by itself: there is nothing to run. Few problems."
+    said = "Start. This run is part of a demo, which goes on from here by itself. Few problems."
     assert said in text_of(tmp_path, readiness_result(**told))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -292,7 +293,7 @@ def test_outcomes_are_compared_with_the_next_checkpoint_if_none_was_chosen(
     if before:
         page.get_by_label(before, exact=True).select_option(label=chosen[before])
     outcome.select_option("lost")
-    expect(page.locator("#meaning")).to_contain_text("where the last one alone is chosen, with the one before it")
+    expect(page.locator("#meaning")).to_contain_text("where the last one alone is shown, with the one before it")
     for name, value in chosen.items():
         page.get_by_label(name, exact=True).select_option(label=value)
         expect(count).to_have_text("1 of 40 samples; the other way round 0")
@@ -336,12 +337,31 @@ def test_it_is_said_why_an_outcome_cannot_be_chosen_and_what_flipped_means(
 
 def test_problems_that_only_the_other_has_solved_can_be_filtered(open_page: Opened, tmp_path: Path) -> None:
     """All samples of p1, which the first model never solves; p0 it solves once, and nobody solves p2."""
-    solved = [{("p0", 1)}, {("p0", 0), ("p1", 1)}]
-    rows = [[sample(p, n, correct=(p, n) in mine) for p in ("p0", "p1", "p2") for n in range(2)] for mine in solved]
+    solved, names = [{("p0", 1), ("p3", 0)}, {("p0", 0), ("p1", 1)}], ("p0", "p1", "p2", "p3")
+    rows = [[sample(p, n, correct=(p, n) in mine) for p in names for n in range(2)] for mine in solved]
     page = open_page(run_of(tmp_path, rows))
     page.get_by_label("Outcome").select_option("unsolved")
-    expect(page.locator("#count")).to_have_text("2 of 12 samples, of 1 problem")
+    expect(page.locator("#count")).to_have_text("2 of 16 samples, of 1 problem; the other way round 1 problem")
     expect(page.locator("#detail h2")).to_have_text("p1")
+
+
+def test_outcomes_are_compared_with_the_chosen_checkpoint(open_page: Opened, tmp_path: Path) -> None:
+    """Which has a star; the next one, as is else compared, differs nowhere."""
+    right = [{0, 1}, {0, 1}, {1, 2}]
+    rows = [[sample(f"p{n}", 0, correct=n in mine) for n in range(3)] for mine in right]
+    viewer = run_of(tmp_path, rows)
+    index = tmp_path / "samples_files" / "index.js"
+    names = [short for short, _ in json.loads(index.read_text().partition(", ")[2].strip()[:-2])["conditions"]]
+    index.write_text(index.read_text().replace('"chosen":""', f'"chosen":"{names[2]}"'))
+    page = open_page(viewer)
+    outcome = page.get_by_label("Outcome")
+    expect(outcome.locator("optgroup")).to_have_attribute("label", f"beside {names[2]}, which is chosen")
+    outcome.select_option("lost")
+    expect(page.locator("#count")).to_have_text("2 of 9 samples; the other way round 2")
+    expect(page.locator("#meaning")).to_contain_text(f"its number at {names[2]}, which is chosen.")
+    expect(page.locator("#detail h2")).to_have_text("p2")
+    expect(page.locator(".overview th", has_text=" ★")).to_have_text(f"{names[2]} ★")
+    expect(page.get_by_label("Compare with").locator("option:checked")).to_contain_text(names[2])
 
 
 def test_filters_stay_when_the_page_is_loaded_again(open_page: Opened, viewer: Path) -> None:

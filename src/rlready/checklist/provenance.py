@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from rlready.checklist.result import Evidence, Fact
-from rlready.checklist.runs import Entry, Runs
+from rlready.checklist.runs import UNITS, Entry, Runs
 from rlready.checklist.setting import first
 from rlready.core.errors import UserError
 from rlready.inject.result import InjectResult
@@ -62,7 +62,7 @@ def data_identity(runs: Runs) -> list[Fact]:
         generated = note.path is None and note.id.partition("?")[0].partition(":")[0] in GENERATED
         sized = re.search(r"[?&]n=\d", note.id) is not None
         holds = f"generator{', size' * sized} and seed" if "seed=" in note.id else "generator, of seed 0"
-        size = f"; {note.size:,} rows or problems" if note.size and "size" not in holds else ""
+        size = f"; {note.size:,} {UNITS.get(note.role, 'problems')}" if note.size and "size" not in holds else ""
         text = f"SHA-256 {note.sha256}" if note.sha256 else f"generated: the id holds {holds}{size}"
         known = bool(note.sha256) or generated or "revision=" in note.id
         facts.append(

@@ -21,6 +21,8 @@ from rlready.runs.record import DONE, EDITED, RECORD, SCHEMA, DataNote, ModelNot
 from rlready.runs.results import load_result
 
 SWEEP = "sweep"
+# what a data set has, by its role
+UNITS = {"sft": "rows", "worked rows": "rows", "held-out loss": "rows", "samples": "samples"}
 BY_HAND = f"{RECORD} was edited by hand: its checksum does not match, and no item is answered from records"
 
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from rlready.checklist.result import Evidence, Fact
-from rlready.checklist.runs import Entry, Runs
+from rlready.checklist.runs import UNITS, Entry, Runs
 from rlready.core.options import COMMAND_LINE
 from rlready.predict.result import PredictResult
 from rlready.readiness.result import ReadinessResult
@@ -39,7 +39,7 @@ def splits(runs: Runs) -> list[Fact]:
     """The data sets by role, with their sizes."""
     parts, evidence, missing = list[str](), list[Evidence](), list[str]()
     for entry, key, note in runs.data():
-        size = f"{note.size} rows or problems" if note.size else "size unknown"
+        size = f"{note.size:,} {UNITS.get(note.role, 'problems')}" if note.size else "size unknown"
         parts.append(f"{note.role}: {note.id}{runs.readers(note)} ({size})")
         evidence.append(entry.of_record(f"{key}.size", note.size))
         missing += [] if note.size else [f"the size of {note.id}"]

@@ -230,13 +230,13 @@ class Ranking:
         return f"{lead_in_units(self.by, behind.value)} behind {first} in {self.by}, {known}"
 
     def _margin(self) -> str:
-        """How far the pick is behind, of one standard error; "" if a single problem has none."""
+        """How far the pick is behind, and its standard error; "" if a single problem has none."""
         behind = self.behind[self.pick]
         if behind is None or behind.n < 2:
             return ""
         error = standard_error(behind, comparisons(len(self.order)))
-        behind_in_units = lead_in_units(self.by, behind.value).removesuffix(" points")
-        return f" ({behind_in_units} of {lead_in_units(self.by, error)})"
+        far = lead_in_units(self.by, error).removesuffix(" points")
+        return f" ({lead_in_units(self.by, behind.value)} behind, standard error {far})"
 
     def _drop_reason(self, i: int) -> str:
         """Why a checkpoint is to be dropped, in brief."""

@@ -28,17 +28,17 @@ class Layer:
 
 
 def histogram(
-    edges: Sequence[int], layers: Sequence[Layer], *, title: str, x_label: str, y_label: str, note: str
+    edges: Sequence[int], layers: Sequence[Layer], *, top: float, title: str, x_label: str, y_label: str, note: str
 ) -> Markup:
     """A ``figure`` with a column for each bin of whole numbers, from one of the (B + 1,) edges to below the next:
-    shares of all counts, a layer on the one before.  Empty without counts."""
+    shares of all counts, a layer on the one before, on an axis that has room for ``top``.  Empty without counts."""
     total = sum(sum(layer.counts) for layer in layers)
     if not total or len(edges) < 2:
         return Markup("")
     heights = [sum(counts) / total for counts in zip(*(layer.counts for layer in layers), strict=False)]
     axes = Axes.fit(
         [float(edge) for edge in edges],
-        [0.0, *heights],
+        [0.0, top, *heights],
         margin=0,
         percent=True,
         percent_x=False,

@@ -137,11 +137,17 @@ def _settings_chart(result: EvaluateResult, model: str, names: Names) -> Markup:
 
 
 def _lengths(lengths: LengthHistogram, names: Names, *, response: bool) -> list[Markup]:
-    """A histogram per model: tokens at the largest budget, of correct and of wrong responses."""
+    """A histogram per model, on one scale: tokens at the largest budget, of correct and of wrong responses."""
+    tops = [
+        max(map(sum, zip(found.right, found.wrong, strict=False)), default=0) / total
+        for found in lengths.models.values()
+        if (total := sum(found.right) + sum(found.wrong))
+    ]
     return [
         histogram(
             lengths.edges,
             [Layer("correct", found.right, 2, "solid"), Layer("wrong", found.wrong, 3, "hollow")],
+            top=max(tops, default=0.0),
             title=f"{names(model)}: length of {'responses' if response else 'thoughts'}",
             x_label=f"{'response' if response else 'thinking'} tokens",
             y_label="share of responses",

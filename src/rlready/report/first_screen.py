@@ -14,6 +14,7 @@ from rlready.evaluate.result import EvaluateResult
 from rlready.inject.result import InjectResult
 from rlready.predict.advice import FAMILIES
 from rlready.predict.result import CheckpointPrediction, PredictResult
+from rlready.predict.score import SIGNIFICANT
 from rlready.readiness.result import CheckpointReadiness, ReadinessResult, rival
 from rlready.readiness.units import is_share, meaning_of
 from rlready.report.budget_charts import names_of
@@ -92,11 +93,10 @@ def _numbers(run: RunFolder) -> Iterator[Number]:
                 yield Number(f"Greedy gain of {rl} over {sft}", DIFFERENCE, result.greedy_rl_minus_sft)
             before, after = result.sft.strict_accuracy, result.rl.strict_accuracy
             if before and after:
-                shares = [brief_percent(share) for share in (result.rl.accuracy, before, result.sft.accuracy)]
-                note = "{1}: {2} %. The answer alone: {0} %, {1}: {3} %".format(shares[0], sft, *shares[1:])
-                once = [model.greedy_strict_accuracy for model in (result.sft, result.rl)]
+                note = f"{sft}: {brief_percent(before)} %"
+                once = [model.greedy_strict_accuracy for model in (result.rl, result.sft)]
                 if once[0] and once[1]:
-                    note += f". Greedy: {brief_percent(once[0])} to {brief_percent(once[1])} %"
+                    note += f". Greedy: {rl} {brief_percent(once[0])} %, {sft} {brief_percent(once[1])} %"
                 yield Number(f"Answer and every step correct, {rl}", PERCENT, after, note)
             tokens = TOKENS.show(result.sft.thinking_tokens.value)
             yield Number(f"Thinking tokens of {rl}", TOKENS, result.rl.thinking_tokens, f"{sft}: {tokens}")
@@ -237,6 +237,10 @@ def _outcome_numbers(result: PredictResult) -> Iterator[Number]:
     for lost in (ranked[0].outcome.value - p.outcome.value for p in ranked if p.label in picks):
         note += f"; the pick by the rule below lost {points.number(lost)}"
     yield Number(f"Lost by the highest {result.ranked_by}", points, score.regret, note)
+    if family.recipes < SIGNIFICANT:
+        few = f"{SIGNIFICANT} are needed for an order that is significant. {family.to_know_more}".strip()
+        yield Number("SFT recipes with an outcome of RL", COUNT, family.recipes, few)
+        return
     label = f"Rank correlation of {result.ranked_by} with outcomes"
     yield Number(label, TWO_DIGITS, score.spearman, family.to_know_more)
 

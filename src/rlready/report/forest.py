@@ -24,8 +24,8 @@ MOST_DROPPED = 4  # rows below which one that is to be dropped is not shown
 
 @dataclass(frozen=True)
 class ForestRow:
-    """``value`` is printed; ``at``, ``low`` and ``high`` are places on the axis; ``said`` is what the row means, and
-    ``gap`` its distance to the reference, both printed."""
+    """``value`` is printed; ``at``, ``low`` and ``high`` are places on the axis; ``said`` is what the row means,
+    ``why`` the reason, and ``gap`` its distance to the reference, both printed."""
 
     name: str
     value: str
@@ -34,6 +34,7 @@ class ForestRow:
     high: float
     kind: Kind
     said: str = ""
+    why: str = ""
     gap: str | None = None
 
 
@@ -66,7 +67,7 @@ def forest(
 
     body = Markup("\n").join(_row(row, place(row.at), place(row.low), place(row.high)) for row in shown)
     kind, style = ("", "") if line is None else ("lined", f"--line: {place(line)}%")
-    heads = Markup("").join(Markup('<th scope="col">{}</th>').format(safe(name)) for name in columns)
+    heads = Markup("").join(Markup('<th scope="col">{}</th>').format(unbroken(name)) for name in columns)
     cut = [row for row in rows if row not in shown]
     why = ", all to be dropped," if all(row.kind == "drop" for row in cut) else ""
     more = f"{len(cut)} more{why} {'is' if len(cut) == 1 else 'are'} in the table further down. " if cut else ""
@@ -89,7 +90,10 @@ def _row(row: ForestRow, at: float, low: float, high: float) -> Markup:
         bar = Markup('<i class="whisker" style="left: {}%; width: {}%"></i>').format(low, round(high - low, 2))
     dot = Markup('<i class="dot" style="left: {}%"></i>').format(at) if math.isfinite(at) else Markup("")
     gap = "" if row.gap is None else Markup('<td class="gap">{}</td>').format(safe(row.gap))
-    said = Markup('<span class="said">{}</span>').format(unbroken(row.said)) if row.said else Markup("")
+    lines = (("said", row.said), ("said why", row.why))
+    said = Markup(" ").join(
+        Markup('<span class="{}">{}</span>').format(kind, unbroken(text)) for kind, text in lines if text
+    )
     return Markup(
         '<tr class="{}"><th scope="row">{} {}</th><td class="value">{}</td>{}'
         '<td class="bars"><span class="track" aria-hidden="true">{}{}</span></td></tr>'

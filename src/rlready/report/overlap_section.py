@@ -15,7 +15,8 @@ METHOD = (
     "Prompts are compared. Equal: up to white space. 13 words in a row: any 13 words of the prompt, or all of a "
     "shorter one, stand in one that was trained on (Brown et al. 2020, appendix C), without case and punctuation. "
     "Near-duplicates: the Jaccard index of 5-grams with a single other prompt is at least 0.8 (Lee et al. 2022). Words "
-    "that stand in many prompts, such as instructions, are left out. Equal prompts are in all counts. A dash: not "
+    "that stand in many prompts, such as instructions, are left out. Equal prompts are in all counts. Validation "
+    "problems, which choose a checkpoint of RL, are counted as training data are, from run to run. A dash: not "
     "counted, because the training data were too large, or because only hashes of their prompts are known, as of data "
     "that code generates or that may have changed since."
 )
@@ -41,7 +42,7 @@ def overlap_section(record: Mapping[str, object]) -> Iterator[Section]:
         return lambda each: "–" if count(each) is None else f"{count(each)} of {each.n}"
 
     columns = [
-        column("trained on", lambda each: each.training, heads=True),
+        column("trained or chosen on", lambda each: each.training, heads=True),
         column("measured on", lambda each: each.held, wide=True),
         column("equal", of(lambda each: each.exact)),
         column("13 words in a row", of(lambda each: each.shared_ngram)),

@@ -10,6 +10,7 @@ from rlready.core.cells import decimals
 from rlready.core.records import Estimate
 from rlready.evaluate.result import EvaluateResult
 from rlready.predict.result import PredictResult
+from rlready.readiness.ranking import WORSE_1
 from rlready.readiness.result import ReadinessResult
 from rlready.readiness.units import is_share
 from rlready.report.budget_charts import accuracy_chart
@@ -20,6 +21,7 @@ from rlready.report.folder import RunFolder
 from rlready.report.forest import ForestRow, Kind, forest
 from rlready.report.log_charts import reward_charts, sft_loss
 from rlready.report.predict_charts import outcome_chart
+from rlready.runs.checkpoint_order import listed
 from rlready.sweep.result import SweepResult, best_starts
 from rlready.train.result import RLResult, SFTResult
 
@@ -55,32 +57,36 @@ def _ranking(result: Ranked) -> Markup:
     for c in ranked:
         behind = c.behind or Estimate(0.0, 0.0, 0.0, 0)
         place = {"at": -behind.value, "low": -behind.high, "high": -behind.low}
-        said = _said(c, result)
+        said, why = _said(c, result)
         gap = "" if c.behind is None else _gap(c.behind, POINTS if is_share(by) else THREE_DIGITS)
-        rows.append(ForestRow(short[c.name], shown_value(c, by), **place, kind=KINDS[c.advice], said=said, gap=gap))
+        row = ForestRow(short[c.name], shown_value(c, by), **place, kind=KINDS[c.advice], said=said, why=why, gap=gap)
+        rows.append(row)
     points = ", in points," if is_share(by) else ""
     note = (
         f"Dots: distance to {short[ranked[0].name]} (line){points} on the same problems. A bar that reaches the "
         f"line: not significantly different in {by}. Bars are 95 % intervals for all pairs together."
     )
+    if by_pass_1 := [short[c.name] for c in ranked if c.next.endswith(WORSE_1)]:
+        note += f" What drops {listed(by_pass_1)} is pass@1, which is not drawn."
     title = f"Checkpoints by {by}, best first" + ("; overfitted ones last" if any(c.past_onset for c in ranked) else "")
-    columns = [by, "behind (points)" if is_share(by) else "behind"]
+    columns = [by, f"minus {short[ranked[0].name]}" + " (points)" * is_share(by)]
     scale = POINTS.scale if is_share(by) else 1.0
     return forest(rows, title=title, columns=columns, scale=scale, unit="", note=note, line=0.0)
 
 
-def _said(row: Row, result: Ranked) -> str:
-    """What a row means: where RL has been run, what is next, else where to start it."""
+def _said(row: Row, result: Ranked) -> tuple[str, str]:
+    """What a row means, and why: where RL has been run, what is next, else where to start it."""
     if isinstance(result, PredictResult) and result.families:
-        return "RL next" if checkpoint_names(result)[row.name] == result.untried else row.next
-    here = f"start RL here: {row.decided}" if row.decided else "start RL here"
-    return here if row.chosen else "the highest" if row.rank == 1 else row.next
+        return "RL next" if checkpoint_names(result)[row.name] == result.untried else row.next, ""
+    if row.chosen:
+        return "start RL here", row.decided
+    return "the highest" if row.rank == 1 else row.next, ""
 
 
 def _gap(behind: Estimate, unit: Unit) -> str:
-    """How far a checkpoint is behind the first, with its interval: ``6 [−1, 14]``, as in the table and the lead."""
+    """The difference of a checkpoint to the first, with its interval: ``−6 [−14, 1]``, as it is drawn."""
     unit = replace(unit, digits=decimals(behind, unit.scale))
-    return f"{unit.number(behind.value)} [{unit.number(behind.low)}, {unit.number(behind.high)}]"
+    return f"{unit.number(-behind.value)} [{unit.number(-behind.high)}, {unit.number(-behind.low)}]"
 
 
 def _outcomes(result: SweepResult) -> Markup:

@@ -114,7 +114,7 @@
     const must = [...document.querySelectorAll("#flags input:checked")].reduce((bits, box) => bits | BIT[box.name], 0);
     const conditions = wantedConditions(), compared = kind in DIFFERENT;
     const step = index.steps.indexOf(selects[3].value) + 1;
-    const judged = kind === "unsolved" ? neverSolved()
+    const judged = kind === "unsolved" || kind === "solved" ? neverSolved(kind === "solved")
       : compared ? differs(DIFFERENT[kind]) : (i) => has(i, "correct") === (kind === "correct");
     return [...index.flags.keys()].filter((i) => conditions[index.condition[i]] && (index.flags[i] & must) === must
       && (!step || index.step[i] === step) && (!kind || judged(i)));
@@ -126,7 +126,9 @@
     const all = [...index.conditions.keys()];
     const alike = all.filter((other) => index.conditions[other][1] === index.conditions[condition][1]);
     const line = alike.length > 1 ? alike : all, at = line.indexOf(condition); // of one checkpoint the budgets
+    const chosen = alike.find((other) => index.conditions[other][0] === index.chosen);
     const several = wantedConditions().filter(Boolean).length > 1; // of which each pair is seen once, from its first
+    if (chosen !== undefined && (chosen !== condition || several)) return chosen === condition ? -1 : chosen;
     return line[at + 1] ?? (several ? -1 : line[at - 1]) ?? -1;
   };
   const differs = (right) => { // whether a sample is correct or wrong, as asked, and its partner is not
@@ -145,13 +147,14 @@
     };
   };
 
-  const neverSolved = () => { // whether a sample is of a problem that only the condition beside its own has solved
+  const neverSolved = (reverse) => { // whether a sample is of a problem that only the condition beside its own has solved
     const solved = index.conditions.map(() => new Set());
     const against = index.conditions.map((_, condition) => besideOf(condition));
     index.condition.forEach((condition, i) => { if (has(i, "correct")) solved[condition].add(index.problem[i]); });
     return (i) => {
       const own = index.condition[i], there = against[own];
-      return there >= 0 && !solved[own].has(index.problem[i]) && solved[there].has(index.problem[i]);
+      const [never, once] = reverse ? [there, own] : [own, there];
+      return there >= 0 && !solved[never].has(index.problem[i]) && solved[once].has(index.problem[i]);
     };
   };
 
@@ -179,7 +182,8 @@
   const problems = (n) => `${number(n)} ${n === 1 ? "problem" : "problems"}`;
   const of = () => { // what a comparison has to be read with: how many it finds the other way round, or of how many problems
     const kind = selects[0].value;
-    if (kind === "unsolved") return `, of ${problems(new Set(view.map((i) => index.problem[i])).size)}`;
+    if (kind === "unsolved") return `, of ${problems(new Set(view.map((i) => index.problem[i])).size)}; the other way round ${
+      problems(new Set(fits("solved").map((i) => index.problem[i])).size)}`;
     return kind in DIFFERENT && !wanted() ? `; the other way round ${number(fits(kind === "lost" ? "gained" : "lost").length)}` : "";
   };
 
@@ -377,7 +381,7 @@
     const wanted = [index.condition[sample], other < 0 ? -1 : index.condition[other]];
     const shown = [...cells.keys()].filter((condition) => mine.length <= MOST_CHIPS || wanted.includes(condition));
     const [checkpoints, budgets] = [0, 1].map((part) => [...new Set(shown.map((c) => index.conditions[c][part]))]);
-    const lines = checkpoints.map((checkpoint) => make("tr", {}, make("th", { scope: "row" }, checkpoint),
+    const lines = checkpoints.map((checkpoint) => make("tr", {}, make("th", { scope: "row" }, checkpoint, checkpoint === index.chosen ? " ★" : ""),
       ...budgets.map((budget) => make("td", {}, ...shown
         .filter((c) => index.conditions[c][0] === checkpoint && index.conditions[c][1] === budget)
         .flatMap((c) => cells.get(c).slice(0, MOST_CHIPS).map((each) => chip(each, sample, other)))))));
@@ -413,14 +417,15 @@
   const allowDifferent = () => { // say what the outcomes of a comparison are of, or why there are none
     const group = $("comparison"), why = index.conditions.length < 2 ? "there is nothing to compare with"
       : together ? "" : "no problem has samples of two of them";
-    group.label = why || (beside < 0 ? "beside the next checkpoint or budget" : "of the two");
+    const next = index.chosen ? `${index.chosen}, which is chosen` : "the next checkpoint or budget";
+    group.label = why || (beside < 0 ? `beside ${next}` : "of the two");
     for (const option of group.children) Object.assign(option, { disabled: why !== "", title: why });
     if (why && selects[0].value in DIFFERENT) selects[0].value = "";
     const neighbours = beside < 0 && selects[0].value in DIFFERENT;
     const flipped = $("flags").querySelector("[name=flipped]");
     $("meaning").replaceChildren(why && make("span", {}, `Outcomes of a comparison: ${why}.`),
-      neighbours ? make("span", {}, "Each sample is compared with that of its number at the next checkpoint"
-        + " or budget; where the last one alone is chosen, with the one before it. “compare with …” chooses another.") : "",
+      neighbours ? make("span", {}, `Each sample is compared with that of its number at ${next}${index.chosen ? ""
+        : "; where the last one alone is shown, with the one before it"}. “compare with …” chooses another.`) : "",
       flipped ? make("span", {}, `Flipped: ${MEANING.flipped}.`) : "");
   };
 

@@ -26,8 +26,10 @@ from rlready.core.result import Record, Result
 from rlready.core.text import visible, with_system
 from rlready.models.chat import CLOSE
 from rlready.models.one_line import one_line
+from rlready.readiness.result import ReadinessResult
 from rlready.report.stored_samples import StoredSample, StoredSamples
 from rlready.report.token_texts import Piece
+from rlready.runs.checkpoint_order import labels
 from rlready.runs.files import write_folder, write_text
 from rlready.tasks.answers.extract import marked
 from rlready.tasks.answers.ownpart import LAST_TOKEN
@@ -46,6 +48,7 @@ class Index(Record):
     ``problem`` and ``condition`` are places in ``problems`` and ``conditions``, ``flags`` the bits of `FLAGS`,
     ``tokens`` the length of the response without delimiters, ``step`` what its first wrong step is, as one plus the
     place in ``steps``, 0 for none; ``first`` (F,) is the first sample in each file of texts.
+    ``chosen`` is the checkpoint to start RL from, "" where the run does not choose one.
     ``credit_unit`` is three standard deviations of the credit of tokens, 0 without any.
     """
 
@@ -56,6 +59,7 @@ class Index(Record):
     unmarked: list[str]
     conditions: list[tuple[str, str]]
     problems: list[str]
+    chosen: str
     steps: list[str]
     credit_unit: float
     problem: list[int]
@@ -143,6 +147,7 @@ def _index(result: Result, stored: StoredSamples) -> Index:
         unmarked=[visible(model) for model in stored.unmarked],
         conditions=[(visible(checkpoint), visible(budget)) for checkpoint, budget in conditions],
         problems=[visible(name) for name in problems],
+        chosen=visible(_chosen(result)),
         steps=[visible(kind) for kind in steps],
         credit_unit=3 * float(known.std()) if len(known) else 0.0,
         problem=[problems[s.problem] for s in samples],
@@ -152,6 +157,14 @@ def _index(result: Result, stored: StoredSamples) -> Index:
         tokens=[s.row["thinking_tokens"] + s.row["answer_tokens"] for s in samples],
         step=[steps.get(s.wrong_step, 0) for s in samples],
     )
+
+
+def _chosen(result: Result) -> str:
+    """What the viewer calls the checkpoint that a run of readiness has chosen."""
+    if not isinstance(result, ReadinessResult):
+        return ""
+    short = labels(c.name for c in result.checkpoints)
+    return next((short[c.name] for c in result.checkpoints if c.chosen), "")
 
 
 def _flags(sample: StoredSample) -> int:

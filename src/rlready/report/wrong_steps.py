@@ -17,9 +17,10 @@ from rlready.report.stored_samples import Condition, StoredSamples
 from rlready.report.text import safe
 
 BUDGET = re.compile(r"budget (\d+)")  # a budget alone, without anything forced
+NONE = "no wrong step"
 NOTE = (
-    "Shares of all samples, by what is wrong in the first wrong step of the thought; each leads to its samples. A "
-    "thought that is cut off, or lacks a step, has none for that alone."
+    "Samples by what is wrong in the first wrong step of the thought, whether their answer is correct or not; each "
+    "number leads to its samples. A thought that is cut off, or lacks a step, has no wrong one for that alone."
 )
 
 
@@ -37,13 +38,16 @@ def wrong_steps_section(stored: StoredSamples, viewer: str) -> Iterator[Section]
     rows = [(condition, found) for condition, found in counts.items() if found.total()]
     if not kinds or not rows:
         return
+    kept = len(stored.samples)
+    thinned = f" Of {stored.total:,} samples these are the {kept:,} of the viewer." if kept < stored.total else ""
     column = Column[tuple[Condition, Counter[str]]]
     columns = [
         column("checkpoint", lambda row: " · ".join(filter(None, row[0])), heads=True),
         column("samples", lambda row: row[1].total()),
+        column(NONE, partial(_share, "", viewer)),
         *(column(kind, partial(_share, kind, viewer)) for kind in kinds),
     ]
-    yield Section("First wrong steps", [table("First wrong steps", [rows], columns), small(NOTE)])
+    yield Section("First wrong steps", [table("First wrong steps", [rows], columns), small(NOTE + thinned)])
 
 
 def _largest(stored: StoredSamples) -> Iterator[Condition]:
@@ -56,10 +60,12 @@ def _largest(stored: StoredSamples) -> Iterator[Condition]:
         yield checkpoint, limits[max(limits)] if limits else budgets[0]
 
 
-def _share(kind: str, viewer: str, row: tuple[Condition, Counter[str]]) -> Markup | str:
+def _share(kind: str, viewer: str, row: tuple[Condition, Counter[str]]) -> Markup:
     (checkpoint, budget), found = row
-    if not found[kind]:
-        return WHOLE_PERCENT.show(0.0)
+    per_cent = WHOLE_PERCENT.show(round(found[kind] / found.total(), 2))
+    share = Markup("{} <small>{}</small>").format(f"{found[kind]:,}", safe(per_cent))
+    if not (found[kind] and kind):
+        return share
     values = {"step": kind, "checkpoint": checkpoint, "budget": budget}
     address = f"{viewer}#{urlencode({key: visible(value) for key, value in values.items() if value})}"
-    return Markup('<a href="{}">{}</a>').format(address, safe(WHOLE_PERCENT.show(found[kind] / found.total())))
+    return Markup('<a href="{}">{}</a>').format(address, share)

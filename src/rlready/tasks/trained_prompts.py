@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 
@@ -47,11 +48,20 @@ def warn_of_trained(run: Run, what: str, held: DataSet, models: Iterable[str]) -
     found, measured = list[str](), set[str]()
     hashes = [_hash(problem) for problem in held.items]
     for folder, record in {folder: record for model in models for folder, record in _runs_behind(model)}.items():
-        if what != VALIDATION and any(_chose(note, held.id, run) for note in record.data):
-            found.append(
-                f"these {what} chose the checkpoint of the {record.verb} run {folder}, so its accuracy on them is "
-                "optimistic; name others"
-            )
+        for note in record.data if what != VALIDATION else ():
+            if _chose(note, held.id, run):
+                found.append(
+                    f"these {what} chose the checkpoint of the {record.verb} run {folder}, so its accuracy on them is "
+                    "optimistic; name others"
+                )
+            elif note.role == VALIDATION and (chosen_on := _generated(note) or _at_hand(folder, record, note)):
+                overlap = overlap_of(chosen_on, held)
+                run.note_overlap(overlap)
+                if overlap.exact:
+                    found.append(
+                        f"{overlap.exact} of {overlap.n} {what} were among those that chose the checkpoint of the "
+                        f"{record.verb} run {folder}, so its accuracy is optimistic; name others"
+                    )
         if PROMPTS not in record.files or not hashes:
             continue
         if changed(folder, folder / PROMPTS, record.files):
@@ -93,8 +103,8 @@ def _chose(note: DataNote, id: str, run: Run) -> bool:
 def _overlap(folder: Path, record: RunRecord, trained: set[str], held: DataSet, shared: int) -> Overlap:
     """The overlap with what a run was trained on: in full if the data are at hand, else the ``shared`` prompts."""
     data = next(each for each in record.data if each.role == record.verb)
-    if there := _at_hand(folder, record, data, trained):
-        return overlap_of(there, held)
+    if there := _at_hand(folder, record, data):
+        return overlap_of(replace(there, items=[item for item in there.items if _hash(item) in trained]), held)
     generated = _generated_apart(data.id, held)
     return Overlap(
         training=data.id,
@@ -116,8 +126,18 @@ def _generated_apart(id: str, held: DataSet) -> bool:
     return False
 
 
-def _at_hand(folder: Path, record: RunRecord, data: DataNote, trained: set[str]) -> DataSet | None:
-    """What a run was trained on, if it is a table that is there, unchanged, and no code has to be loaded for it."""
+def _generated(data: DataNote) -> DataSet | None:
+    """Problems of the built-in generator, made again; None for others."""
+    source = _parsed(data.id)
+    with suppress(UserError):
+        if source is not None and source.kind == "dagmath":
+            task = open_task(data.id)
+            return DataSet(data.id, task, task.problems()[: data.size])
+    return None
+
+
+def _at_hand(folder: Path, record: RunRecord, data: DataNote) -> DataSet | None:
+    """What a run has read, if it is a table that is there, unchanged, and no code has to be loaded for it."""
     path, source = record.located(folder, data.path) if data.path else None, _parsed(data.id)
     if path is None or source is None or names_code(data.id):
         return None
@@ -129,8 +149,7 @@ def _at_hand(folder: Path, record: RunRecord, data: DataNote, trained: set[str])
         if has_content(path, data.sha256):
             _, joint, options = data.id.partition("?")
             task = open_task(f"{source.kind}:{path}{joint}{options}")
-            items = task.rows() if record.verb == "sft" else task.problems()
-            return DataSet(data.id, task, [item for item in items if _hash(item) in trained])
+            return DataSet(data.id, task, task.rows() if record.verb == "sft" else task.problems())
     return None
 
 

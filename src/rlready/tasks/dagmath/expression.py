@@ -9,6 +9,10 @@ from rlready.tasks.dagmath.graph import Dag, Expr, binary_operations, evaluate, 
 LONGEST = 100  # tokens of an expression; correct ones are far shorter, and parsing stays fast
 
 
+class UnknownQuantity(ValueError):
+    """What stands for a parameter that the problem does not have, or that has no name yet."""
+
+
 def expression_text(expr: Expr, names: dict[str, str], nested: bool = False) -> str:
     """An expression as text: a space between tokens, and only the brackets that are needed."""
     if isinstance(expr, tuple):
@@ -70,7 +74,7 @@ def parse_expression(tokens: Sequence[str], keys: dict[str, str]) -> Expr:
             return int(token)
         if token in keys:
             return keys[token]
-        raise ValueError(f"{token!r} is neither a number nor a known parameter")
+        raise UnknownQuantity(f"{token!r} is neither a number nor a known parameter")
 
     def products() -> Expr:
         expr = atom()

@@ -60,8 +60,8 @@ Passage = Step | Attempt | Analysis | Slip
 
 
 class Unreadable(ValueError):
-    """Text that is no passage; ``end`` is where the next one may begin, in characters."""
+    """Text that is no passage, and ``why``; ``end`` is where the next one may begin, in characters."""
 
-    def __init__(self, why: str, end: int) -> None:
-        super().__init__(why)
-        self.end = end
+    def __init__(self, why: ValueError, end: int) -> None:
+        super().__init__(str(why))
+        self.why, self.end = why, end

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rlready.tasks.dagmath.expression import substitute
+from rlready.tasks.dagmath.expression import UnknownQuantity, substitute
 from rlready.tasks.dagmath.graph import Dag, Expr, evaluate, references
 from rlready.tasks.dagmath.passage import Analysis, Attempt, Passage, Slip, Step, Unreadable
 from rlready.tasks.dagmath.render import Rendering
@@ -15,6 +15,7 @@ from rlready.tasks.dagmath.render import Rendering
 Found = tuple[str, str]  # the kind of a fault, and what it is
 DEFINITION, EARLY, CALCULATION = "another definition", "a value that is not solved yet", "a wrong calculation"
 UNWORKED, UNREADABLE, UNSOLVED = "a value without its working", "not a step", "something asked is not solved"
+UNKNOWN = "an unknown quantity"
 ATTEMPT, RECALL, WITHDRAWN = "a wrong account of what is missing", "a wrong recall", "a correct value withdrawn"
 
 
@@ -88,7 +89,8 @@ def check_steps(text: str, dag: Dag, letters: dict[str, str], rendering: Renderi
             if isinstance(passage, Step):
                 known.add(passage.key)
     except Unreadable as error:
-        return StepCheck(steps + 1, str(error), begin, error.end, error.end >= len(text.rstrip()), UNREADABLE)
+        kind = UNKNOWN if isinstance(error.why, UnknownQuantity) else UNREADABLE
+        return StepCheck(steps + 1, str(error), begin, error.end, error.end >= len(text.rstrip()), kind)
     unsolved = [k for k in dag.asked if k not in known]
     missing = f"{letters[unsolved[0]]} was asked for but not solved" if unsolved else None
     return StepCheck(steps, missing, len(text), len(text), bool(missing), UNSOLVED if missing else "")

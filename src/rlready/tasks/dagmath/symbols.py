@@ -15,7 +15,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from rlready.tasks.dagmath.expression import expression_text, parse_expression, split_at_equals, worked_chain
+from rlready.tasks.dagmath.expression import (
+    UnknownQuantity,
+    expression_text,
+    parse_expression,
+    split_at_equals,
+    worked_chain,
+)
 from rlready.tasks.dagmath.graph import Dag, Expr, references
 from rlready.tasks.dagmath.passage import Analysis, Attempt, Passage, Slip, Step, Unreadable
 
@@ -76,7 +82,7 @@ class _Reader:
         try:
             yield from self._passages()
         except ValueError as error:
-            raise Unreadable(str(error), self._resumes()) from None
+            raise Unreadable(error, self._resumes()) from None
 
     def _passages(self) -> Iterator[Passage]:
         while self.at < len(self.tokens):
@@ -151,7 +157,7 @@ class _Reader:
     def _head(self, marks: str) -> str:
         token = self.tokens[self.at] if self.at < len(self.tokens) else " "
         if re.fullmatch(r"\w+[=:]", token) and token[:-1] not in self.keys:
-            raise ValueError(f"{token[:-1]!r} is not in the problem")
+            raise UnknownQuantity(f"{token[:-1]!r} is not in the problem")
         if token[:-1] not in self.keys or token[-1] not in marks:
             raise ValueError(f"expected a step {self._found()}")
         self.at += 1

@@ -12,7 +12,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from rlready.tasks.dagmath.expression import expression_text, parse_expression, split_at_equals, worked_chain
+from rlready.tasks.dagmath.expression import (
+    UnknownQuantity,
+    expression_text,
+    parse_expression,
+    split_at_equals,
+    worked_chain,
+)
 from rlready.tasks.dagmath.graph import Dag, Expr, references
 from rlready.tasks.dagmath.passage import Analysis, Attempt, Passage, Step, Unreadable
 
@@ -73,7 +79,7 @@ class Words:
             try:
                 yield from _passages(line, named, keys, end)
             except ValueError as error:
-                raise Unreadable(str(error), end) from None
+                raise Unreadable(error, end) from None
 
     def _opening(self, dag: Dag, key: str, letters: dict[str, str]) -> str:
         return f"Let {letters[key]} be the number of {self._name(dag, key)}."
@@ -121,7 +127,7 @@ def _passages(line: str, named: Mapping[str, str], keys: dict[str, str], end: in
 
 def _named(name: str, named: Mapping[str, str]) -> str:
     if name not in named:
-        raise ValueError(f"no parameter is called {name[:60]!r}")
+        raise UnknownQuantity(f"no parameter is called {name[:60]!r}")
     return named[name]
 
 
