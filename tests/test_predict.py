@@ -705,6 +705,29 @@ def test_rl_that_was_not_evaluated_as_the_others_is_evaluated_next(
     assert predict(PredictConfig(runs=runs, resamples=50), tmp_path / "gone").next_command == ""
 
 
+def test_the_next_run_of_rl_starts_from_a_checkpoint_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not from one that is gone, as where its folder was renamed, which is said."""
+    monkeypatch.chdir(tmp_path)
+    found = [checkpoint(f"sft-{at}/checkpoints/step-9", reach=0.6 + at / 50, skill=0.5, seed=at) for at in range(3)]
+    runs = [measured_once(tmp_path / f"ready-{at}", each, saved(each.name, str(at))) for at, each in enumerate(found)]
+    rl_run(tmp_path / "rl", found[0].name, 0.9)
+    config = PredictConfig(runs=(*runs, "rl"), resamples=50)
+    result = predict(config, tmp_path / "all")
+    assert (result.untried, result.notes) == (
+        "sft-2/step-9",
+        [note for note in result.notes if "not there" not in note],
+    )
+    Path("sft-2").rename("renamed")
+    result = predict(config, tmp_path / "renamed-out")
+    assert result.untried == "sft-1/step-9"
+    assert sum(f"Warning: {found[2].name} is not there any more" in text for text in result.notes) == 1
+    Path("sft-1").rename("renamed-1")
+    result = predict(config, tmp_path / "none")
+    assert (result.untried, result.next_command) == ("sft-2/step-9", "")
+
+
 def test_checkpoints_that_were_called_alike_in_two_directories_are_named_by_their_folders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,7 +27,7 @@ def scores_of(
     """Scores of every predictor (empty with too few runs or equal outcomes), and what limits them."""
     few, why = of_family(config, measured, family, 1)
     few += [stated(*each) for each in family.stated.items()]
-    name = family.name or "these runs"
+    name = family.name or "These runs"
     notes = []
     if why and len(family.place) < len(measured.all):
         notes.append(f"{name}: held-out losses are not compared: {why}.")

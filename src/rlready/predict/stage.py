@@ -6,7 +6,7 @@ other files of this package name the choices that the paper leaves open.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import chain
 from pathlib import Path
 
@@ -100,17 +100,18 @@ def _result(
     for family in families(outcomes, measured.all):
         scores, more = scores_of(config, measured, family, by.name)
         scored.append((family, scores))
-        notes += more
+        notes += [text for text in more if not (why and text.endswith(f": {why}."))]
     earlier = [outcome for some in outcomes.values() for outcome in some]
     notes += _left_out(earlier)
     waiting = next((i for i in ranking.order if names[i] in left_out and names[i] not in outcomes), None)
-    following = untried(ranking, [family for family, _ in scored], [names.index(name) for name in left_out])
-    gone = _gone(measured.all[ranking.pick if following is None else following])
+    following, gone = _following(
+        ranking, [family for family, _ in scored], measured.all, {names.index(name) for name in left_out}
+    )
     notes += gone
     command, does = "", ""
     if waiting is not None and evaluation:
         command = evaluation_of(left_out[names[waiting]], evaluation)
-    elif following is not None and not ranking.no_signal and not gone:
+    elif following is not None and not ranking.no_signal and not _gone(measured.all[following]):
         command, does = repeated(earlier, measured.all[following].model)
         command = command or ("" if does else measured.commands[names[following]])
     cost = run_cost(earlier)
@@ -210,6 +211,23 @@ def _notes(measured: Candidates, whole: Sequence[Predictor], why: str) -> list[s
             "their held-out losses are compared as if the rows were of one distribution."
         )
     return notes
+
+
+def _following(
+    ranking: Ranking, families: Sequence[Family], candidates: Sequence[Candidate], besides: Set[int]
+) -> tuple[int | None, list[str]]:
+    """Which checkpoint to run RL from next, None for none, and what is said of those that are gone.
+
+    Where RL has been run, it is the first untried one that is still there; else the pick of the ranking in any case.
+    """
+    first = untried(ranking, families, besides)
+    gone = _gone(candidates[ranking.pick if first is None else first])
+    following, skipped = first, set(besides)
+    while families and following is not None and (said := _gone(candidates[following])):
+        gone += [text for text in said if text not in gone]
+        skipped.add(following)
+        following = untried(ranking, families, skipped)
+    return (first if following is None else following), gone
 
 
 def _gone(start: Candidate) -> list[str]:

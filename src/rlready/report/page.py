@@ -64,6 +64,7 @@ ENDS: dict[Finish, str] = {
 }
 VALIDATION = "Validation during RL"
 OUTER = ("demo", "sweep")  # verbs whose runs are of several others
+WARNING = "Warning"  # begins notes that stand before the decision, where there are several
 MOST_EXAMPLES = 6  # wrong samples that are on the page itself
 
 
@@ -114,6 +115,8 @@ def _page(run: RunFolder, sections: Sequence[Section], viewed: int = 0, linked: 
     examples = _wrong(run)
     named = names_of(result) if isinstance(result, (DemoResult, EvaluateResult)) else str
     demo = result if isinstance(result, DemoResult) else None
+    notes = [*result.notes, *(result.remarks() if isinstance(result, EvaluateResult | RLResult) else [])]
+    above = notes if len(notes) < 2 else [line for line in notes if line.startswith(WARNING)]
     return (
         _environment()
         .get_template("page.html")
@@ -136,7 +139,8 @@ def _page(run: RunFolder, sections: Sequence[Section], viewed: int = 0, linked: 
             record=run.record,
             part_of=_outer(run),
             left_out=run.left_out,
-            remarks=result.remarks() if isinstance(result, EvaluateResult | RLResult) else [],
+            above=above,
+            below=[line for line in notes if line not in above],
             wrong=_wrong_samples(result) if viewed and examples else "",
         )
     )
