@@ -360,7 +360,7 @@ def test_outcomes_are_compared_with_the_chosen_checkpoint(open_page: Opened, tmp
     expect(page.locator("#count")).to_have_text("2 of 9 samples; the other way round 2")
     expect(page.locator("#meaning")).to_contain_text(f"its number at {names[2]}, which is chosen.")
     expect(page.locator("#detail h2")).to_have_text("p2")
-    expect(page.locator(".overview th", has_text=" ★")).to_have_text(f"{names[2]} ★")
+    expect(page.locator(".overview th", has_text=" ★")).to_have_text(f"{names[2]} ★ 1/1")
     expect(page.get_by_label("Compare with").locator("option:checked")).to_contain_text(names[2])
 
 

@@ -381,7 +381,12 @@
     const wanted = [index.condition[sample], other < 0 ? -1 : index.condition[other]];
     const shown = [...cells.keys()].filter((condition) => mine.length <= MOST_CHIPS || wanted.includes(condition));
     const [checkpoints, budgets] = [0, 1].map((part) => [...new Set(shown.map((c) => index.conditions[c][part]))]);
-    const lines = checkpoints.map((checkpoint) => make("tr", {}, make("th", { scope: "row" }, checkpoint, checkpoint === index.chosen ? " ★" : ""),
+    const solved = (checkpoint) => { // of its samples, where each has one budget
+      const all = shown.filter((c) => index.conditions[c][0] === checkpoint).flatMap((c) => cells.get(c));
+      return budgets.length > 1 ? "" : make("span", { class: "solved" }, ` ${all.filter((each) => has(each, "correct")).length}/${all.length}`);
+    };
+    const lines = checkpoints.map((checkpoint) => make("tr", {},
+      make("th", { scope: "row" }, checkpoint, checkpoint === index.chosen ? " ★" : "", solved(checkpoint)),
       ...budgets.map((budget) => make("td", {}, ...shown
         .filter((c) => index.conditions[c][0] === checkpoint && index.conditions[c][1] === budget)
         .flatMap((c) => cells.get(c).slice(0, MOST_CHIPS).map((each) => chip(each, sample, other)))))));
