@@ -98,8 +98,7 @@ class Duel:
 
 
 def at_peak(ratio: float, seconds: float, gigaflop: float) -> float:
-    """Upper bound of a ratio: rlready's side takes only its matrix products at the measured GEMM peak, and no other
-    time."""
+    """The ratio if rlready's side takes only its matrix products at the GEMM peak of torch, and no other time."""
     from rlready.core.timing import gemm_peak
 
     return ratio * seconds / (gigaflop / gemm_peak(2048))
