@@ -61,16 +61,16 @@ lm-eval. On 2026-11-29 these cores were about 1.5 times as slow (TRL's files too
 and prime-rl's rollouts, with 25.4 s (24.8 to 26.1), missed the target of 20. Side by side with the revision of the day
 before, at 200,000 samples, the readers of these two take 1.04 and 0.97 times as long.
 
-*At the peak* is the ratio if rlready's side took only as long as its matrix products (without those of attention) at the
-measured GEMM peak. That peak is the speed of one large matrix product in torch, and the shares in the table refer to
-it. Where rlready multiplies at most as fast as torch, it is an upper bound, and what separates the measured ratio from
-it are attention, norms, activations, the sampler and small matrices. It is none on AMD processors with AVX-512, which
-rlready's own kernels use and torch's products do not: on 2026-12-01 the update of the six million parameters ran at
-368 GFLOP/s beside a peak of 217. Dense rewards add two forward passes to a step that samples (one pass) and updates (three passes): if
-all of that ran at the peak, they would add half, so their share grows as the rest of the step gets faster. The same
-holds for influence, which is compared with a plain forward and backward pass. SFT misses its target because only 71 %
-of one thread's time goes into matrix products, 15 % into attention, 2 % into norms and 12 % into everything else; and
-two threads side by side, which share memory, each take about 10 % longer than one alone.
+*At the peak* is the ratio if rlready's side took only as long as its matrix products (without those of attention) at
+the measured GEMM peak. That peak is the speed of one large matrix product in torch, and the shares in the table refer
+to it. Where rlready multiplies at most as fast as torch, it is an upper bound, and what separates the measured ratio
+from it are attention, norms, activations, the sampler and small matrices. It is none on AMD processors with AVX-512,
+which rlready's own kernels use and torch's products do not: on 2026-12-01 the update of the six million parameters ran
+at 368 GFLOP/s beside a peak of 217. Dense rewards add two forward passes to a step that samples (one pass) and updates
+(three passes): if all of that ran at the peak, they would add half, so their share grows as the rest of the step gets
+faster. The same holds for influence, which is compared with a plain forward and backward pass. SFT misses its target
+because only 71 % of one thread's time goes into matrix products, 15 % into attention, 2 % into norms and 12 % into
+everything else; and two threads side by side, which share memory, each take about 10 % longer than one alone.
 
     make gsm8k                       # GSM8K's training problems, once: build/gsm8k/train.jsonl
     make bench GSM8K=PATH            # all of them
