@@ -68,9 +68,9 @@ from it are attention, norms, activations, the sampler and small matrices. It is
 which rlready's own kernels use and torch's products do not: on 2026-12-01 the update of the six million parameters ran
 at 368 GFLOP/s beside a peak of 217. Dense rewards add two forward passes to a step that samples (one pass) and updates
 (three passes): if all of that ran at the peak, they would add half, so their share grows as the rest of the step gets
-faster. The same holds for influence, which is compared with a plain forward and backward pass. SFT misses its target
-because only 71 % of one thread's time goes into matrix products, 15 % into attention, 2 % into norms and 12 % into
-everything else; and two threads side by side, which share memory, each take about 10 % longer than one alone.
+faster. The same holds for influence, which is compared with a plain forward and backward pass. In SFT, 71 % of one
+thread's time goes into matrix products, 15 % into attention, 2 % into norms and 12 % into everything else; and two
+threads side by side, which share memory, each take about 10 % longer than one alone.
 
     make gsm8k                       # GSM8K's training problems, once: build/gsm8k/train.jsonl
     make bench GSM8K=PATH            # all of them

@@ -21,7 +21,7 @@ def saved(tmp_path: Path) -> Path:
         *("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json"),
         *("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"),
         *("additional_chat_templates/tool.jinja", "merges.txt", "vocab.json", "tokenizer.model", "source.spm"),
-        *("pytorch_model.bin", "shards/.hidden.safetensors"),
+        *("pytorch_model.bin", "shards/.hidden.safetensors", "tekken.json"),
     )
     others = (
         *("README.md", "LICENSE", "LICENSE.txt", "training_args.bin", "trainer_state.json", "optimizer.pt"),
@@ -29,6 +29,7 @@ def saved(tmp_path: Path) -> Path:
         *(".git/HEAD", "checkpoint-8/config.json", "checkpoint-8/model.safetensors", "optimizer.bin", "notes.txt"),
         *("completions/completions_1.parquet", "global_step8/zero_pp_rank_0_optim_states.pt", "zero_to_fp32.py"),
         *("config.json.tmp-12", "wandb/run.json", "shards/others.safetensors", "readiness/record.json"),
+        *("optimizer.safetensors", "value_head.safetensors"),
     )
     for name in names + others:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -79,7 +80,9 @@ def test_templates_in_a_linked_folder_count(saved: Path, tmp_path: Path) -> None
     assert content_digest(saved) != before
 
 
-@pytest.mark.parametrize("index", ["", "[]", '{"weight_map": 3}', "\x80"])
+@pytest.mark.parametrize(
+    "index", ["", "[]", '{"weight_map": 3}', "\x80", "[" * 200_000, '{"weight_map": {"a": "/etc/hosts", "b": "../x"}}']
+)
 def test_an_index_that_is_none_names_nothing(saved: Path, index: str) -> None:
     (saved / "model.safetensors.index.json").write_text(index)
     names = [file.name for file in content_files(saved)]
@@ -89,6 +92,6 @@ def test_an_index_that_is_none_names_nothing(saved: Path, index: str) -> None:
 
 def test_every_file_of_a_folder_of_data_counts(tmp_path: Path) -> None:
     """Also of one that has a configuration, but no weights."""
-    for name in ("data.jsonl", "README.md", "config.json"):
+    for name in ("data.jsonl", "README.md", "config.json", "train.bin"):
         (tmp_path / name).write_text("{}")
-    assert [file.name for file in content_files(tmp_path)] == ["README.md", "config.json", "data.jsonl"]
+    assert [file.name for file in content_files(tmp_path)] == ["README.md", "config.json", "data.jsonl", "train.bin"]

@@ -165,6 +165,16 @@ def test_problems_that_chose_a_checkpoint_of_rl_are_compared_one_by_one(tmp_path
     assert (found.n_training, found.exact) == (len(table.items), 5)
 
 
+def test_a_record_without_what_its_run_was_trained_on_ends_nothing(tmp_path: Path, files: tuple[str, str]) -> None:
+    rows, test = files
+    model = trained(tmp_path / "sft", rows)
+    record = RunRecord.load(tmp_path / "sft")
+    write_json(tmp_path / "sft" / "record.json", record.model_copy(update={"data": []}))
+    found = measured(tmp_path / "a", data_set(test), model)
+    assert found.overlaps == []
+    assert any("have a prompt that the sft run" in text for text in found.warnings)
+
+
 def test_no_code_is_loaded_to_compare(tmp_path: Path, files: tuple[str, str], monkeypatch: Any) -> None:
     rows, test = files
     (tmp_path / "judge.py").write_text("def right(problem, answer):\n    return True\n")

@@ -662,6 +662,42 @@ def test_outcomes_of_runs_that_were_renamed_are_known_by_content(tmp_path: Path)
         outcome(0.625)
 
 
+def test_an_outcome_of_a_start_that_rl_has_kept_is_of_step_0(tmp_path: Path) -> None:
+    """Whatever number its SFT step has."""
+    found = disagreeing(tmp_path)[:2]
+    ready = str(write_readiness(tmp_path / "ready", found))
+    rl_run(tmp_path / "rl", found[0].name, 0.2)
+    digest = saved(found[0].name, "start")
+    note(tmp_path / "rl", "models", id=found[0].name, role="start", sha256=digest)
+    result = json.loads((tmp_path / "rl/result.json").read_text())
+    result["best"]["step"] = 0
+    (tmp_path / "rl/result.json").write_text(json.dumps(result))
+    evaluated(tmp_path / "eval", {Path(found[0].name): 0.4})
+    note(tmp_path / "eval", "models", id=found[0].name, role="evaluated", sha256=digest)
+    rows = [{"checkpoint": found[0].name, "outcome": 0.4, "run": "rl", "evaluate": "eval"}]
+    config = PredictConfig(runs=(ready, table(tmp_path / "rl.jsonl", rows)), resamples=50)
+    (family,) = predict(config, tmp_path / "out").families
+    assert "after RL step 0; 1 of 1 RL runs raised no validation accuracy" in family.meaning
+
+
+def test_what_contradicts_the_runs_beside_a_meaning_is_warned_of(tmp_path: Path) -> None:
+    found = disagreeing(tmp_path)[:2]
+    ready = str(write_readiness(tmp_path / "ready", found))
+    evaluated(tmp_path / "eval", {rl_run(tmp_path / "rl", found[0].name, 0.2): 0.4})
+    cases: dict[str, tuple[dict[str, Any], str]] = {
+        "of mine": (
+            {"evaluate": "eval"},
+            "the outcome is 0.9, but .*eval has 0.4 for .*; by its column meaning it is ",
+        ),
+        "validation accuracy": ({}, "the outcome is not the validation accuracy of .*rl"),
+    }
+    for meaning, (row, why) in cases.items():
+        rows = [{"checkpoint": found[0].name, "outcome": 0.9, "run": "rl", "meaning": meaning} | row]
+        config = PredictConfig(runs=(ready, table(tmp_path / "rl.jsonl", rows)), resamples=50)
+        assert predict(config, tmp_path / meaning).families[0].meaning == meaning
+        assert any(re.search(why, text) for text in RunRecord.load(tmp_path / meaning).warnings)
+
+
 def test_unlike_outcomes_of_one_checkpoint_are_not_averaged(tmp_path: Path) -> None:
     """As if they were of two seeds."""
     found = disagreeing(tmp_path)[:2]

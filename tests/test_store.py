@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -91,6 +92,22 @@ def test_inputs_of_a_run_with_an_absolute_folder_are_found(tmp_path: Path, monke
     assert found(tmp_path / "a") == "elsewhere"
     (tmp_path / "elsewhere/rows.jsonl").unlink()
     assert not RunRecord.load(tmp_path / "a").located(tmp_path / "a", "rows.jsonl").exists()
+
+
+def test_paths_inside_a_folder_of_runs_that_was_renamed_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a sweep, also beside the one that it was copied from."""
+    monkeypatch.chdir(tmp_path)
+    with Run(Path("sweep/readiness/a"), "readiness", Config()) as run:
+        run.claim()
+    Path("sweep/sft/b").mkdir(parents=True)
+    shutil.copytree("sweep", "copy")
+    Path("sweep").rename("renamed")
+    for name in ("renamed", "copy"):
+        folder = Path(name, "readiness/a")
+        assert RunRecord.load(folder).located(folder, "sweep/sft/b") == tmp_path / name / "sft/b"
+    assert not RunRecord.load(folder).located(folder, "sweep/sft/c").exists()
 
 
 def test_a_table_of_a_run_that_would_fill_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,7 +123,7 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
     if words["readiness"] and (folder / words["readiness"]).is_dir():  # a sweep's table is next to its runs
         words["readiness"] = str(folder / words["readiness"])
     runs = RowRuns.of(row, folder, place)
-    held, trained = (None, runs.rl) if curve or row.get("meaning") else runs.held(float(value), place)
+    held, trained = (None, runs.rl) if curve else _held(row, runs, float(value), place)
     stated = {name.removeprefix(OWN): _predictor(row[name], f"{place}: {name}") for name in row if name.startswith(OWN)}
     if taken := [name for name in stated if TAKEN.fullmatch(name)]:
         raise UserError(f"{place}: {OWN}{taken[0]} has the name of a predictor of rlready: give yours another")
@@ -147,6 +147,21 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
         over_problems=None,  # a table has values alone
         **words,
     )
+
+
+def _held(row: dict[str, object], runs: RowRuns, value: float, place: str) -> tuple[Meaning | None, Path | None]:
+    """`RowRuns.held`; where the row says what its outcome is, what contradicts its runs is only warned of."""
+    stated = _label(row.get("meaning"), f"{place}: meaning")
+    try:
+        held, trained = runs.held(value, place)
+    except UserError as error:
+        if not stated:
+            raise
+        warn_once(f"predict: warning: {str(error).partition(': correct')[0]}; by its column meaning it is {stated!r}")
+        return None, runs.rl
+    if stated.startswith(VALIDATION) and runs.rl and not runs.evaluate and held is None:
+        warn_once(f"predict: warning: {place}: the outcome is not the validation accuracy of {runs.rl}")
+    return held, trained
 
 
 def _meaning(

@@ -26,11 +26,12 @@ ROUNDED = 0.0051  # tables have shares with two digits, or whole per cent
 
 @dataclass(frozen=True)
 class Tried:
-    """A model of an evaluation: its accuracy, and the run of RL that it is of, None if that is not known."""
+    """A model of an evaluation: its accuracy, and the run of RL that it is of with the step, None if not known."""
 
     model: str
     accuracy: float
     run: Path | None
+    step: int | None
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class RowRuns:
             )
         if len({each.run for each in same}) > 1:
             return None, None  # of several runs of RL
-        return evaluated(folder, step_of(same[0].model) if same[0].run else None), same[0].run
+        return evaluated(folder, same[0].step), same[0].run
 
     def _tried(self, folder: Path) -> Iterator[Tried]:
         """The models of an evaluation.  The run of RL of one is that in whose folder it is, or the row's own if that
@@ -114,12 +115,14 @@ class RowRuns:
         for model in result.models:
             accuracy = result.budgets[-1].scores[model].accuracy.value
             digest = next((each.sha256 for each in record.models if each.id == model), None)
-            run = run_of(record.located(folder, model))
-            if self.rl and (_same(run, self.rl) or _holds(self.rl, digest)):
+            run, step = run_of(record.located(folder, model)), step_of(model)
+            if self.rl and (_same(run, self.rl) or _has_saved(self.rl, digest)):
                 run = self.rl
+            elif self.rl and _has_kept(self.rl, digest):
+                run, step = self.rl, 0
             elif run and not ((run / RECORD).is_file() and RunRecord.load(run).verb == "rl"):
                 run = None
-            yield Tried(model, accuracy, run)
+            yield Tried(model, accuracy, run, step if run else None)
 
 
 def _same(run: Path | None, rl: Path) -> bool:
@@ -130,11 +133,15 @@ def _same(run: Path | None, rl: Path) -> bool:
     return run.resolve() == rl.resolve() or bool({*own}.intersection(RunRecord.load(run).shared_with_copies))
 
 
-def _holds(rl: Path, digest: str | None) -> bool:
-    """Whether a run of RL has saved the content of a digest, or has it for a start that nothing was better than."""
-    starts = (each.sha256 for each in RunRecord.load(rl).models if each.role == "start")
-    kept = (rl / RESULT).is_file() and RLResult.load(rl).best.step == 0 and digest in starts
-    return bool(digest) and (kept or any(has_listed(each, digest) for each in (rl / "checkpoints").glob("step-*")))
+def _has_saved(rl: Path, digest: str | None) -> bool:
+    """Whether a checkpoint of a run of RL has the content of a digest."""
+    return any(has_listed(each, digest) for each in (rl / "checkpoints").glob("step-*"))
+
+
+def _has_kept(rl: Path, digest: str | None) -> bool:
+    """Whether a run of RL has found nothing better than its start, which is what the digest is of."""
+    starts = {each.sha256 for each in RunRecord.load(rl).models if each.role == "start" and each.sha256}
+    return digest in starts and (rl / RESULT).is_file() and RLResult.load(rl).best.step == 0
 
 
 def _equal(outcome: float, accuracy: float) -> bool:

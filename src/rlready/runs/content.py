@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from stat import S_ISREG
 
 from rlready.core.errors import UserError
@@ -22,12 +22,11 @@ from rlready.runs.files import LEFTOVER, os_errors_named
 
 LARGE = 1 << 20  # bytes: a weight file that is verified, then recorded
 MODEL = ("config.json", "adapter_config.json")  # one of these is in the folder of every model, beside weights
-WEIGHTS = (".safetensors", ".bin")
+WEIGHTS = re.compile(r"(adapter_|pytorch_)?model.*\.(safetensors|bin)(\.index\.json)?")
 INDEX = ".index.json"  # the end of the name of a file that names the files with weights
 LOADED = re.compile(
     r"((adapter_|generation_|(pre)?processor_|tokenizer_)?config|special_tokens_map|added_tokens|chat_template"
-    r"|tokenizer.*|vocab.*)\.json|.*\.(safetensors|safetensors\.index\.json|jinja|model|tiktoken|spm|codes|bpe|vocab)"
-    r"|(pytorch|adapter)_model.*\.bin(\.index\.json)?|(vocab|merges).*\.txt"
+    r"|tokenizer.*|vocab.*|tekken)\.json|.*\.(jinja|model|tiktoken|spm|codes|bpe|vocab)|(vocab|merges).*\.txt"
 )
 TEMPLATES = "additional_chat_templates"  # the folder of chat templates that have names
 
@@ -65,25 +64,27 @@ def content_files(path: Path) -> list[Path]:
 def _is_model(folder: Path) -> bool:
     """Whether a folder has a model's configuration, and weights: a folder of data may have a ``config.json``, too."""
     names = os.listdir(folder)
-    return any(name in names for name in MODEL) and any(name.endswith((*WEIGHTS, INDEX)) for name in names)
+    return any(name in names for name in MODEL) and any(map(WEIGHTS.fullmatch, names))
 
 
 def _of_model(folder: Path) -> list[Path]:
     """What is loaded: of the folder itself, the templates that have names, and what an index of weights names."""
-    found = {folder / name for name in os.listdir(folder) if LOADED.fullmatch(name) and not name.startswith(".")}
+    found = {folder / name for name in os.listdir(folder) if LOADED.fullmatch(name) or WEIGHTS.fullmatch(name)}
     found |= {*folder.glob(f"{TEMPLATES}/*.jinja")}
-    for index in [file for file in found if file.name.endswith(INDEX)]:
+    for index in [file for file in found if file.name.endswith(INDEX) and file.is_file()]:
         found |= {folder / name for name in _named(index)}
     return sorted(file for file in found if file.is_file())
 
 
 def _named(index: Path) -> set[str]:
-    """The files that an index of weights names; none if it cannot be read, which is said where they are loaded."""
-    with suppress(OSError, ValueError):
+    """The files in its folder that an index of weights names; none if it cannot be read, which is said where they are
+    loaded."""
+    weights: object = None
+    with suppress(OSError, ValueError, RecursionError):
         content = json.loads(index.read_bytes())
         weights = content.get("weight_map") if isinstance(content, dict) else None
-        return {name for name in weights.values() if isinstance(name, str)} if isinstance(weights, dict) else set()
-    return set()
+    names = [name for name in weights.values() if isinstance(name, str)] if isinstance(weights, dict) else []
+    return {name for name in names if "\0" not in name and not {"..", "/"} & {*PurePath(name).parts}}
 
 
 def _all(folder: Path) -> list[Path]:

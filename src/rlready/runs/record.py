@@ -287,10 +287,19 @@ class RunRecord(Record):
         """The path that this run, which now is in ``folder``, has called ``name``.
 
         It is one in the directory in which the run was started, as far as that is known, if there is such a path, or
-        none in the working directory.
+        none in the working directory; of a folder with several runs that was renamed, the path in it.
         """
         found = [Path(os.path.normpath(start / name)) for start in self._starts(folder)]
+        found += self._renamed(folder, PurePath(os.path.normpath(name)))
         return next((path for path in [*found, Path(name)] if path.exists()), [*found, Path(name)][0])
+
+    def _renamed(self, folder: Path, name: PurePath) -> Iterator[Path]:
+        """Where a path is now that was in a folder with this run, as a sweep has several, which has another name."""
+        was, now = PurePath(os.path.normpath(self.folder)).parts, Path(os.path.abspath(folder)).parts
+        for outer in range(len(was) - 1, 0, -1):
+            inner = was[outer:]
+            if now[len(now) - len(inner) :] == inner and name.parts[:outer] == was[:outer]:
+                yield Path(*now[: len(now) - len(inner)], *name.parts[outer:])
 
     def _starts(self, folder: Path) -> Iterator[Path]:
         """The directories in which this run may have been started, by where it is now."""

@@ -73,9 +73,10 @@ def warn_of_trained(run: Run, what: str, held: DataSet, models: Iterable[str]) -
                 f"{shared} of {len(hashes)} {what} have a prompt that the {record.verb} run {folder} was trained on, "
                 "so models trained there look better than they are; name others"
             )
-        if record.files[PROMPTS] not in measured:  # other runs on the same prompts add nothing
+        data = next((each for each in record.data if each.role == record.verb), None)
+        if data and record.files[PROMPTS] not in measured:  # other runs on the same prompts add nothing
             measured.add(record.files[PROMPTS])
-            overlap = _overlap(folder, record, trained, held, shared)
+            overlap = _overlap(folder, record, data, trained, held, shared)
             run.note_overlap(overlap)
             warn_of_near(run, what, overlap)
     for child, lost in {pair: None for model in models for pair in lost_starts(Path(model))}:
@@ -100,9 +101,8 @@ def _chose(note: DataNote, id: str, run: Run) -> bool:
     return note.id == id or moved
 
 
-def _overlap(folder: Path, record: RunRecord, trained: set[str], held: DataSet, shared: int) -> Overlap:
+def _overlap(folder: Path, record: RunRecord, data: DataNote, trained: set[str], held: DataSet, shared: int) -> Overlap:
     """The overlap with what a run was trained on: in full if the data are at hand, else the ``shared`` prompts."""
-    data = next(each for each in record.data if each.role == record.verb)
     if there := _at_hand(folder, record, data):
         return overlap_of(replace(there, items=[item for item in there.items if _hash(item) in trained]), held)
     generated = _generated_apart(data.id, held)
