@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,8 +9,8 @@ from itertools import pairwise
 from markupsafe import Markup
 
 from rlready.core.records import Estimate
-from rlready.report.axes import HEIGHT, WIDTH, Axes
-from rlready.report.plots import figure, in_brief
+from rlready.report.axes import Axes
+from rlready.report.plots import figure, in_brief, opening
 from rlready.report.text import number, safe
 
 LEAST_WRITTEN = 0.06  # a smaller part of a row has no room for its value
@@ -52,12 +51,9 @@ def histogram(
                 top = below[i] + count / total
                 columns.append(_column(axes, (low, high), (below[i], top), layer, count / total))
                 below[i] = top
-    slug = f"h{zlib.crc32(repr((title, edges, layers)).encode('utf-8', 'replace')):08x}"
     shares = "; ".join(f"{layer.name}: {number(round(sum(layer.counts) / total, 3), True)}" for layer in layers)
     body = [
-        f'<svg class="plot" viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" aria-labelledby="{slug}t {slug}d">',
-        f'<title id="{slug}t">{safe(title)}</title>',
-        f'<desc id="{slug}d">{safe(f"Histogram of {x_label}. {shares}.")}</desc>',
+        *opening((edges, layers), title, f"Histogram of {x_label}. {shares}."),
         *axes.frame(x_label, y_label),
         *columns,
         "</svg>",

@@ -106,12 +106,9 @@ def line_chart(
         log2=log2_x,
         names={p.x: _short(p.tick) for p in points if p.tick},
     )
-    slug = f"c{zlib.crc32(repr((title, shown)).encode('utf-8', 'replace')):08x}"
     described = "; ".join(_in_words(s, x_label, percent) for s in shown)
     body = [
-        f'<svg class="plot" viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" aria-labelledby="{slug}t {slug}d">',
-        f'<title id="{slug}t">{safe(title)}</title>',
-        f'<desc id="{slug}d">{safe(f"{y_label} against {x_label}. {described}.")}</desc>',
+        *opening(shown, title, f"{y_label} against {x_label}. {described}."),
         *axes.frame(x_label, y_label),
         *(part for s in named for part in _intervals(s, axes)),
         *(part for s in shown for part in _line(s, axes)),
@@ -121,6 +118,14 @@ def line_chart(
     entries = {s.name: s for s in reversed(named)}  # of series of one name the first
     legend = [_legend_entry(s) for s in reversed(entries.values())] if len(entries) > 1 else []
     return figure(title, legend, body, note)
+
+
+def opening(content: object, title: str, described: str) -> Iterable[str]:
+    """The beginning of a drawing: its title and its description, under ids that no other ``content`` has."""
+    slug = f"c{zlib.crc32(repr((title, content)).encode('utf-8', 'replace')):08x}"
+    yield f'<svg class="plot" viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" aria-labelledby="{slug}t {slug}d">'
+    yield f'<title id="{slug}t">{safe(title)}</title>'
+    yield f'<desc id="{slug}d">{safe(described)}</desc>'
 
 
 def figure(title: str, legend: Sequence[str], body: Iterable[str], note: str, kind: str = "chart") -> Markup:
