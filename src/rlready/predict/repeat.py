@@ -34,13 +34,18 @@ def repeated(outcomes: Iterable[Outcome], model: str) -> tuple[str, str]:
     return "", same if elsewhere else ""
 
 
-def evaluation_of(left_out: Outcome, evaluation: Path) -> str:
-    """The command that evaluates what a run of RL has chosen as others were in ``evaluation``; "" if that is gone."""
+def evaluation_of(left_out: Outcome, evaluation: Path) -> tuple[str, str]:
+    """That what a run of RL has chosen is to be evaluated as others were in ``evaluation``, in words, and the command,
+    "" if that checkpoint is gone."""
     run = left_out.runs[0]
+    said = (
+        f"Evaluate what {run} has chosen as in {evaluation}: RL has been run from {left_out.checkpoint}, but without "
+        "that its outcome cannot be compared with the others."
+    )
     best = RunRecord.load(run).located(run, RLResult.load(run).best.path)
     if not (best.exists() and (evaluation / CONFIG).is_file()):
-        return ""
-    return shlex.join(["rlready", "evaluate", os.path.relpath(best), "--config", str(evaluation / CONFIG)])
+        return said, ""
+    return said, shlex.join(["rlready", "evaluate", os.path.relpath(best), "--config", str(evaluation / CONFIG)])
 
 
 def _exported(earlier: Path, model: str) -> Path | None:

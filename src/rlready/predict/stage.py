@@ -103,28 +103,23 @@ def _result(
         notes += [text for text in more if not (why and text.endswith(f": {why}."))]
     earlier = [outcome for some in outcomes.values() for outcome in some]
     notes += _left_out(earlier)
-    waiting = next((i for i in ranking.order if names[i] in left_out and names[i] not in outcomes), None)
+    unknown = [names[i] for i in ranking.order if names[i] not in outcomes]
+    waiting = next((left_out[name] for name in unknown if name in left_out), None)
     following, gone = _following(
         ranking, [family for family, _ in scored], measured.all, {names.index(name) for name in left_out}
     )
     notes += gone
-    command, does = "", ""
-    if waiting is not None and evaluation:
-        command = evaluation_of(left_out[names[waiting]], evaluation)
+    cost = run_cost(earlier)
+    action, command, does = _next_action(ranking, scored, following, cost), "", ""
+    if waiting and evaluation:
+        action, command = evaluation_of(waiting, evaluation)
     elif following is not None and not ranking.no_signal and not _gone(measured.all[following]):
         command, does = repeated(earlier, measured.all[following].model)
         command = command or ("" if does else measured.commands[names[following]])
-    cost = run_cost(earlier)
-    action = _next_action(ranking, scored, following, cost)
-    if waiting is not None and evaluation:
-        action = (
-            f"Evaluate what {left_out[names[waiting]].runs[0]} has chosen as in {evaluation}: RL has been run from "
-        )
-        action += f"{shown[waiting]}, but without that its outcome cannot be compared with the others."
     steps = _next_steps(measured, ranking, scored, following, cost)
     return PredictResult(
         headline=steps[0],
-        next_action=action if waiting is not None else f"{action} {does}" if does else explained(action, command),
+        next_action=action if waiting else f"{action} {does}" if does else explained(action, command),
         next_command=command,
         seed=config.seed,
         task=measured.task,
