@@ -37,10 +37,10 @@ from rlready.export.settings import THERE, ElsewhereConfig, settings_file, setti
 from rlready.export.translation import Translation, refuse_blind, refuse_untranslatable
 from rlready.export.travel import copy_task, travelling
 from rlready.models.checkpoint import load_without_weights
-from rlready.models.checkpoint_files import ADAPTER
 from rlready.models.hub import local_folder
 from rlready.models.lm import LM
 from rlready.models.preset import preset_values
+from rlready.runs.content import ADAPTER
 from rlready.runs.files import copy, write_folder, write_json, write_table, write_text
 from rlready.runs.run import Run
 from rlready.tasks import Task

@@ -12,11 +12,12 @@ import torch
 
 from rlready.core.errors import UserError
 from rlready.core.messages import note, note_once, warn
-from rlready.models.checkpoint_files import ADAPTER, ADAPTER_WEIGHTS, CONFIG
+from rlready.models.checkpoint_files import ADAPTER_WEIGHTS
 from rlready.models.checksums import verify_checksums
 from rlready.models.hub import cached, fetched, refuse_folder_names
 from rlready.models.one_line import one_line
 from rlready.models.weights import FLOATS, Held, tensors_of
+from rlready.runs.content import ADAPTER, CONFIG
 from rlready.runs.files import read_json
 from rlready.runs.lineage import bases
 

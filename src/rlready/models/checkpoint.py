@@ -22,8 +22,6 @@ from rlready.core.messages import note, warn
 from rlready.core.settings import check_delimiters
 from rlready.models import adapter
 from rlready.models.checkpoint_files import (
-    ADAPTER,
-    CONFIG,
     GENERATION,
     check_config,
     check_files,
@@ -52,6 +50,7 @@ from rlready.models.tokenizer import tokenizer_of
 from rlready.models.transformers_errors import line_of, refused
 from rlready.models.weights import AGAIN, held_weights, weight_files
 from rlready.runs.checksums import CARD
+from rlready.runs.content import ADAPTER, CONFIG
 from rlready.runs.files import read_json
 
 SNAPSHOTS = "snapshots"  # the folder of the hub's cache in which models are

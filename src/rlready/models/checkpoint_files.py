@@ -15,13 +15,14 @@ from rlready.core.result import RESULT
 from rlready.models.checksums import verify_checksums
 from rlready.models.one_line import one_line
 from rlready.models.tokenizer_file import check_tokenizer_file
-from rlready.models.weights import AGAIN, INDEX, PICKLE, SAFE, Held, regular, weight_files
+from rlready.models.weights import AGAIN, PICKLE, SAFE, Held, regular, weight_files
 from rlready.runs.checkpoint_names import numbered
+from rlready.runs.content import ADAPTER, CONFIG, INDEX
 from rlready.runs.files import read_json
 from rlready.runs.record import RECORD
 from rlready.runs.results import load_result
 
-CONFIG, ADAPTER, GENERATION = "config.json", "adapter_config.json", "generation_config.json"
+GENERATION = "generation_config.json"
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 WEIGHTS = (f"{SAFE}*", f"{PICKLE}*", *ADAPTER_WEIGHTS)  # with the names of their indices
 EMBEDDED_FOLDER = Path(__file__).parents[1] / "assets" / "embedded"  # the model shipped inside the package

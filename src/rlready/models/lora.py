@@ -22,9 +22,10 @@ from torch import Tensor
 from rlready.core.errors import UserError
 from rlready.core.messages import warn
 from rlready.models import adapter
-from rlready.models.checkpoint_files import ADAPTER, ADAPTER_WEIGHTS
+from rlready.models.checkpoint_files import ADAPTER_WEIGHTS
 from rlready.models.checksums import verify_base
 from rlready.models.lm import LM
+from rlready.runs.content import ADAPTER
 from rlready.runs.files import read_json
 
 TRAINED, START, OTHER = "default", "start", "other"  # names of adapters in PEFT's wrapper

@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
-from rlready.models.checkpoint_files import CONFIG, GENERATION, check_heads
+from rlready.models.checkpoint_files import GENERATION, check_heads
 from rlready.models.transformers_errors import refused, warnings_noted
 from rlready.models.weights import AGAIN
+from rlready.runs.content import CONFIG
 
 BUILDING = RLock()  # transformers changes modules of torch and its own while it builds a model
 

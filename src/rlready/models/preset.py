@@ -23,8 +23,9 @@ from rlready.core.presets import (
     refuse_forgotten_model,
 )
 from rlready.core.settings import Config
-from rlready.models.checkpoint_files import ADAPTER, CONFIG, EMBEDDED_FOLDER, check_files
+from rlready.models.checkpoint_files import EMBEDDED_FOLDER, check_files
 from rlready.models.hub import folder_of, local_folder, refuse_folder_names
+from rlready.runs.content import ADAPTER, CONFIG
 from rlready.runs.files import read_json
 from rlready.runs.lineage import run_of
 from rlready.runs.record import RECORD, RunRecord

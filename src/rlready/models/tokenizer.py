@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 from rlready.core.errors import UserError
 from rlready.core.messages import warn_once
 from rlready.models import adapter
-from rlready.models.checkpoint_files import ADAPTER, TOKENIZER, check_files, has_vocabulary
+from rlready.models.checkpoint_files import TOKENIZER, check_files, has_vocabulary
 from rlready.models.hub import folder_of
 from rlready.models.model_config import config_of
 from rlready.models.plain_template import passing_through
 from rlready.models.transformers_errors import refused
 from rlready.models.weights import AGAIN
+from rlready.runs.content import ADAPTER, TEMPLATES
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -29,7 +30,6 @@ PROBE = "Subword regularisation draws other tokens for internationalisation, 123
 READINGS = 4
 KEPT = 4  # tokenizers
 READ = (".json", ".jinja", ".txt", ".model", ".tiktoken")  # what a tokenizer is made from
-TEMPLATES = "additional_chat_templates"  # the folder of the templates that have names
 LARGE = 1 << 27  # bytes
 UNREAD = ("trainer_state.json", "model.safetensors.index.json", "generation_config.json")
 

@@ -21,10 +21,10 @@ from pathlib import Path
 from rlready.core.errors import UserError
 from rlready.core.messages import note_once
 from rlready.models.one_line import one_line
+from rlready.runs.content import INDEX
 from rlready.runs.files import read_json
 
 SAFE, PICKLE = "model.safetensors", "pytorch_model.bin"
-INDEX = ".index.json"
 FLOATS = {"F64", "F32", "F16", "BF16", "float64", "float32", "float16", "bfloat16"}
 AGAIN = "copy or fetch it again"
 ALLOW_PICKLE = "RLREADY_ALLOW_PICKLE"  # an environment variable, so that it holds for the jobs of a sweep, too

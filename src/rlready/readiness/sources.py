@@ -26,8 +26,7 @@ from rlready.readiness.problem_match import (
 )
 from rlready.readiness.tool_samples import read_tool_samples
 from rlready.runs.checkpoint_order import in_training_order, order_warnings
-from rlready.runs.content import content_digest
-from rlready.runs.folders import MODEL
+from rlready.runs.content import MODEL, content_digest
 from rlready.runs.record import RECORD
 from rlready.runs.seen import Seen
 from rlready.tasks.files import TABLES

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rlready.core.errors import UserError
 from rlready.core.records import SampleRow
+from rlready.runs.content import ADAPTER
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -35,7 +36,7 @@ class TokenTexts:
     @cached_property
     def _tokenizer(self) -> PreTrainedTokenizerBase | None:
         from rlready.models.adapter import base_here
-        from rlready.models.checkpoint_files import ADAPTER, has_vocabulary
+        from rlready.models.checkpoint_files import has_vocabulary
         from rlready.models.hub import cached, local_folder
         from rlready.models.tokenizer import tokenizer_of
 

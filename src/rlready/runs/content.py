@@ -21,7 +21,8 @@ from rlready.core.errors import UserError
 from rlready.runs.files import LEFTOVER, os_errors_named
 
 LARGE = 1 << 20  # bytes: a weight file that is verified, then recorded
-MODEL = ("config.json", "adapter_config.json")  # one of these is in the folder of every model, beside weights
+CONFIG, ADAPTER = "config.json", "adapter_config.json"
+MODEL = (CONFIG, ADAPTER)  # one of these is in the folder of every model, beside weights
 WEIGHTS = re.compile(r"(adapter_|pytorch_)?model.*\.(safetensors|bin)(\.index\.json)?")
 INDEX = ".index.json"  # the end of the name of a file that names the files with weights
 LOADED = re.compile(

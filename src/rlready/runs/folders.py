@@ -17,6 +17,7 @@ from rlready.core.messages import warn_once
 from rlready.core.missing import did_you_mean
 from rlready.core.settings import Config
 from rlready.runs import lock
+from rlready.runs.content import MODEL
 from rlready.runs.continuing import compare
 from rlready.runs.files import LEFTOVER, os_errors_named
 from rlready.runs.record import CONFIG, DONE, OVERWRITTEN, RECORD, RUNNING, RunRecord
@@ -24,7 +25,6 @@ from rlready.runs.record import CONFIG, DONE, OVERWRITTEN, RECORD, RUNNING, RunR
 RUNS = Path("runs")
 TRIES = 100  # to reserve a folder, while other commands come and go
 MOST = 20_000  # folders in which runs are looked for
-MODEL = ("config.json", "adapter_config.json")  # one of these stands beside the weights
 CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # or a byte that is not UTF-8
 WITHOUT_RUNS = ("checkpoints", "state")  # folders of a run in which no run is
 PAGE = "report.html"

@@ -10,11 +10,10 @@ from pathlib import Path
 
 from rlready.core.errors import UserError
 from rlready.runs.checksums import changed
-from rlready.runs.content import has_content
+from rlready.runs.content import ADAPTER, CONFIG, has_content
 from rlready.runs.files import read_json
 from rlready.runs.record import RECORD, RunRecord
 
-ADAPTER, MODEL = "adapter_config.json", "config.json"
 STEP = re.compile(r"step-\d+")
 STAGES = {"sft": "SFT", "rl": "RL"}
 
@@ -72,7 +71,7 @@ def _moved_base(adapter: Path) -> Path | None:
         if start is None:
             return None
         run, path = start[0], start[1].resolve()
-        if (path / MODEL).exists():
+        if (path / CONFIG).exists():
             read = (note.sha256 for note in RunRecord.load(run).models)
             return path if any(has_content(path, digest) for digest in read if digest) else None
     return None
@@ -85,7 +84,7 @@ def base_folder(folder: Path) -> Path | None:
         stated = read_json(folder / ADAPTER) if (folder / ADAPTER).is_file() else None
         name = stated.get("base_model_name_or_path") if isinstance(stated, dict) else None
         if isinstance(name, str) and name:
-            return next((path for path in bases(folder, name) if (path / MODEL).exists()), None)
+            return next((path for path in bases(folder, name) if (path / CONFIG).exists()), None)
     return None
 
 

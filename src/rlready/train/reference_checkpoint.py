@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rlready.core.errors import UserError
 from rlready.core.result import RESULT
-from rlready.models.checkpoint_files import ADAPTER, CONFIG
+from rlready.runs.content import ADAPTER, CONFIG
 from rlready.runs.files import read_json
 from rlready.runs.lineage import run_of
 from rlready.runs.results import refuse_unfinished
