@@ -619,6 +619,9 @@ def test_an_outcome_in_a_table_is_what_the_runs_hold_that_it_names(tmp_path: Pat
     )  # equal by chance
     assert read({"outcome": 0.9, "run": "rl-0", "evaluate": "eval", "meaning": "of mine"}) == ["of mine"]
     assert read({"outcome": 0.9, "run": "gone", "evaluate": None}) == unsaid
+    stated = {"outcome": 0.2, "run": "rl-0", "meaning": "validation accuracy, as I say"}
+    (both,) = read(stated, {"checkpoint": found[1].name, "outcome": 0.9})
+    assert both == "validation accuracy, as I say or column outcome of rl.jsonl"
     bad: list[tuple[dict[str, Any], str]] = [
         ({"outcome": 0.625, "run": "rl-0", "evaluate": "eval"}, r"the outcome is 0.625, but .*eval has 0.4 for .*rl-0"),
         ({"outcome": 0.9, "evaluate": "eval"}, r"has 0.4 for .*rl-0.*, 0.625 for .*rl-1.*: correct one of them"),

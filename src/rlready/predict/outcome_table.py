@@ -72,7 +72,10 @@ def read_outcomes(path: Path) -> list[Outcome]:
     unsaid = next((each.meaning for each in outcomes if each.meaning.what.startswith(UNSAID)), None)
     if unsaid:  # a column is one thing: where one row is no validation accuracy, equal ones are so by chance
         outcomes = [
-            replace(each, meaning=unsaid) if each.meaning.what.startswith(VALIDATION) else each for each in outcomes
+            replace(each, meaning=unsaid)
+            if each.meaning.what.startswith(VALIDATION) and not row.get("meaning")
+            else each
+            for each, (_, row) in zip(outcomes, table.rows, strict=True)
         ]
     for column in dict.fromkeys(name for columns in first for name in columns if name.startswith(OWN)):
         if all(column.removeprefix(OWN) not in outcome.predictors for outcome in outcomes):
