@@ -972,6 +972,21 @@ def test_names_that_seem_to_have_a_step_but_cannot_be_read_are_said() -> None:
 @pytest.mark.parametrize(
     ("names", "short"),
     [
+        (["out/a/checkpoints/step-1", "out/a/checkpoints/step-2"], ["step-1", "step-2"]),
+        (["out/a/checkpoints/step-1", "out/b/checkpoints/step-2"], ["a/step-1", "b/step-2"]),
+        (["x/sft/checkpoint-1", "y/sft/checkpoint-2"], ["x/sft/checkpoint-1", "y/sft/checkpoint-2"]),
+        (["x/sft/checkpoint-1", "y/base"], ["checkpoint-1", "base"]),
+        (["r/epoch-1", "r/step-2"], ["epoch-1", "step-2"]),
+        (["step-1", "b/step-2"], ["step-1", "b/step-2"]),
+    ],
+)
+def test_checkpoints_of_several_runs_are_called_by_run_and_step(names: list[str], short: list[str]) -> None:
+    assert list(labels(names).values()) == short
+
+
+@pytest.mark.parametrize(
+    ("names", "short"),
+    [
         (
             [f"lm/{ckpt}/samples_gsm8k_2026-08-0{day}T10-00-00.123456.jsonl" for day, ckpt in ((1, "a"), (2, "b"))],
             ["a", "b"],

@@ -306,17 +306,17 @@ def lead(value: float, error: float) -> Estimate:
             (0.48, 0.49, 0.50, 0.2),
             (0.03, 0.03, 0, 0.03),
             0,
-            "step-10 took the fewest steps within one standard error of step-30.",
+            "a/step-10 took the fewest steps within one standard error of a/step-30.",
         ),
         (
             (0.46, 0.49, 0.50, 0.2),
             (0.03, 0.03, 0, 0.03),
             1,
-            "step-20 took the fewest steps within one standard error of step-30.",
+            "a/step-20 took the fewest steps within one standard error of a/step-30.",
         ),
-        ((0.46, 0.46, 0.50, 0.2), (0.03, 0.03, 0, 0.03), 2, "step-30 has the best pass@8."),
-        ((0.30, 0.30, 0.50, 0.2), (0.03, 0.03, 0, 0.03), 2, "step-30 has the best pass@8."),
-        ((0.20, 0.20, 0.50, 0.49), (0.03, 0.03, 0, 0.03), 2, "step-30 has the best pass@8."),
+        ((0.46, 0.46, 0.50, 0.2), (0.03, 0.03, 0, 0.03), 2, "a/step-30 has the best pass@8."),
+        ((0.30, 0.30, 0.50, 0.2), (0.03, 0.03, 0, 0.03), 2, "a/step-30 has the best pass@8."),
+        ((0.20, 0.20, 0.50, 0.49), (0.03, 0.03, 0, 0.03), 2, "a/step-30 has the best pass@8."),
     ],
 )
 def test_the_cheaper_of_a_tie_is_the_pick(
@@ -332,13 +332,13 @@ def test_the_cheaper_of_a_tie_is_the_pick(
     assert found.order[0] == 2  # ranks stay those of the values
     assert f"{found.labels[pick]} {found.reason()}." == said
     tie = min(abs(values[i] - 0.5) for i in (0, 1, 3)) < 0.1
-    assert found.headline().startswith(f"Start RL from {STEPS[pick].rpartition('/')[2]}")
+    assert found.headline().startswith(f"Start RL from {STEPS[pick]}")
     assert ("; 100 problems do not separate it from " in found.headline()) is tie
     other = STEPS[pick] if pick != 2 else STEPS[3] if values[3] > 0.4 else STEPS[0]  # where no value decides
-    name = other.rpartition("/")[2]
-    assert bool(re.search(f"{name} (from|and) step-30", " ".join(separation(found)))) is tie
+    name = other
+    assert bool(re.search(f"{name} (from|and) a/step-30", " ".join(separation(found)))) is tie
     assert next_action(found) == ("Start RL from " + said.replace(" ", " now: it ", 1) if tie else "")
-    checked = f"({100 * (0.5 - values[pick]):.1f} points behind step-30 in pass@8, standard error 3.0 points)"
+    checked = f"({100 * (0.5 - values[pick]):.1f} points behind a/step-30 in pass@8, standard error 3.0 points)"
     assert (checked in found.checkpoint(pick, STEPS[pick]).why) is ("fewest" in said)
     assert [found.checkpoint(i, STEPS[i]).chosen for i in range(4)] == [i == pick for i in range(4)]
 
@@ -349,12 +349,12 @@ def test_the_cheaper_of_a_tie_is_the_pick(
         (
             (0.2, 0.2, 0.2, 0.9),
             0,
-            "step-10 took the fewest steps within one standard error of step-30",
-        ),  # step-5 is not in the tie
-        ((0.2, 0.4, 0.4, 0.9), 1, "step-20 took the fewest steps within one standard error of step-30"),
-        ((0.2, 0.2, 0.4, 0.9), 2, "step-30 has the best pass@8"),
-        ((0.2, 0.4, 0.2, 0.9), 1, "step-20 has the best pass@1 of these"),
-        ((0.4, 0.4, 0.2, 0.9), 0, "step-10 took the fewest steps within one standard error of step-20"),
+            "a/step-10 took the fewest steps within one standard error of a/step-30",
+        ),  # b/step-5 is not in the tie
+        ((0.2, 0.4, 0.4, 0.9), 1, "a/step-20 took the fewest steps within one standard error of a/step-30"),
+        ((0.2, 0.2, 0.4, 0.9), 2, "a/step-30 has the best pass@8"),
+        ((0.2, 0.4, 0.2, 0.9), 1, "a/step-20 has the best pass@1 of these"),
+        ((0.4, 0.4, 0.2, 0.9), 0, "a/step-10 took the fewest steps within one standard error of a/step-20"),
     ],
 )
 def test_pass_1_decides_a_tie_before_the_cost(pass_1: tuple[float, ...], pick: int, said: str) -> None:
@@ -362,7 +362,7 @@ def test_pass_1_decides_a_tie_before_the_cost(pass_1: tuple[float, ...], pick: i
     shares = np.array(pass_1)[:, None] + np.linspace(-0.02, 0.02, 30)
     shares[1] += np.tile(
         [0.02, -0.019], 15
-    )  # of a standard error of 0.0036, so that the best pass@1 is step-20's, where step-10's is as good
+    )  # of a standard error of 0.0036, so that the best pass@1 is a/step-20's, where a/step-10's is as good
     values = np.array([0.49, 0.49, 0.50, 0.2])
     found = rank(
         STEPS,
@@ -459,8 +459,8 @@ def test_a_checkpoint_that_solves_nothing_is_never_the_pick() -> None:
     found = rank(STEPS, "pass@8", values, lambda a, b: lead(0.02, 0.03), pass_1_CP=shares, overfitting=[None] * 4)
     assert (found.pick, found.order[-1]) == (1, 0)
     assert found.checkpoint(0, STEPS[0]).next == "nothing solved: RL has no signal"
-    assert found.drops() == ["Drop step-10: no problem solved, so RL would have no signal."]
-    assert "run RL from step-20, step-30 and step-5, which span" in calibrate(found, one_run=False)
+    assert found.drops() == ["Drop a/step-10: no problem solved, so RL would have no signal."]
+    assert "run RL from a/step-20, a/step-30 and b/step-5, which span" in calibrate(found, one_run=False)
     alone = replace(found, pass_1=np.array([0, 0.01, 0, 0]), order=[1, 0, 2, 3])
     assert calibrate(alone, one_run=False) == ""  # two runs of RL at least
     said = calibrate(alone, one_run=True)

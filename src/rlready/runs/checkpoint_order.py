@@ -106,16 +106,19 @@ def order_warnings(names: Iterable[str]) -> list[str]:
 def labels(names: Iterable[str]) -> dict[str, str]:
     """Short names: as many last parts of the paths as make them differ, without a folder called "checkpoints".
 
-    A name that an evaluation gave to its file, which says a task and a date, is left out where the folder differs.
+    Where checkpoints of several runs are named, their names say the run, too: step-66 alone would not. A name that an
+    evaluation gave to its file, which says a task and a date, is left out where the folder differs.
     """
     names = list(names)
     folders = {name: _numbered_folder(_folder_of_dated(name)) for name in names}
     times = Counter(folders.values())
     folders = {name: each if times[each] == 1 else name.rstrip("/") for name, each in folders.items()}
     paths = {name: [p for p in each.split("/") if p != PARENT] or [name] for name, each in folders.items()}
+    runs = {tuple(paths[name][:-1]) for name, each in _numbers(names).items() if each}
     for size in range(1, 1 + max(map(len, paths.values()), default=0)):
         short = {name: "/".join(parts[-size:]) for name, parts in paths.items()}
-        if len(set(short.values())) == len(short):
+        shown = {run[max(0, len(run) + 1 - size) :] for run in runs}
+        if len(set(short.values())) == len(short) and len(shown) == len(runs):
             return short
     return {name: name for name in paths}
 
