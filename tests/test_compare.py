@@ -83,6 +83,7 @@ def learned(folder: Path, rate: float, accuracy: float, **settings: str) -> Path
         evaluations=[Evaluation(step=2, accuracy=share, thinking_tokens=5.0)],
     )
     log = [{"step": step, "reward": accuracy, "entropy": 0.5, "groups_informative": 2} for step in (1, 2)]
+    log[-1] |= {"eval_accuracy": share.value, "eval_low": share.low, "eval_high": share.high}
     return finished(folder, "rl", RLConfig(learning_rate=rate, **settings), result, log)
 
 
@@ -282,6 +283,9 @@ def test_runs_of_rl_give_curves_and_their_settings(tmp_path: Path) -> None:
     assert result.settings == {"learning_rate": [1e-5, 1e-4, None]}
     curves = next(str(section.parts[0]) for section in sections if section.title == "Curves")
     assert [title in curves for title in ("Reward", "Entropy", "Held-out loss")] == [True, True, False]
+    accuracy = next(chart for chart in curves.split("<figure")[1:] if "Validation accuracy" in chart)
+    assert accuracy.count('class="bar') == 2  # a run each
+    assert "Bars are 95 % intervals over problems." in accuracy
 
 
 def test_curves_on_other_data_are_marked(tmp_path: Path) -> None:

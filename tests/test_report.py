@@ -367,9 +367,14 @@ def test_pages_of_related_runs_beside_it_are_linked(tmp_path: Path) -> None:
 def test_a_ranking_has_one_sign_and_charts_name_their_budgets(tmp_path: Path) -> None:
     assert text_of(tmp_path / "ready", readiness_result()).count("11.3 [8.3, 14.3]") == 3
     assert text_of(tmp_path / "ready", readiness_result()).count("−11.3 [−14.3, −8.3]") == 3  # as it is drawn
-    assert "One point per budget, 24, 40, 56, 72 and 96; bands" in text_of(tmp_path / "demo", demo_result())
-    assert "One point per budget; bars" in text_of(tmp_path / "one", evaluate_result())
+    demo = text_of(tmp_path / "demo", demo_result())
+    assert "One point per budget (24, 40, 56, 72 and 96, written at the points of RL step-40). Bands" in demo
+    one = text_of(tmp_path / "one", evaluate_result())
+    assert re.search(r"One point per budget \(written at the points of [^)]+\)\. Bars", one)
     assert 'class="bar' in page.render(tmp_path / "one").partition("</figure>")[0]  # of a single budget
+    chart = next(svg for svg in svgs(page.render(tmp_path / "demo")) if svg.get("class") == "plot")
+    written = [t.text for t in chart.iter("text") if t.get("class", "").startswith("name t1")]
+    assert written[:4] == ["24", "40", "56", "72"]
 
 
 def test_numbers_are_those_of_the_result(tmp_path: Path) -> None:
@@ -751,6 +756,12 @@ def test_numbers_that_are_not_finite_are_left_out_not_drawn(tmp_path: Path) -> N
     assert "Greedy gain of RL step-40 over SFT step-129 – " in text_of(tmp_path, unknown)
 
 
+def test_labels_of_points_do_not_cover_each_other() -> None:
+    points = [Point(0, 1.0, label="16"), Point(1, 1.1, label="17"), Point(40, 2.0), Point(80, 2.0, label="<64>")]
+    drawn = svgs(line_chart([Series("a", points)], title="t", x_label="x", y_label="y"))[0]
+    assert [t.text for t in drawn.iter("text") if t.get("class", "").startswith("name")] == ["16", "<64>"]
+
+
 def test_charts_say_what_the_logs_say(tmp_path: Path) -> None:
     folder = demo_folder(tmp_path)
     described = {
@@ -802,7 +813,7 @@ def test_ticks_of_common_axes() -> None:
 def test_a_number_reads_the_same_wherever_it_stands() -> None:
     """In the headline, in the tables of the terminal and on the page: halves are rounded away from 0 in each."""
     half = Estimate(0.565, 0.535, 0.625, 200)
-    assert [brief_percent(half), fixed(-2.5, 0), fixed(2.5, 0, "+")] == ["57", "-3", "+3"]
+    assert [brief_percent(half), fixed(-2.5, 0), fixed(2.5, 0, "+"), fixed(-0.0, 1)] == ["57", "-3", "+3", "0.0"]
     assert [Unit(100).number(0.565), Unit(100, signed=True).number(-0.025)] == ["57", "−3"]
     assert [decimal(0.0625), percent(0.00125), PERCENT.number(0.00125)] == ["0.063", "0.1", "0.1"]
     assert [decimal(1.0005), THREE_DIGITS.number(1.0005)] == ["1.001", "1.001"]

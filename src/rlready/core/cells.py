@@ -18,7 +18,7 @@ def fixed(value: float, digits: int, options: str = "") -> str:
     ``options`` are those of a format: ``+`` for a sign of positive numbers, too, ``,`` between thousands.
     """
     away = min(abs(value) * 1e-9, 10.0 ** -(digits + 3))
-    return f"{value + math.copysign(away, value):{options}.{digits}f}"
+    return f"{value + 0.0 + math.copysign(away, value):{options}.{digits}f}"  # -0.0 + 0.0 is 0.0
 
 
 def counted(n: int, noun: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle
 
 from markupsafe import Markup
@@ -69,9 +69,14 @@ def accuracy_chart(result: Evaluated) -> Markup:
     kind = "response" if response else "thinking"
     models = list(dict.fromkeys(model for b in result.budgets for model in b.scores))
     styles = styles_of([names(model) for model in models])
+    accuracy = {model: b.scores[model].accuracy.value for b in result.budgets for model in models if model in b.scores}
+    best = max(accuracy, key=lambda model: accuracy[model], default="")  # at the largest budget
     for model, (tone, shape) in zip(models, styles, strict=True):
         points = [
-            _point(b.scores[model], f"{names(model)}, {_budget(b.budget, response=response)}", response=response)
+            replace(
+                _point(b.scores[model], f"{names(model)}, {_budget(b.budget, response=response)}", response=response),
+                label=f"{b.budget:,}" if model == best and b.budget is not None else "",
+            )
             for b in result.budgets
             if model in b.scores
         ]
@@ -87,23 +92,25 @@ def accuracy_chart(result: Evaluated) -> Markup:
         room = 0.1 * min(xs) if min(xs) == max(xs) else 0.0
         ends = [Point(min(xs) - room, level), Point(max(xs) + room, level)]
         series.append(Series("chance level", ends, NEUTRAL, 6, markers=False))
-    drawn = "bands" if len(result.budgets) > 1 else "bars"
+    drawn = "Bands" if len(result.budgets) > 1 else "Bars"
     return line_chart(
         series,
         title=f"Accuracy against {kind} tokens",
         x_label=f"mean {kind} tokens per problem",
         y_label="accuracy",
         percent=True,
-        note=f"One point per {'limit' if response else 'budget'}{_listed(result)}; {drawn} are 95 % intervals. "
+        note=f"One point per {'limit' if response else 'budget'}{_listed(result, names(best))}. "
+        f"{drawn} are 95 % intervals. "
         + ("Unconstrained: each model's own prompt and stop, no budget. " if with_budgets else "")
         + ("Chance level: always giving the most common answer." if level is not None else ""),
     )
 
 
-def _listed(result: Evaluated) -> str:
-    """The budgets whose points a chart has, if they are few: ``, 16, 28 and 64``."""
+def _listed(result: Evaluated, model: str) -> str:
+    """The budgets whose points a chart has, if they are few, and whose points they are written at, in brackets."""
     budgets = [f"{b.budget:,}" for b in result.budgets if b.budget is not None]
-    return f", {', '.join(budgets[:-1])} and {budgets[-1]}" if 1 < len(budgets) <= MOST_LISTED else ""
+    listed = f"{', '.join(budgets[:-1])} and {budgets[-1]}, " if 1 < len(budgets) <= MOST_LISTED else ""
+    return f" ({listed}written at the points of {model})" if budgets else ""
 
 
 def _settings_chart(result: EvaluateResult, model: str, names: Names) -> Markup:

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from rlready.core.cells import DASH
 from rlready.report.comparison import CONTENT, Compared, ComparisonResult, Scored, compared
 from rlready.report.figures import DIFFERENCE, PERCENT
-from rlready.report.logs import Value, along, smooth
+from rlready.report.logs import Log, Value, along, smooth
 from rlready.report.plots import NEUTRAL, Point, Series, line_chart
 from rlready.report.section import Column, Section, bullets, side_by_side, table
 
@@ -93,8 +93,15 @@ def _curves(runs: Sequence[Compared]) -> Iterator[Markup]:
         series = list[Series]()
         for run in runs:
             log = [*run.folder.sft_log, *run.folder.rl_log]
-            points = [Point(line.step, y) for line, y in along(log, value)] if evaluated else smooth(log, value)
+            points = _evaluations(log, value) if evaluated else smooth(log, value)
             at = len(series)
             series += [Series(run.name, points, at % NEUTRAL, at % NEUTRAL, markers=evaluated)] if points else []
         if len(series) > 1:
-            yield line_chart(series, title=title, x_label=x_label, y_label=y_label, percent=y_label in SHARES)
+            bars = any(p.low is not None for s in series for p in s.points)
+            note, percent = "Bars are 95 % intervals over problems." if bars else "", y_label in SHARES
+            yield line_chart(series, title=title, x_label=x_label, y_label=y_label, percent=percent, note=note)
+
+
+def _evaluations(log: Log, value: Value) -> list[Point]:
+    """A point a checkpoint, with its interval where the log has one: of accuracy, not of held-out loss."""
+    return [Point(line.step, y, line.eval_low, line.eval_high) for line, y in along(log, value)]

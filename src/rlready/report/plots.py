@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from rlready.core.cells import supported
 from rlready.core.records import Estimate
-from rlready.report.axes import BOTTOM, HEIGHT, TOP, WIDTH, Axes
+from rlready.report.axes import BOTTOM, CHAR_WIDTH, HEIGHT, TOP, WIDTH, Axes
 from rlready.report.text import number, safe
 
 LABEL_CHARS, LABEL_GAP = 16, 16.0
@@ -39,7 +39,7 @@ MARKERS = (
 class Point:
     """A value with its intervals, if it has any: low to high of y, left to right of x.
 
-    ``note`` is the tooltip; ``tick`` names x on its axis, where x only counts.
+    ``note`` is the tooltip; ``tick`` names x on its axis, where x only counts; ``label`` stands above the point.
     """
 
     x: float
@@ -50,6 +50,7 @@ class Point:
     left: float | None = None
     right: float | None = None
     tick: str = ""
+    label: str = ""
 
     @staticmethod
     def of(x: float, figure: Estimate, note: str, percent: bool = False) -> Point:
@@ -112,6 +113,7 @@ def line_chart(
         *axes.frame(x_label, y_label),
         *(part for s in named for part in _intervals(s, axes)),
         *(part for s in shown for part in _line(s, axes)),
+        *(part for s in shown for part in _labels(s, axes)),
         *_names(ends, axes),
         "</svg>",
     ]
@@ -198,6 +200,17 @@ def _line(series: Series, axes: Axes) -> Iterable[str]:
         for (x, y), point in zip(places, series.points, strict=True):
             yield f'<path class="mark t{series.tone}" transform="translate({x:g} {y:g})" d="{MARKERS[series.shape]}">'
             yield f"<title>{safe(point.note or series.name)}</title></path>"
+
+
+def _labels(series: Series, axes: Axes) -> Iterable[str]:
+    """The labels of points, less those that would cover the one before."""
+    free = -math.inf
+    for point in series.points:
+        x, half = axes.x(point.x), 0.5 * CHAR_WIDTH * len(point.label)
+        if point.label and x - half > free:
+            yield f'<text class="name t{series.tone}" x="{x:g}" y="{axes.y(point.y) - 8:g}" text-anchor="middle">'
+            yield f"{safe(point.label)}</text>"
+            free = x + half
 
 
 def _names(shown: Sequence[Series], axes: Axes) -> Iterable[str]:
