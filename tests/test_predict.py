@@ -634,6 +634,12 @@ def test_an_outcome_in_a_table_is_what_the_runs_hold_that_it_names(tmp_path: Pat
         ({"outcome": 0.4, "run": 5}, "run must be the path of a run folder, not 5"),
         ({"outcome": 0.4, "evaluate": ["eval"]}, "evaluate must be the path of a run folder, not "),
     ]
+    percent = {"outcome": 62.5, "run": "rl-1", "evaluate": "eval", "checkpoint": found[1].name}
+    for other in ({"outcome": 0.4, "run": "rl-0"}, {"outcome": 0.4, "run": "rl-0", "meaning": "mine"}):
+        with pytest.raises(UserError, match=r"rl.jsonl:2: the outcome, 62.5, is in per cent, .* of .*:1, 0.4, is a"):
+            read(other | {"evaluate": "eval"}, percent)
+    assert read({"outcome": 40, "run": "rl-0", "evaluate": "eval"}, percent) == said
+    assert read({"outcome": 0, "run": "rl-0", "evaluate": "low"}, {"checkpoint": found[1].name, "outcome": 62.5})
     for row, why in bad:
         with pytest.raises(UserError, match=why):
             read(row)

@@ -81,6 +81,21 @@ def refuse_unlike_conditions(folders: Iterable[Path]) -> None:
             )
 
 
+def refuse_two_units(outcomes: Iterable[Outcome]) -> None:
+    """UserError for an outcome in per cent of what its run holds beside the share that another's holds."""
+    units: dict[tuple[str, bool], Outcome] = {}
+    for outcome in outcomes:
+        if outcome.meaning.percent is not None:
+            units.setdefault((outcome.family, outcome.meaning.percent), outcome)
+    for (family, percent), outcome in units.items():
+        share = units.get((family, False))
+        if percent and share:
+            raise UserError(
+                f"{outcome.where}: the outcome, {outcome.value:g}, is in per cent, as its run shows, and that of "
+                f"{share.where}, {share.value:g}, is a share: write all outcomes in one unit"
+            )
+
+
 def mixed_units(outcomes: Iterable[tuple[str, float]]) -> Iterator[str]:
     """A warning for each family whose outcomes look like fractions and per cent together.
 

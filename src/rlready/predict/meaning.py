@@ -16,10 +16,14 @@ VALIDATION = "validation accuracy"
 
 @dataclass(frozen=True)
 class Meaning:
-    """``what`` was measured, "" if that is not known, and the RL ``step`` of the checkpoint, if it is known."""
+    """``what`` was measured, "" if that is not known, and the RL ``step`` of the checkpoint, if it is known.
+
+    ``percent``: whether the number is in per cent of what its run holds, or the share itself; None if it is not known.
+    """
 
     what: str = ""
     step: int | None = None
+    percent: bool | None = None
 
 
 def evaluated(folder: Path, step: int | None) -> Meaning:
@@ -28,13 +32,13 @@ def evaluated(folder: Path, step: int | None) -> Meaning:
     largest = result.budgets[-1]
     n = next(iter(largest.scores.values())).accuracy.n
     where = "without a budget" if largest.budget is None else f"at {result.limit} {largest.budget:,}"
-    return Meaning(f"accuracy on {n:,} problems {where}, {_sampled(record)}", step)
+    return Meaning(f"accuracy on {n:,} problems {where}, {_sampled(record)}", step, percent=False)
 
 
 def validated(folder: Path) -> Meaning:
     """The validation accuracy of the best checkpoint of a run of RL."""
     step = RLResult.load(folder).best.step
-    return Meaning(f"{VALIDATION}, {_sampled(RunRecord.load(folder))}", step)
+    return Meaning(f"{VALIDATION}, {_sampled(RunRecord.load(folder))}", step, percent=False)
 
 
 def of_all(meanings: Iterable[Meaning]) -> str:

@@ -179,7 +179,7 @@ def _meaning(
             f"{table.where}: warning: of {stated!r} less is better, but outcomes are ranked by more: give the negative"
         )
     if stated or held is None:
-        return Meaning(stated or f"{UNSAID}{Path(table.where).name}")
+        return Meaning(stated or f"{UNSAID}{Path(table.where).name}", percent=held.percent if held else None)
     return held
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rlready.core.errors import UserError
@@ -87,8 +87,9 @@ class RowRuns:
             return self._evaluated(self.evaluate, outcome, place)
         if "evaluate" in self.gone or not self.rl or not (self.rl / RESULT).is_file():
             return None, self.rl
-        own = _equal(outcome, RLResult.load(self.rl).best.accuracy.value)
-        return (validated(self.rl) if own else None), self.rl
+        best = RLResult.load(self.rl).best.accuracy.value
+        own = replace(validated(self.rl), percent=_percent(outcome, best)) if _equal(outcome, best) else None
+        return own, self.rl
 
     def _evaluated(self, folder: Path, outcome: float, place: str) -> tuple[Meaning | None, Path | None]:
         tried = [*self._tried(folder)]
@@ -106,7 +107,8 @@ class RowRuns:
             )
         if len({each.run for each in same}) > 1:
             return None, None  # of several runs of RL
-        return evaluated(folder, same[0].step), same[0].run
+        meaning = evaluated(folder, same[0].step)
+        return replace(meaning, percent=_percent(outcome, same[0].accuracy)), same[0].run
 
     def _tried(self, folder: Path) -> Iterator[Tried]:
         """The models of an evaluation.  The run of RL of one is that in whose folder it is, or the row's own if that
@@ -145,5 +147,19 @@ def _has_kept(rl: Path, digest: str | None) -> bool:
 
 
 def _equal(outcome: float, accuracy: float) -> bool:
+    return _is_share(outcome, accuracy) or _is_percent(outcome, accuracy)
+
+
+def _percent(outcome: float, accuracy: float) -> bool | None:
+    """Whether an outcome is the accuracy in per cent, not the share; None where it may be either, as 0 may."""
+    share, percent = _is_share(outcome, accuracy), _is_percent(outcome, accuracy)
+    return None if share and percent else percent
+
+
+def _is_share(outcome: float, accuracy: float) -> bool:
+    return abs(outcome - accuracy) <= ROUNDED
+
+
+def _is_percent(outcome: float, accuracy: float) -> bool:
     """Up to 1 an outcome is a share, unless it is the accuracy in per cent to one digit."""
-    return abs(outcome - accuracy) <= ROUNDED or abs(outcome / 100 - accuracy) <= (ROUNDED if outcome > 1 else 5e-4)
+    return abs(outcome / 100 - accuracy) <= (ROUNDED if outcome > 1 else 5e-4)

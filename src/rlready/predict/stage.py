@@ -27,7 +27,14 @@ from rlready.predict.advice import (
     untried,
 )
 from rlready.predict.candidates import Candidate, Candidates, read_candidates
-from rlready.predict.comparable import copied_curves, doubtful_predictors, mixed_meanings, mixed_units, unequal_ends
+from rlready.predict.comparable import (
+    copied_curves,
+    doubtful_predictors,
+    mixed_meanings,
+    mixed_units,
+    refuse_two_units,
+    unequal_ends,
+)
 from rlready.predict.entries import checkpoint_predictions, family_result, predictor_ranking
 from rlready.predict.family import Family, families
 from rlready.predict.matching import match_outcomes, other_starts, unevaluated
@@ -60,6 +67,7 @@ def predict(config: PredictConfig, out: Path) -> PredictResult:
             run.note_data(id=str(file), path=file, role="measurements")
         measured = read_candidates(found.readiness)
         outcomes = match_outcomes(found.outcomes, measured.all)
+        refuse_two_units(found.outcomes)
         result = _result(config, measured, outcomes, unevaluated(found.unevaluated, measured.all), found.evaluation)
         units = mixed_units((outcome.family, outcome.value) for outcome in found.outcomes)
         ends = chain(unequal_ends(found.outcomes), copied_curves(found.outcomes))
