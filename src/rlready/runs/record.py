@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterator
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue
@@ -15,6 +13,7 @@ from rlready.core.result import Record
 from rlready.core.settings import Config
 from rlready.runs.files import plain, read_json, to_json, write_json
 from rlready.runs.licences import UNKNOWN, OutputLicence
+from rlready.runs.places import located
 
 RECORD = "record.json"
 CONFIG = "config.toml"
@@ -34,17 +33,6 @@ def _readable(version: int) -> int:
     if version > SCHEMA:
         raise PydanticCustomError("schema", "A newer version of rlready wrote this; upgrade")
     return version
-
-
-def directory_of(out: Path) -> str:
-    """The working directory, from a run folder above which it is, or from the user's home; "" elsewhere.
-
-    So the record holds no name that is not inside the folder that both are in.
-    """
-    here, home = Path.cwd(), Path(os.path.realpath(os.path.expanduser("~")))
-    if Path(os.path.abspath(out)).is_relative_to(here):
-        return os.path.relpath(here, out)
-    return str(PurePath("~", here.relative_to(home))) if here.is_relative_to(home) else ""
 
 
 def sealed(content: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -193,7 +181,7 @@ class RunRecord(Record):
     ``origins`` says where the value of each setting came from; ``kernels`` is whether the package's compiled
     kernels were used, None if they were not needed; ``warnings`` are those about the run's data and outcome.
     ``folder`` is the run folder as it was named, with which paths in the run's files begin, and ``directory`` is the
-    one from which it was named (`directory_of`); ``files`` are checksums of files that are read again
+    one from which it was named (`places.directory_of`); ``files`` are checksums of files that are read again
     (`runs/checksums.py`).  ``output_licence`` follows from the licences of the inputs; None if the run makes neither
     models nor data.  ``overlaps`` are those of training and evaluation data.  ``overwritten`` are the attempts of the
     runs that this one has replaced in its folder; no sum contains them.  ``sha256`` is that of the rest of the record.
@@ -284,33 +272,8 @@ class RunRecord(Record):
         return self.processes if str(self.config.get("device")).startswith("cuda") else 0
 
     def located(self, folder: Path, name: str) -> Path:
-        """The path that this run, which now is in ``folder``, has called ``name``.
-
-        It is one in the directory in which the run was started, as far as that is known, if there is such a path, or
-        none in the working directory; of a folder with several runs that was renamed, the path in it.
-        """
-        found = [Path(os.path.normpath(start / name)) for start in self._starts(folder)]
-        found += self._renamed(folder, PurePath(os.path.normpath(name)))
-        return next((path for path in [*found, Path(name)] if path.exists()), [*found, Path(name)][0])
-
-    def _renamed(self, folder: Path, name: PurePath) -> Iterator[Path]:
-        """Where a path is now that was in a folder with this run, as a sweep has several, which has another name."""
-        was, now = PurePath(os.path.normpath(self.folder)).parts, Path(os.path.abspath(folder)).parts
-        for outer in range(len(was) - 1, 0, -1):
-            inner = was[outer:]
-            if now[len(now) - len(inner) :] == inner and name.parts[:outer] == was[:outer]:
-                yield Path(*now[: len(now) - len(inner)], *name.parts[outer:])
-
-    def _starts(self, folder: Path) -> Iterator[Path]:
-        """The directories in which this run may have been started, by where it is now."""
-        parts = PurePath(os.path.normpath(self.folder)).parts
-        up = parts.count("..")  # that many last folders of the directory are not known
-        inner = parts[up:]
-        for place in (Path(os.path.abspath(folder)), folder.resolve()):
-            if os.path.isabs(self.folder) and self.directory:
-                yield place / os.path.expanduser(self.directory)
-            elif self.folder and place.parts[len(place.parts) - len(inner) :] == inner:
-                yield Path(*place.parts[: len(place.parts) - len(inner)], *["?"] * up)
+        """The path that this run, which now is in ``folder``, has called ``name``; see `places.py`."""
+        return located(name, was=self.folder, directory=self.directory, now=folder)
 
     def differences(self, config: Config) -> list[str]:
         """The settings in which this run differs from ``config``; settings left open match what was chosen for them.

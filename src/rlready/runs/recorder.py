@@ -26,6 +26,7 @@ from rlready.runs.licences import Source, output_licence
 from rlready.runs.lineage import base_folder
 from rlready.runs.lock import refuse_moved
 from rlready.runs.overwrite import Replaced
+from rlready.runs.places import directory_of
 from rlready.runs.record import (
     CODE_OF,
     DEFAULT,
@@ -36,7 +37,6 @@ from rlready.runs.record import (
     Note,
     Overlap,
     RunRecord,
-    directory_of,
 )
 from rlready.runs.seen import Seen, refuse_others
 from rlready.runs.stated_licence import NOT_STATED, Stated, licence_of, licence_of_model, licence_on_hub
