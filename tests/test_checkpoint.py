@@ -487,6 +487,17 @@ def test_a_model_that_was_fetched_before_needs_no_hub(
             r"it holds 5 checkpoints: \S+step-5 to \S+step-11$",
         ),
         ("tokenizer/config.json tokenizer/tokenizer.json", r"config\.json is missing$"),
+        *(
+            (
+                f"{at}/config.json {at}/model.safetensors {at}/tokenizer.json",
+                rf"it holds 1 checkpoint: \S+{at}$",
+            )
+            for at in ("global_step_5/actor/huggingface", "snapshots/a1b2", "weights/step_5", "step_5/huggingface")
+        ),
+        (
+            " ".join(f"global_step_{n}/actor/model_world_size_2_rank_0.pt" for n in (20, 5)),
+            r"it holds 2 checkpoints: \S+global_step_5, \S+global_step_20$",
+        ),
         ("model_world_size_2_rank_0.pt", "verl's shards: python -m verl.model_merger .* --backend fsdp"),
         ("actor/model_world_size_2_rank_0.pt", r"--local_dir \S+/actor --target_dir OUT"),
         ("pytorch_model_fsdp_0/.metadata", r"accelerate merge-weights \S+pytorch_model_fsdp_0 OUT"),

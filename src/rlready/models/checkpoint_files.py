@@ -36,6 +36,8 @@ LAYERS = re.compile(r"(num|n)_(hidden_|decoder_)?layers?")
 NUM_HEADS = re.compile(r"(\w+_)?(num|n)_(\w+_)?heads?|\w*attention_heads")
 HEADS = re.compile(r"For(Sequence|Token)Classification|ForQuestionAnswering|RewardModel|ValueHead|ForMaskedLM")
 EOS = "eos_token_id"
+# where trainers, and the cache of the hub, have checkpoints in a folder
+CHECKPOINTS_IN = ("*/", "checkpoints/*/", "weights/*/", "snapshots/*/", "*/huggingface/", "*/actor/huggingface/")
 NAMED = 4  # checkpoints of a folder that are listed in an error
 VERL = "verl's shards: python -m verl.model_merger merge --local_dir {parent} --target_dir OUT --backend"
 FSDP = "FSDP's shards: accelerate merge-weights"
@@ -188,8 +190,11 @@ def _instead(folder: Path) -> str:
             match = next(at.glob(pattern), None)
             if match:
                 return f"; it holds {what.format(match=match, parent=match.parent, folder=at)}"
-    places = [at + name for at in ("*/", "checkpoints/*/") for name in (CONFIG, ADAPTER)]
+    places = [at + name for at in CHECKPOINTS_IN for name in (CONFIG, ADAPTER)]
     inside = [at for at in {path.parent for place in places for path in folder.glob(place)} if _holds_weights(at)]
+    inside = inside or [
+        at for at in folder.glob("*/") if numbered(at.name)
+    ]  # of another format, with a line of its own
     inside.sort(key=lambda path: (found.number if (found := numbered(str(path))) else -1, path))
     named = ", ".join(map(str, inside)) if len(inside) <= NAMED else f"{inside[0]} to {inside[-1]}"
     holds = f"; it holds {len(inside)} checkpoint{'s' * (len(inside) > 1)}: {named}" if inside else ""
