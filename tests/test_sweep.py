@@ -302,6 +302,8 @@ def test_another_sweep_is_refused_before_anything_is_written(tmp_path: Path) -> 
     other.write_text(file.read_text().replace('name = "one"', 'name = "two"'))
     with pytest.raises(UserError, match=r"holds a run with file = 'sweep.toml', not 'other.toml'"):
         sweep(SweepConfig(file=str(other), workers=0), out)
+    sweep(SweepConfig(file=str(file.rename(tmp_path / "renamed.toml")), workers=0), out)
+    assert content_of(out) == before
     other.replace(file)
     with pytest.raises(UserError, match=r"holds a finished sweep of another .*sweep.toml, which shares no job"):
         sweep(SweepConfig(file=str(file), workers=0), out)

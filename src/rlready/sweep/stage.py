@@ -22,6 +22,7 @@ from rlready.core.settings import Config, address_of, is_url
 from rlready.export.noted import EXPORTS, NOTED
 from rlready.predict.outcome_table import RUNS
 from rlready.runs.files import write_text
+from rlready.runs.folders import read_record
 from rlready.runs.record import RECORD, RunRecord
 from rlready.runs.results import is_at
 from rlready.runs.run import Run
@@ -62,7 +63,7 @@ def sweep(config: SweepConfig, out: Path) -> SweepResult:
     plan = _digest(jobs, chains)
     if config.ray:
         refuse_without_ray(config.ray)
-    with Run(out, "sweep", SweepRun(file=file.name)) as run:
+    with Run(out, "sweep", SweepRun(file=_known_as(out, file, jobs))) as run:
         seconds = finished(jobs, out) if run.continues else {}
         if run.finished and not any((out / job.key / RECORD).is_file() for job in jobs):
             raise UserError(
@@ -98,6 +99,13 @@ def sweep(config: SweepConfig, out: Path) -> SweepResult:
         result = summarise(out, plan, jobs, rows, status.seconds, grid.tool, found)
         run.write_result(result)
         return result
+
+
+def _known_as(out: Path, file: Path, jobs: Sequence[Job]) -> str:
+    """The name that the file had when the sweep in ``out`` began, if it has a job of that: it was renamed since."""
+    before = read_record(out)
+    named = before.config.get("file") if before and before.verb == "sweep" else None
+    return str(named) if named and any((out / job.key / RECORD).is_file() for job in jobs) else file.name
 
 
 def _say_left(out: Path, file: str, jobs: Sequence[Job]) -> None:
