@@ -39,7 +39,8 @@ from rlready.models.checksums import write_checksums
 from rlready.models.heldout_loss import HeldOut
 from rlready.predict import score as scoring
 from rlready.predict.candidates import SAME, Candidate, distribution, read_candidates
-from rlready.predict.comparable import mixed_meanings, refuse_unlike_content
+from rlready.predict.cells import shown
+from rlready.predict.comparable import doubts, refuse_unlike_content
 from rlready.predict.early import extrapolated
 from rlready.predict.family import Family
 from rlready.predict.fit import (
@@ -109,11 +110,10 @@ def test_outcomes_that_are_said_to_be_different_things_are_warned_of() -> None:
     """Two tables that say nothing are taken for alike; families are measured apart."""
 
     def said(*outcomes: tuple[str, str]) -> str:
-        return "; ".join(
-            mixed_meanings(
-                Outcome("c", 0.5, None, where="here", family=family, meaning=Meaning(what)) for family, what in outcomes
-            )
-        )
+        found = [
+            Outcome("c", 0.5, None, where="here", family=family, meaning=Meaning(what)) for family, what in outcomes
+        ]
+        return "; ".join(doubts(found, {"c": found}))
 
     assert said(("", "accuracy"), ("", "reward")).startswith("the outcomes are different things (accuracy; reward)")
     assert "the outcomes of b are different" in said(("a", "x"), ("b", "x"), ("b", "y"))
@@ -671,6 +671,64 @@ def test_outcomes_of_runs_that_were_renamed_are_known_by_content(tmp_path: Path)
         outcome(0.625)
 
 
+def test_one_evaluated_model_is_the_outcome_of_one_run_of_rl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no folder shows which run it is of, and whatever the model is called; and it is not another start."""
+    monkeypatch.chdir(tmp_path)
+    low, high = (checkpoint(f"sft/checkpoints/step-{n}", reach=0.6, skill=0.5, seed=n) for n in (2, 4))
+    ready = [measured_once(tmp_path / each.name[-1], each, saved(each.name, each.name)) for each in (low, high)]
+    for folder, path in (("one", "models/v5"), ("two", "models/copy"), ("start", high.name)):
+        evaluated(tmp_path / folder, {Path(path): 0.4})
+        digest = saved(path, "made by RL") if folder != "start" else content_digest(Path(path))
+        note(tmp_path / folder, "models", id=path, role="evaluated", sha256=digest)
+    first = {"checkpoint": low.name, "outcome": 0.4, "evaluate": "one"}
+
+    def read(*rows: dict[str, Any]) -> PredictResult:
+        path = table(tmp_path / "rl.jsonl", rows)
+        return predict(PredictConfig(runs=(*ready, path), resamples=50), tmp_path / f"out-{len(os.listdir())}")
+
+    assert read(first).families[0].meaning.endswith("budget 8, sampled")
+    for other in ({"checkpoint": high.name, "evaluate": "two"}, {"checkpoint": low.name, "seed": 1}):
+        with pytest.raises(UserError, match=r"rl.jsonl:2: the model in .*(one|two) is that of the outcome in .*:1"):
+            read(first, first | other)
+    assert read(first, first | {"checkpoint": high.name, "evaluate": "two", "family": "other"})
+    with pytest.raises(UserError, match=r"start has evaluated sft/.*step-4 as it was before RL, and not what RL .*-2"):
+        read(first | {"evaluate": "start"})
+    said = "start has evaluated sft/checkpoints/step-4 as it was before RL: if RL has not kept it, name"
+    assert said in " ".join(read(first | {"checkpoint": high.name, "evaluate": "start"}).notes)
+
+
+def test_the_step_of_an_outcome_is_that_of_the_checkpoint_of_rl(tmp_path: Path) -> None:
+    """By content, whatever the copy of it is called that was evaluated."""
+    found = disagreeing(tmp_path)[:2]
+    ready = str(write_readiness(tmp_path / "ready", found))
+    digest = saved(str(rl_run(tmp_path / "rl", found[0].name, 0.2)), "made by RL")
+    evaluated(tmp_path / "eval", {tmp_path / "models/checkpoint-900": 0.4})
+    note(tmp_path / "eval", "models", id=str(tmp_path / "models/checkpoint-900"), role="evaluated", sha256=digest)
+    rows = [{"checkpoint": found[0].name, "outcome": 0.4, "run": "rl", "evaluate": "eval"}]
+    config = PredictConfig(runs=(ready, table(tmp_path / "rl.jsonl", rows)), resamples=50)
+    assert predict(config, tmp_path / "out").families[0].meaning.endswith("after RL step 1")
+
+
+def test_labels_that_may_be_one_are_warned_of(tmp_path: Path) -> None:
+    found = disagreeing(tmp_path)[:3]
+    ready = str(write_readiness(tmp_path / "ready", found))
+    rows = [{"checkpoint": each.name, "outcome": 0.5, "recipe": "Short"} for each in found]
+    rows[0] |= {"recipe": "short", "seed": 0}
+    config = PredictConfig(runs=(ready, table(tmp_path / "rl.jsonl", rows)), resamples=50)
+    notes = " ".join(predict(config, tmp_path / "out").notes)
+    assert re.search(r"the recipe is short in .*:1 and Short in .*:2, which count as two: if they are one", notes)
+    assert "has an outcome with the seed" not in notes
+    rows.append({**rows[0], "seed": None})
+    config = PredictConfig(runs=(ready, table(tmp_path / "rl.jsonl", rows)), resamples=50)
+    notes = " ".join(predict(config, tmp_path / "seeds").notes)
+    assert re.search(rf"{found[0].name} has an outcome with the seed 0 in .*:1 and one without in .*:4, which", notes)
+
+
+def test_a_cell_with_a_decimal_comma_is_shown_with_a_point() -> None:
+    said = [shown(text).partition("(")[2] for text in ("0,612", "0,58", "1,234", "61.2%")]
+    assert said == ["write 0.612)", "write 0.58)", "write 1234 if the comma groups thousands)", "write 0.612)"]
+
+
 def test_an_outcome_of_a_start_that_rl_has_kept_is_of_step_0(tmp_path: Path) -> None:
     """Whatever number its SFT step has."""
     found = disagreeing(tmp_path)[:2]
@@ -1069,6 +1127,7 @@ def saved(checkpoint: str, weights: str) -> str:
     """Save a checkpoint as SFT does; returns its SHA-256."""
     Path(checkpoint).mkdir(parents=True, exist_ok=True)
     Path(checkpoint, "model.safetensors").write_text(weights)
+    Path(checkpoint, "config.json").write_text("{}")
     write_checksums(Path(checkpoint))
     return content_digest(Path(checkpoint))
 
@@ -1114,6 +1173,8 @@ def test_fewest_steps_are_counted_within_a_run(tmp_path: Path, monkeypatch: pyte
     assert predict(config, tmp_path / "one").chosen == low.name
     saved(low.name, "of another run")
     assert predict(config, tmp_path / "replaced").chosen == high.name
+    (Path(low.name) / "model.safetensors").unlink()
+    assert predict(config, tmp_path / "light").chosen == low.name  # weights that were deleted are not other weights
     shutil.rmtree(low.name)
     assert predict(config, tmp_path / "gone").chosen == low.name  # the run is older than the measurement
     record = json.loads(Path("sft/record.json").read_text())

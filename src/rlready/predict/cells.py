@@ -10,6 +10,7 @@ NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")  #
 COMMA = re.compile(r"\s*[+-]?[0-9]+,[0-9]+\s*")
 NEARLY = re.compile(rf"{COMMA.pattern}|\s*[+-]?[0-9.]+\s*%\s*")  # numbers of spreadsheets
 GROUPED = re.compile(r"\s*[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?\s*")  # by thousands, or with a decimal comma
+DECIMAL = re.compile(r"\s*[+-]?0,[0-9]+\s*")  # a number with a decimal comma, whatever else it looks like
 THOUSANDS = re.compile(r"\s*[0-9]{1,3}(?:\.[0-9]{3})+\s*")
 # in the names of numbers of which less is better, and of those that trainers log beside outcomes
 LESS = re.compile(r"(?<![a-z])(?:loss|nll|perplexity|ppl|error|kl(?![a-z]))")
@@ -34,7 +35,7 @@ def number_of(value: object) -> object:
 def shown(value: object) -> str:
     """A value that is no number, for an error line, with its number if it has a decimal comma or is in per cent."""
     text = f"{value!r:.40}"
-    if isinstance(value, str) and GROUPED.fullmatch(value):
+    if isinstance(value, str) and GROUPED.fullmatch(value) and not DECIMAL.fullmatch(value):
         text += f" (write {value.strip().replace(',', '')} if the comma groups thousands)"
     elif isinstance(value, str) and COMMA.fullmatch(value):
         text += f" (write {value.strip().replace(',', '.')})"

@@ -96,15 +96,24 @@ def refuse_two_units(outcomes: Iterable[Outcome]) -> None:
             )
 
 
-def mixed_units(outcomes: Iterable[tuple[str, float]]) -> Iterator[str]:
+def doubts(outcomes: Sequence[Outcome], by_checkpoint: Mapping[str, Sequence[Outcome]]) -> Iterator[str]:
+    """Warnings for what may forbid a comparison, but is not known to."""
+    yield from _mixed_units(outcomes)
+    yield from _mixed_meanings(outcomes)
+    yield from _unequal_ends(outcomes)
+    yield from _copied_curves(outcomes)
+    yield from _doubtful_labels(by_checkpoint)
+    yield from _doubtful_predictors(by_checkpoint)
+
+
+def _mixed_units(outcomes: Iterable[Outcome]) -> Iterator[str]:
     """A warning for each family whose outcomes look like fractions and per cent together.
 
-    ``outcomes`` are families and values.  A value of exactly 1 is taken for a fraction only if it lies apart: without
-    0, and far below all others.
+    A value of exactly 1 is taken for a fraction only if it lies apart: without 0, and far below all others.
     """
     families: dict[str, list[float]] = {}
-    for family, value in outcomes:
-        families.setdefault(family, []).append(value)
+    for outcome in outcomes:
+        families.setdefault(outcome.family, []).append(outcome.value)
     for family, values in families.items():
         fractions, others = [v for v in values if 0 < v <= 1], [v for v in values if v > 1]
         apart = min(fractions, default=1.0) < 1 or (0 not in values and min(others, default=0.0) >= APART)
@@ -117,7 +126,7 @@ def mixed_units(outcomes: Iterable[tuple[str, float]]) -> Iterator[str]:
             )
 
 
-def doubtful_predictors(outcomes: Mapping[str, Sequence[Outcome]]) -> Iterable[str]:
+def _doubtful_predictors(outcomes: Mapping[str, Sequence[Outcome]]) -> Iterable[str]:
     """Warnings for the user's own predictors: several values of one checkpoint, and values that look like fractions
     and per cent together.
 
@@ -150,7 +159,7 @@ def doubtful_predictors(outcomes: Mapping[str, Sequence[Outcome]]) -> Iterable[s
             )
 
 
-def mixed_meanings(outcomes: Iterable[Outcome]) -> Iterator[str]:
+def _mixed_meanings(outcomes: Iterable[Outcome]) -> Iterator[str]:
     """A warning for each family whose outcomes are said to be different things, or are said of some only."""
     families: dict[str, dict[str, None]] = {}
     for outcome in outcomes:
@@ -164,7 +173,34 @@ def mixed_meanings(outcomes: Iterable[Outcome]) -> Iterator[str]:
             )
 
 
-def copied_curves(outcomes: Iterable[Outcome]) -> Iterator[str]:
+def _doubtful_labels(outcomes: Mapping[str, Sequence[Outcome]]) -> Iterator[str]:
+    """A warning for recipes or families whose names differ in upper and lower case alone, and for a checkpoint of which
+    some outcomes of a family have a seed and others none.
+
+    ``outcomes`` are those of every checkpoint.
+    """
+    alike: dict[tuple[str, str], dict[str, Outcome]] = {}
+    for mine in outcomes.values():
+        for outcome in mine:
+            for key, label in (("recipe", outcome.recipe), ("family", outcome.family)):
+                alike.setdefault((key, label.casefold()), {}).setdefault(label, outcome)
+    for (key, _), labels in alike.items():
+        if len(labels) > 1:
+            (one, first), (two, second) = list(labels.items())[:2]
+            yield (
+                f"the {key} is {one} in {first.where} and {two} in {second.where}, which count as two: if they are "
+                "one, write them alike"
+            )
+    for name, mine in outcomes.items():
+        unseeded = {outcome.family: outcome for outcome in mine if not outcome.seed}
+        if seeded := [each for each in mine if each.seed and each.family in unseeded]:
+            yield (
+                f"{name} has an outcome with the seed {seeded[0].seed} in {seeded[0].where} and one without in "
+                f"{unseeded[seeded[0].family].where}, which count as two runs: if they are one, remove one of them"
+            )
+
+
+def _copied_curves(outcomes: Iterable[Outcome]) -> Iterator[str]:
     """A warning for each checkpoint whose learning curve is that of another one, in a copy."""
     first: dict[tuple[str, ...], Outcome] = {}
     for outcome in outcomes:
@@ -177,7 +213,7 @@ def copied_curves(outcomes: Iterable[Outcome]) -> Iterator[str]:
             )
 
 
-def unequal_ends(outcomes: Iterable[Outcome]) -> Iterator[str]:
+def _unequal_ends(outcomes: Iterable[Outcome]) -> Iterator[str]:
     """Warnings for each family whose learning curves end at unequal steps, or before their runs were to end, or whose
     outcomes are the best of unequal numbers of values."""
     families: dict[str, list[Outcome]] = {}

@@ -33,6 +33,7 @@ def match_outcomes(outcomes: Sequence[Outcome], candidates: Sequence[Candidate])
             what = f"{outcome.checkpoint}, seed {outcome.seed}" if outcome.seed else outcome.checkpoint
             raise UserError(f"{outcome.where}: an outcome of {what} is given twice, before in {seen[key]}")
         seen[key] = outcome.where
+        _refuse_other_start(outcome, name, candidates)
         _refuse_unlike_outcome(outcome, found.get(name, []))
         found.setdefault(name, []).append(outcome)
         first = recipes.setdefault(name, outcome) if outcome.recipe else outcome
@@ -68,6 +69,16 @@ def _refuse_unlike_outcome(outcome: Outcome, others: Sequence[Outcome]) -> None:
             )
 
 
+def _refuse_other_start(outcome: Outcome, name: str, candidates: Sequence[Candidate]) -> None:
+    """UserError for an outcome whose evaluation is that of another checkpoint that was measured, before RL."""
+    of = [each.name for each in candidates if each.content and each.content == outcome.evaluated]
+    if of and name not in of:
+        raise UserError(
+            f"{outcome.where}: {outcome.runs[-1]} has evaluated {of[0]} as it was before RL, and not what RL made of "
+            f"{name}: name the evaluation of that"
+        )
+
+
 def unevaluated(outcomes: Sequence[Outcome], candidates: Sequence[Candidate]) -> dict[str, Outcome]:
     """Outcomes that are not compared, because those of others were evaluated, by the full name of their checkpoint;
     without those whose checkpoint is not known."""
@@ -80,9 +91,14 @@ def unevaluated(outcomes: Sequence[Outcome], candidates: Sequence[Candidate]) ->
 
 def other_starts(outcomes: Mapping[str, Sequence[Outcome]], candidates: Sequence[Candidate]) -> Iterator[str]:
     """A warning for each run of RL that began from other files than the measured checkpoint of its name, or from an
-    adapter of another base."""
+    adapter of another base, and for each outcome that is the accuracy of its start."""
     measured = {each.name: each for each in candidates}
     for name, mine in outcomes.items():
+        for outcome in (each for each in mine if each.evaluated and each.evaluated == measured[name].content):
+            yield (
+                f"{outcome.where}: {outcome.runs[-1]} has evaluated {name} as it was before RL: if RL has not kept it, "
+                "name the evaluation of what RL made of it"
+            )
         for outcome, run in ((each, run) for each in mine for run in each.runs):
             models = RunRecord.load(run).models
             start = next((each for each in models if each.role == "start" and each.sha256), None)

@@ -86,11 +86,9 @@ class Measured:
         if path.is_file() or not (path.parent.is_dir() or (run / RECORD).is_file()):
             return part.name, None
         record = RunRecord.load(run) if (run / RECORD).is_file() else None
-        if path.is_dir():
-            replaced = has_listed(path, self.content(part)) is False
-        else:
-            replaced = record is not None and record.start > self.record.start
-        if replaced:
+        same = has_listed(path, self.content(part)) if path.is_dir() else None
+        later = record is not None and record.start > self.record.start
+        if later if same is None else not same:
             return f"{self.folder.resolve()}:{name}", None
         return os.path.abspath(path), record if record and record.verb == "sft" else None
 

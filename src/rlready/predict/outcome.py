@@ -14,7 +14,8 @@ from rlready.predict.meaning import Meaning
 class Outcome:
     """One RL run: its starting checkpoint and its outcome.
 
-    ``readiness`` is the run folder that measured the former, ``runs`` are those of RL and of the evaluation, if known.
+    ``readiness`` is the run folder that measured the former, ``runs`` are those of RL and of the evaluation, if known;
+    ``evaluated`` is the SHA-256, or else the name, of the model whose accuracy it is, where its run is not known.
     ``curve`` says which value of which curve the outcome is, empty for a number that was given, and ``curve_metric`` is
     the metric that was named; ``last_step`` is its last, and ``planned_steps`` are those that its run was to take, if
     it stopped before.  ``best_of`` is how many values it is the largest of, None where it is another.  ``predictors``
@@ -38,6 +39,7 @@ class Outcome:
     planned_steps: float | None = None
     best_of: int | None = None
     runs: tuple[Path, ...] = ()
+    evaluated: str = ""
     predictors: Mapping[str, float] = field(default_factory=dict)
     meaning: Meaning = Meaning()
     over_problems: Estimate | None = None

@@ -37,7 +37,7 @@ from rlready.predict.curves import CHOICES, Curve, read_curve
 from rlready.predict.early import early
 from rlready.predict.meaning import UNSAID, VALIDATION, Meaning
 from rlready.predict.outcome import Outcome
-from rlready.predict.row_runs import RowRuns
+from rlready.predict.row_runs import Held, RowRuns
 from rlready.tasks.table import Table, read_table
 
 LABELS = ("seed", "recipe", "family", "readiness", "sft_seed")
@@ -126,7 +126,7 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
     if words["readiness"] and (folder / words["readiness"]).is_dir():  # a sweep's table is next to its runs
         words["readiness"] = str(folder / words["readiness"])
     runs = RowRuns.of(row, folder, place)
-    held, trained = (None, runs.rl) if curve else _held(row, runs, float(value), place)
+    held = Held(run=runs.rl) if curve else _held(row, runs, float(value), place)
     stated = {name.removeprefix(OWN): _predictor(row[name], f"{place}: {name}") for name in row if name.startswith(OWN)}
     if taken := [name for name in stated if TAKEN.fullmatch(name)]:
         raise UserError(f"{place}: {OWN}{taken[0]} has the name of a predictor of rlready: give yours another")
@@ -141,30 +141,31 @@ def _row(table: Table, line: int, row: dict[str, object], folder: Path) -> Outco
         last_step=float(curve.steps[-1]) if curve else None,
         best_of=int((curve.steps > 0).sum()) if curve and choice == "best" else None,
         planned_steps=curve.planned if curve else None,
-        runs=tuple(dict.fromkeys([*([trained] if trained else []), *runs.folders])),
+        runs=tuple(dict.fromkeys([*([held.run] if held.run else []), *runs.folders])),
+        evaluated=held.evaluated,
         predictors={
-            **(early(trained) if trained else {}),
+            **(early(held.run) if held.run else {}),
             **{name: number for name, number in stated.items() if number is not None},
         },
-        meaning=_meaning(row, curve, choice, held, table, place),
+        meaning=_meaning(row, curve, choice, held.meaning, table, place),
         over_problems=None,  # a table has values alone
         **words,
     )
 
 
-def _held(row: dict[str, object], runs: RowRuns, value: float, place: str) -> tuple[Meaning | None, Path | None]:
+def _held(row: dict[str, object], runs: RowRuns, value: float, place: str) -> Held:
     """`RowRuns.held`; where the row says what its outcome is, what contradicts its runs is only warned of."""
     stated = _label(row.get("meaning"), f"{place}: meaning")
     try:
-        held, trained = runs.held(value, place)
+        held = runs.held(value, place)
     except UserError as error:
         if not stated:
             raise
         warn_once(f"predict: warning: {str(error).partition(': correct')[0]}; by its column meaning it is {stated!r}")
-        return None, runs.rl
-    if stated.startswith(VALIDATION) and runs.rl and not runs.evaluate and held is None:
+        return Held(run=runs.rl)
+    if stated.startswith(VALIDATION) and runs.rl and not runs.evaluate and held.meaning is None:
         warn_once(f"predict: warning: {place}: the outcome is not the validation accuracy of {runs.rl}")
-    return held, trained
+    return held
 
 
 def _meaning(

@@ -163,9 +163,17 @@ def _refuse_unlike_curves(outcomes: Sequence[Outcome]) -> None:
 
 
 def _refuse_shared_runs(outcomes: Sequence[Outcome]) -> None:
-    """UserError for one run of RL that has two outcomes in a family, as if it were two seeds."""
+    """UserError for one run of RL, or one model that was evaluated, which has two outcomes in a family, as if it were
+    two seeds or had two starts."""
     first: dict[tuple[str, Path], Outcome] = {}
+    models: dict[tuple[str, str], Outcome] = {}
     for outcome in outcomes:
+        before = models.setdefault((outcome.family, outcome.evaluated), outcome) if outcome.evaluated else outcome
+        if before is not outcome:
+            raise UserError(
+                f"{outcome.where}: the model in {outcome.runs[-1]} is that of the outcome in {before.where}, too: name "
+                "the evaluation of what RL made of each, or in a column run the runs of RL that both have kept it"
+            )
         for run in (each for each in outcome.runs if RunRecord.load(each).verb == "rl"):
             if (before := first.setdefault((outcome.family, run.resolve()), outcome)) is not outcome:
                 raise UserError(f"{outcome.where}: an outcome of {run}, of which {before.where} has one, too: name one")

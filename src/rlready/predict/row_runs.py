@@ -26,12 +26,24 @@ ROUNDED = 0.0051  # tables have shares with two digits, or whole per cent
 
 @dataclass(frozen=True)
 class Tried:
-    """A model of an evaluation: its accuracy, and the run of RL that it is of with the step, None if not known."""
+    """A model of an evaluation: its SHA-256 and accuracy, and the run of RL that it is of with the step, None if not
+    known."""
 
     model: str
+    sha256: str | None
     accuracy: float
     run: Path | None
     step: int | None
+
+
+@dataclass(frozen=True)
+class Held:
+    """What the folders of a row show of its outcome: what it is, the run of RL that it is of, and, if that is not
+    known, the model that was ``evaluated``; None and "" for what they do not show."""
+
+    meaning: Meaning | None = None
+    run: Path | None = None
+    evaluated: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,54 +89,58 @@ class RowRuns:
                 refuse_damaged(folder / name, folder / name / RESULT)
         return RowRuns(found["run"], found["evaluate"], frozenset(gone))
 
-    def held(self, outcome: float, place: str) -> tuple[Meaning | None, Path | None]:
-        """What an outcome is, by the folders that hold it, as a share or in per cent, and the run of RL that it is of;
-        None for what they do not show.
+    def held(self, outcome: float, place: str) -> Held:
+        """What the folders show of an outcome, which is a share or in per cent.
 
         UserError for an evaluation that has another accuracy, or that of a model which no run of RL has made.
         """
         if self.evaluate and is_finished(self.evaluate):
             return self._evaluated(self.evaluate, outcome, place)
         if "evaluate" in self.gone or not self.rl or not (self.rl / RESULT).is_file():
-            return None, self.rl
+            return Held(run=self.rl)
         best = RLResult.load(self.rl).best.accuracy.value
         own = replace(validated(self.rl), percent=_percent(outcome, best)) if _equal(outcome, best) else None
-        return own, self.rl
+        return Held(own, self.rl)
 
-    def _evaluated(self, folder: Path, outcome: float, place: str) -> tuple[Meaning | None, Path | None]:
+    def _evaluated(self, folder: Path, outcome: float, place: str) -> Held:
         tried = [*self._tried(folder)]
         mine = [each for each in tried if each.run and (not self.rl or each.run == self.rl)]
         if self.rl and not mine:
             if all(each.run for each in tried):
                 raise UserError(f"{place}: {folder} has evaluated {tried[0].model}, and nothing of {self.rl}")
-            return None, self.rl  # nothing shows whose numbers they are
+            return Held(run=self.rl)  # nothing shows whose numbers they are
         same = [each for each in mine or tried if _equal(outcome, each.accuracy)]
         if not same:
+            result = EvaluateResult.load(folder)
+            at = "" if len(result.budgets) == 1 else f" at {result.limit} {result.budgets[-1].budget}"
             known = ", ".join(f"{each.accuracy:.4g} for {each.model}" for each in mine or tried)
             raise UserError(
-                f"{place}: the outcome is {shown(outcome)}, but {folder} has {known}: correct one of them, or say in a "
-                "column meaning what the outcome is"
+                f"{place}: the outcome is {shown(outcome)}, but {folder} has {known}{at}: correct one of them, or say "
+                "in a column meaning what the outcome is"
             )
         if len({each.run for each in same}) > 1:
-            return None, None  # of several runs of RL
-        meaning = evaluated(folder, same[0].step)
-        return replace(meaning, percent=_percent(outcome, same[0].accuracy)), same[0].run
+            return Held()  # of several runs of RL
+        first, models = same[0], {each.sha256 or each.model for each in same}
+        meaning = replace(evaluated(folder, first.step), percent=_percent(outcome, first.accuracy))
+        return Held(meaning, first.run, "" if first.run or len(models) > 1 else models.pop())
 
     def _tried(self, folder: Path) -> Iterator[Tried]:
         """The models of an evaluation.  The run of RL of one is that in whose folder it is, or the row's own if that
-        has saved it, or kept its start, by content."""
+        has kept its start, or saved it, by content."""
         result, record = EvaluateResult.load(folder), RunRecord.load(folder)
         for model in result.models:
             accuracy = result.budgets[-1].scores[model].accuracy.value
             digest = next((each.sha256 for each in record.models if each.id == model), None)
             run, step = run_of(record.located(folder, model)), step_of(model)
-            if self.rl and (_same(run, self.rl) or _has_saved(self.rl, digest)):
+            if self.rl and _same(run, self.rl):
                 run = self.rl
             elif self.rl and _has_kept(self.rl, digest):
                 run, step = self.rl, 0
+            elif self.rl and (saved := _saved(self.rl, digest)):
+                run, step = self.rl, step_of(saved.name)
             elif run and not ((run / RECORD).is_file() and RunRecord.load(run).verb == "rl"):
                 run = None
-            yield Tried(model, accuracy, run, step if run else None)
+            yield Tried(model, digest, accuracy, run, step if run else None)
 
 
 def _same(run: Path | None, rl: Path) -> bool:
@@ -135,9 +151,9 @@ def _same(run: Path | None, rl: Path) -> bool:
     return run.resolve() == rl.resolve() or bool({*own}.intersection(RunRecord.load(run).shared_with_copies))
 
 
-def _has_saved(rl: Path, digest: str | None) -> bool:
-    """Whether a checkpoint of a run of RL has the content of a digest."""
-    return any(has_listed(each, digest) for each in (rl / "checkpoints").glob("step-*"))
+def _saved(rl: Path, digest: str | None) -> Path | None:
+    """The checkpoint of a run of RL that has the content of a digest."""
+    return next((each for each in sorted((rl / "checkpoints").glob("step-*")) if has_listed(each, digest)), None)
 
 
 def _has_kept(rl: Path, digest: str | None) -> bool:

@@ -27,14 +27,7 @@ from rlready.predict.advice import (
     untried,
 )
 from rlready.predict.candidates import Candidate, Candidates, read_candidates
-from rlready.predict.comparable import (
-    copied_curves,
-    doubtful_predictors,
-    mixed_meanings,
-    mixed_units,
-    refuse_two_units,
-    unequal_ends,
-)
+from rlready.predict.comparable import doubts, refuse_two_units
 from rlready.predict.entries import checkpoint_predictions, family_result, predictor_ranking
 from rlready.predict.family import Family, families
 from rlready.predict.matching import match_outcomes, other_starts, unevaluated
@@ -69,11 +62,8 @@ def predict(config: PredictConfig, out: Path) -> PredictResult:
         outcomes = match_outcomes(found.outcomes, measured.all)
         refuse_two_units(found.outcomes)
         result = _result(config, measured, outcomes, unevaluated(found.unevaluated, measured.all), found.evaluation)
-        units = mixed_units((outcome.family, outcome.value) for outcome in found.outcomes)
-        ends = chain(unequal_ends(found.outcomes), copied_curves(found.outcomes))
-        predictors = doubtful_predictors(outcomes)
         starts = other_starts(outcomes, measured.all)
-        for doubt in chain(starts, units, mixed_meanings(found.outcomes), ends, predictors, measured.doubts):
+        for doubt in chain(starts, doubts(found.outcomes, outcomes), measured.doubts):
             run.warn(doubt)
             result = with_warning(result, doubt)
         run.claim()

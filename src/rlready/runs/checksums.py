@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 
 from rlready.core.errors import UserError
-from rlready.runs.content import file_digest, has_content
+from rlready.runs.content import file_digest, has_content, is_model
 
 # in the folder of a checkpoint: the checksums of its files, its card, and the checksum of an adapter's base
 CHECKSUMS, CARD, BASE = "checksums.sha256", "README.md", "base.sha256"
@@ -27,8 +27,8 @@ def checksums(folder: Path, path: Path) -> dict[str, str]:
 
 def has_listed(folder: Path, digest: str | None) -> bool | None:
     """Whether a checkpoint has the content of ``digest`` by the checksums that were saved with it, without reading its
-    weights; None for a folder without them, and without ``digest``."""
-    if digest is None or not (folder / CHECKSUMS).is_file():
+    weights; None for a folder without them or without weights, which were deleted, and without ``digest``."""
+    if digest is None or not (folder / CHECKSUMS).is_file() or not is_model(folder):
         return None
     lines = (folder / CHECKSUMS).read_text(encoding="utf-8", errors="replace").splitlines()
     return has_content(folder, digest, {line[2]: line[1] for line in map(LINE.fullmatch, lines) if line})

@@ -59,10 +59,10 @@ def content_files(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         return [path]
-    return _of_model(path) if _is_model(path) else _all(path)
+    return _of_model(path) if is_model(path) else _all(path)
 
 
-def _is_model(folder: Path) -> bool:
+def is_model(folder: Path) -> bool:
     """Whether a folder has a model's configuration, and weights: a folder of data may have a ``config.json``, too."""
     names = os.listdir(folder)
     return any(name in names for name in MODEL) and any(map(WEIGHTS.fullmatch, names))
@@ -110,7 +110,7 @@ def has_content(path: Path, digest: str | None, known: Mapping[str, str] | None 
         return digest == file_digest(path)
     if digest == _listed(path, content_files(path), known):
         return True
-    return _is_model(path) and digest == _listed(path, _all(path), known)
+    return is_model(path) and digest == _listed(path, _all(path), known)
 
 
 def same_content(path: Path, digests: Iterable[str | None]) -> bool:
