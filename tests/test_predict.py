@@ -688,7 +688,7 @@ def test_one_evaluated_model_is_the_outcome_of_one_run_of_rl(tmp_path: Path, mon
 
     assert read(first).families[0].meaning.endswith("budget 8, sampled")
     for other in ({"checkpoint": high.name, "evaluate": "two"}, {"checkpoint": low.name, "seed": 1}):
-        with pytest.raises(UserError, match=r"rl.jsonl:2: the model in .*(one|two) is that of the outcome in .*:1"):
+        with pytest.raises(UserError, match=r"rl.jsonl:2: .*:1 gives the accuracy of the same model: name"):
             read(first, first | other)
     assert read(first, first | {"checkpoint": high.name, "evaluate": "two", "family": "other"})
     with pytest.raises(UserError, match=r"start has evaluated sft/.*step-4 as it was before RL, and not what RL .*-2"):

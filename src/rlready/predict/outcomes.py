@@ -171,8 +171,8 @@ def _refuse_shared_runs(outcomes: Sequence[Outcome]) -> None:
         before = models.setdefault((outcome.family, outcome.evaluated), outcome) if outcome.evaluated else outcome
         if before is not outcome:
             raise UserError(
-                f"{outcome.where}: the model in {outcome.runs[-1]} is that of the outcome in {before.where}, too: name "
-                "the evaluation of what RL made of each, or in a column run the runs of RL that both have kept it"
+                f"{outcome.where}: {before.where} gives the accuracy of the same model: name the evaluation of what "
+                "RL made of each, or, if RL has kept it twice, both runs of RL in a column run"
             )
         for run in (each for each in outcome.runs if RunRecord.load(each).verb == "rl"):
             if (before := first.setdefault((outcome.family, run.resolve()), outcome)) is not outcome:
