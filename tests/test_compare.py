@@ -285,7 +285,7 @@ def test_runs_of_rl_give_curves_and_their_settings(tmp_path: Path) -> None:
     assert [title in curves for title in ("Reward", "Entropy", "Held-out loss")] == [True, True, False]
     accuracy = next(chart for chart in curves.split("<figure")[1:] if "Validation accuracy" in chart)
     assert accuracy.count('class="bar') == 2  # a run each
-    assert "Bars are 95 % intervals over problems." in accuracy
+    assert "Bars are 95\u00a0% intervals over problems." in accuracy
 
 
 def test_curves_on_other_data_are_marked(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ from rlready.report.demo_result import DemoCheckpoint, DemoResult, ModelScores, 
 from rlready.report.figures import PERCENT, THREE_DIGITS, Unit
 from rlready.report.logs import LogLine
 from rlready.report.plots import DASHES, Point, Series, line_chart
+from rlready.report.text import unbroken
 from rlready.runs.files import plain, write_json
 from rlready.runs.record import ModelNote, RunRecord
 from rlready.sweep.result import StartingCheckpoint, SweepResult
@@ -571,6 +572,32 @@ def test_an_axis_of_checkpoints_has_their_names(tmp_path: Path) -> None:
     assert "0.81 at checkpoint, in order of training step-43, 0.571 at step-172" in said
     ticks, _ = axis([f"checkpoint-{1000 + i}" for i in range(20)])
     assert ticks[:-1] == ["checkpoint-1000", "checkpoint-1006", "checkpoint-1012", "checkpoint-1018"]
+
+
+def test_losses_of_several_runs_are_a_line_each(tmp_path: Path) -> None:
+    """Over their steps, if all have any; what is in no run has a point, and no line leads to it."""
+
+    def drawn(*names: str) -> tuple[int, str, list[str | None]]:
+        rows = [CheckpointReadiness(**readiness_of(i % 4, name=name)) for i, name in enumerate(names)]
+        text_of(tmp_path, readiness_result(checkpoints=rows))
+        losses = next(svg for svg in svgs(page.render(tmp_path)) if svg.findtext("title") == "Held-out loss")
+        lines = [p for p in losses.iter("path") if p.get("class", "").startswith("line")]
+        called = [t.text for t in losses.iter("text") if t.get("class", "").startswith("name")]
+        return len(lines), losses.findtext("desc") or "", called
+
+    lines, said, called = drawn("x/long/step-20", "x/long/step-80", "x/short/step-10", "x/short/step-40")
+    assert (lines, sorted(map(str, called))) == (2, ["long", "short"])
+    assert "long: 0.81 at SFT step 20, 0.62 at 80, 2 points; short: 0.553 at SFT step 10, 0.571 at 40" in said
+    lines, said, _ = drawn("x/long/step-20", "x/long/step-80", "base", "other")
+    assert lines == 1
+    assert "0.553 at checkpoint base, 0.571 at other, 2 points" in said
+
+
+def test_names_are_broken_at_folders_and_not_at_hyphens() -> None:
+    whole = '<span class="whole">{}</span>'.format
+    assert unbroken("of sft-a/step-75 5 %") == f"of {whole('sft-a/')}{whole('step-75')} 5\u00a0%"
+    assert unbroken("a/b <i> x-y/") == f"a/b &lt;i&gt; {whole('x-y/')}"
+    assert str(unbroken("/a//b  c/ ")) == "/a//b  c/ "
 
 
 def test_sft_compares_checkpoints_on_the_same_examples(tmp_path: Path) -> None:

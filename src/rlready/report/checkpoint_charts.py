@@ -21,7 +21,7 @@ from rlready.report.log_charts import sft_loss
 from rlready.report.logs import Log
 from rlready.report.plots import NEUTRAL, Point, Series, line_chart
 from rlready.report.section import Column, Section, badges, bullets, side_by_side, table, titled_table
-from rlready.runs.checkpoint_order import labels
+from rlready.runs.checkpoint_order import labels, runs_of, step_of
 from rlready.train.result import Checkpoint, SFTResult
 
 MOST_BARS = 16  # checkpoints
@@ -172,19 +172,29 @@ def _spaced(chosen: Sequence[bool]) -> set[int]:
 def _by_order(
     rows: Sequence[CheckpointReadiness], figures: Sequence[Estimate | None], title: str, y_label: str, note: str
 ) -> Markup:
-    """A chart of one figure over the checkpoints in the order of training; none for a single checkpoint."""
-    short = labels(row.name for row in rows)
-    points = [
-        replace(Point.of(i, figure, short[row.name]), tick=short[row.name])
-        for i, (figure, row) in enumerate(zip(figures, rows, strict=True), start=1)
-        if figure
+    """A chart of one figure over the checkpoints, a line for each run in the order of training; none for a single
+    checkpoint.
+
+    Runs stand over their steps, if these are known of all; one run, or checkpoints without, beside each other.
+    """
+    names = [row.name for row in rows]
+    short, runs = labels(names), runs_of(names)
+    several = len(set(runs.values())) > 1
+    over_steps = several and all(runs[name] and step_of(name) is not None for name in names)
+    lines: dict[str | None, list[Point]] = {}
+    for i, (figure, name) in enumerate(zip(figures, names, strict=True), start=1):
+        if figure:
+            point = Point.of(step_of(name) or 0 if over_steps else i, figure, short[name])
+            lines.setdefault(runs[name], []).append(replace(point, tick="" if over_steps else short[name]))
+    called = labels(filter(None, lines))
+    series = [
+        Series(called[run] if run and several else title, points, n % NEUTRAL, n % 8, joined=run is not None)
+        for n, (run, points) in enumerate(lines.items())
     ]
+    ordered = ", in order of training" * (not several and None not in lines)
+    along = "SFT step" if over_steps else f"checkpoint{ordered}"
     return line_chart(
-        [Series(title, points, 0, 0)] if len(points) > 1 else [],
-        title=title,
-        x_label="checkpoint, in order of training",
-        y_label=y_label,
-        note=note,
+        series if sum(map(len, lines.values())) > 1 else [], title=title, x_label=along, y_label=y_label, note=note
     )
 
 

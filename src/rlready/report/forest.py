@@ -81,7 +81,7 @@ def forest(
         '<thead><tr><th scope="col">checkpoint</th>{}<td></td></tr></thead>\n'
         '<tbody>\n{}\n</tbody>\n<tfoot aria-hidden="true"><tr class="scale"><td colspan="{}"></td><td class="bars">'
         '<span class="track">{}</span></td></tr></tfoot></table><p class="note">{}</p></figure>'
-    ).format(kind, style, safe(title), heads, body, 1 + len(columns), ticks, safe(more + note))
+    ).format(kind, style, safe(title), heads, body, 1 + len(columns), ticks, unbroken(more + note))
 
 
 def _row(row: ForestRow, at: float, low: float, high: float) -> Markup:

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from rlready.core.cells import supported
 from rlready.core.records import Estimate
 from rlready.report.axes import BOTTOM, CHAR_WIDTH, HEIGHT, TOP, WIDTH, Axes
-from rlready.report.text import number, safe
+from rlready.report.text import number, safe, unbroken
 
 LABEL_CHARS, LABEL_GAP = 16, 16.0
 NEUTRAL = 7  # the colour of baselines; 0..6 are hues
@@ -136,7 +136,7 @@ def figure(title: str, legend: Sequence[str], body: Iterable[str], note: str, ki
         f'<figure class="{kind}"><figcaption>{safe(title)}</figcaption>'
         + (f'<ul class="legend">{"".join(legend)}</ul>' if legend else "")
         + "".join(body)
-        + (f'<p class="note">{safe(note)}</p>' if note else "")
+        + (f'<p class="note">{unbroken(note)}</p>' if note else "")
         + "</figure>"
     )
 

@@ -10,7 +10,7 @@ from rlready.predict.result import CheckpointPrediction, PredictResult
 from rlready.report.checkpoint_charts import marked
 from rlready.report.figures import WHOLE_PERCENT
 from rlready.report.section import Column, Section, scrolling, small, table
-from rlready.report.text import safe
+from rlready.report.text import unbroken
 
 P_BEST = (
     "{name} is how often a checkpoint is the best when problems are resampled; a lead is significant only if its "
@@ -54,10 +54,10 @@ def better_than(result: PredictResult, ranked: Sequence[CheckpointPrediction]) -
     names = [row.label for row in ranked if row.label in place]
     if len(names) != len(matrix) or any(len(line) != len(matrix) for line in matrix):
         return []
-    head = Markup("").join(Markup('<th scope="col">{}</th>').format(safe(name)) for name in names)
+    head = Markup("").join(Markup('<th scope="col">{}</th>').format(unbroken(name)) for name in names)
     lines = Markup("").join(
         Markup('<tr><th scope="row">{}</th>{}</tr>\n').format(
-            safe(a), Markup("").join(_chance(None if a == b else matrix[place[a]][place[b]]) for b in names)
+            unbroken(a), Markup("").join(_chance(None if a == b else matrix[place[a]][place[b]]) for b in names)
         )
         for a in names
     )

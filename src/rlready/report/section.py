@@ -63,7 +63,7 @@ def table(
     tall = ' class="tall"' if len(kept) > MOST_ON_ONE_LINE else ""
     html = [
         f"<table{tall}>\n<thead><tr>",
-        *(f'<th scope="col">{safe(columns[i].head)}</th>' for i in kept),
+        *(f'<th scope="col">{unbroken(columns[i].head)}</th>' for i in kept),
         "</tr></thead>\n",
     ]
     for body, body_cells in zip(bodies, cells, strict=True):
@@ -86,7 +86,7 @@ def scrolling(name: str, content: Markup) -> Markup:
 
 
 def small(note: str) -> Markup:
-    return Markup('<p class="note">{}</p>\n').format(safe(note) if not isinstance(note, Markup) else note)
+    return Markup('<p class="note">{}</p>\n').format(unbroken(note) if not isinstance(note, Markup) else note)
 
 
 def titled_table(
@@ -104,11 +104,11 @@ def as_printed(printed: Table, name: str) -> Markup:
 
 
 def paragraph(text: str) -> Markup:
-    return Markup("<p>{}</p>\n").format(safe(text))
+    return Markup("<p>{}</p>\n").format(unbroken(text))
 
 
 def bullets(lines: Sequence[str], kind: str) -> Markup:
-    items = Markup("").join(Markup("<li>{}</li>\n").format(safe(line)) for line in lines)
+    items = Markup("").join(Markup("<li>{}</li>\n").format(unbroken(line)) for line in lines)
     return Markup('<ul class="{}">\n{}</ul>\n').format(kind, items)
 
 
@@ -120,15 +120,16 @@ def side_by_side(charts: Iterable[Markup]) -> Markup:
 
 def badges(name: str, *marks: str) -> Markup:
     """A name and what is special about it."""
-    return safe(name) + Markup("").join(Markup(' <span class="badge">{}</span>').format(mark) for mark in marks if mark)
+    badge = Markup(' <span class="badge">{}</span>')
+    return unbroken(name) + Markup("").join(badge.format(mark) for mark in marks if mark)
 
 
 def _cell(column: Column[Row], cell: Cell) -> str:
     if isinstance(cell, Estimate):
         return f"<td><b>{_number(column, cell.value)}</b> <small>{column.unit.interval(cell)}</small></td>"
-    text = cell if isinstance(cell, Markup) else safe(cell) if isinstance(cell, str) else _number(column, cell)
+    text = cell if isinstance(cell, Markup) else unbroken(cell) if isinstance(cell, str) else _number(column, cell)
     if column.heads:
-        return f'<th scope="row">{unbroken(cell) if isinstance(cell, str) and cell is not text else text}</th>'
+        return f'<th scope="row">{text}</th>'
     kind = ' class="wide"' if column.wide else ' class="text"' if isinstance(cell, str) else ""
     return f"<td{kind}>{text}</td>"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
@@ -9,6 +10,7 @@ from markupsafe import Markup, escape
 
 from rlready.core.text import visible
 
+WORD = re.compile(r"[^ /]*/|[^ /]+| +")
 SHORT = 16  # characters of a word that is kept whole, for which a phone has room
 
 
@@ -33,10 +35,13 @@ def safe(text: str) -> Markup:
 
 
 def unbroken(text: str) -> Markup:
-    """``text`` without line breaks at the hyphens of short words and before %: names and figures stay whole."""
+    """``text`` without line breaks at the hyphens of short words and before %: names and figures stay whole.
+
+    A path may be broken after each of its folders.
+    """
     whole = Markup('<span class="whole">{}</span>')
-    words = text.replace(" %", "\u00a0%").split(" ")
-    return Markup(" ").join(
+    words = WORD.findall(text.replace(" %", "\u00a0%"))
+    return Markup("").join(
         whole.format(safe(word)) if "-" in word and len(word) <= SHORT else safe(word) for word in words
     )
 
