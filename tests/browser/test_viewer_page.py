@@ -89,7 +89,7 @@ def test_the_viewer_fits_its_window_and_can_be_read_by_everyone(
     expect(page.locator("#count")).to_have_text("40 samples")
     assert violations(page) == []
     page.locator("[role=option]").nth(3).click()
-    page.get_by_label("Compare with").select_option(label="step-9 · unconstrained")
+    page.get_by_label("Compare with").select_option(label="rl/step-9 · unconstrained")
     expect(page.locator("#detail .response")).to_have_count(2)
     assert violations(page) == []
     assert too_wide(page) <= 0
@@ -125,9 +125,9 @@ def test_filters_and_search_find_what_they_say(open_page: Opened, viewer: Path) 
     assert shown(page) == ["0 64 says 01"]
     page.get_by_label("Outcome").select_option("")
     expect(count).to_have_text("2 of 40 samples")
-    page.locator("#checkpoint").select_option("step-9")
+    page.locator("#checkpoint").select_option("rl/step-9")
     expect(count).to_have_text("0 of 40 samples")
-    page.locator("#checkpoint").select_option("step-2")
+    page.locator("#checkpoint").select_option("sft/step-2")
     page.locator("#budget").select_option("unconstrained")
     expect(count).to_have_text("1 of 40 samples")
     assert shown(page) == ["0 unconstrained says 01"]
@@ -152,7 +152,7 @@ def test_keys_move_compare_and_search(open_page: Opened, viewer: Path) -> None:
     expect(page.locator("#detail .response")).to_have_text(["0 64 says 01"])
     page.keyboard.press("C")
     expect(page.get_by_label("Compare with")).to_be_focused()
-    page.get_by_label("Compare with").select_option(label="step-9 · unconstrained")
+    page.get_by_label("Compare with").select_option(label="rl/step-9 · unconstrained")
     expect(page.locator("#detail .response")).to_have_text(["0 64 says 01", "1 unconstrained says 01"])
     page.keyboard.press("c")
     expect(page.locator("#detail .response")).to_have_text(["0 64 says 01", "1 64 says 01"])
@@ -242,7 +242,7 @@ def test_the_next_problem_is_a_key_and_a_button_away(open_page: Opened, viewer: 
     response = page.locator("#detail .response")
     page.keyboard.press("p")  # there is none before the first
     expect(response).to_have_text("0 64 says 00")
-    page.get_by_label("Sample 1 of step-9 · budget 64, correct").click()
+    page.get_by_label("Sample 1 of rl/step-9 · budget 64, correct").click()
     page.keyboard.press("n")
     expect(response).to_have_text("1 64 says 11")
     page.get_by_role("button", name="Next problem").click()
@@ -264,7 +264,7 @@ def test_what_is_wrong_here_and_correct_beside_it_can_be_filtered(open_page: Ope
     """Of what was chosen; once nothing is compared, every sample is shown again."""
     page = open_page(viewer)
     outcome, count = page.get_by_label("Outcome"), page.locator("#count")
-    page.get_by_label("Compare with").select_option(label="step-9 · budget 64")
+    page.get_by_label("Compare with").select_option(label="rl/step-9 · budget 64")
     expect(outcome.locator("optgroup")).to_have_attribute("label", "of the two")
     outcome.select_option("lost")
     expect(count).to_have_text("1 of 40 samples; the other way round 0")
@@ -273,7 +273,7 @@ def test_what_is_wrong_here_and_correct_beside_it_can_be_filtered(open_page: Ope
     expect(count).to_have_text("0 of 40 samples; the other way round 1")
     outcome.select_option("lost")
     expect(count).to_have_text("1 of 40 samples; the other way round 0")
-    page.get_by_label("Compare with").select_option(label="step-9 · unconstrained")
+    page.get_by_label("Compare with").select_option(label="rl/step-9 · unconstrained")
     expect(page.locator("#detail .response")).to_have_text(["0 64 says 01", "1 unconstrained says 01"])
     expect(count).to_have_text("1 of 40 samples; the other way round 0")
     page.get_by_label("Compare with").select_option(label="compare with …")
@@ -289,7 +289,7 @@ def test_outcomes_are_compared_with_the_next_checkpoint_if_none_was_chosen(
     page = open_page(viewer)
     outcome, count = page.get_by_label("Outcome"), page.locator("#count")
     expect(outcome.locator("optgroup")).to_have_attribute("label", "beside the next checkpoint or budget")
-    chosen = {"Checkpoint": "step-2", "Budget": "budget 64"}
+    chosen = {"Checkpoint": "sft/step-2", "Budget": "budget 64"}
     if before:
         page.get_by_label(before, exact=True).select_option(label=chosen[before])
     outcome.select_option("lost")
@@ -298,8 +298,8 @@ def test_outcomes_are_compared_with_the_next_checkpoint_if_none_was_chosen(
         page.get_by_label(name, exact=True).select_option(label=value)
         expect(count).to_have_text("1 of 40 samples; the other way round 0")
     expect(page.locator("#detail .response")).to_have_text(["0 64 says 01", "1 64 says 01"])
-    expect(page.get_by_label("Compare with").locator("option:checked")).to_have_text("step-9 · budget 64")
-    page.get_by_label("Checkpoint", exact=True).select_option(label="step-9")
+    expect(page.get_by_label("Compare with").locator("option:checked")).to_have_text("rl/step-9 · budget 64")
+    page.get_by_label("Checkpoint", exact=True).select_option(label="rl/step-9")
     expect(count).to_have_text("0 of 40 samples; the other way round 1")
     outcome.select_option("gained")
     expect(page.locator("#detail .response")).to_have_text(["1 64 says 01", "0 64 says 01"])
@@ -367,7 +367,7 @@ def test_outcomes_are_compared_with_the_chosen_checkpoint(open_page: Opened, tmp
 def test_filters_stay_when_the_page_is_loaded_again(open_page: Opened, viewer: Path) -> None:
     """With the sample that was shown, a comparison and its filter."""
     page = open_page(viewer)
-    page.get_by_label("Compare with").select_option(label="step-9 · budget 64")
+    page.get_by_label("Compare with").select_option(label="rl/step-9 · budget 64")
     page.get_by_label("Outcome").select_option("lost")
     page.get_by_label("flipped").check()
     page.get_by_label("Search").fill("says 0")
@@ -384,7 +384,7 @@ def test_filters_stay_when_the_page_is_loaded_again(open_page: Opened, viewer: P
 
 def test_filters_that_nothing_fits_stay_in_the_address(open_page: Opened, viewer: Path) -> None:
     page = open_page(viewer)
-    page.locator("#checkpoint").select_option("step-9")
+    page.locator("#checkpoint").select_option("rl/step-9")
     page.get_by_label("flipped").check()
     page.get_by_label("Search").fill("nowhere")
     expect(page.locator("#count")).to_have_text("0 of 40 samples")
@@ -397,9 +397,9 @@ def test_filters_that_nothing_fits_stay_in_the_address(open_page: Opened, viewer
 def test_what_a_checkpoint_is_compared_with_can_be_chosen_as_the_checkpoint(open_page: Opened, viewer: Path) -> None:
     """The two are compared from the other side: a checkpoint beside itself differs in nothing."""
     page = open_page(viewer)
-    page.get_by_label("Compare with").select_option(label="step-9 · budget 64")
+    page.get_by_label("Compare with").select_option(label="rl/step-9 · budget 64")
     page.get_by_label("Outcome").select_option("lost")
-    page.locator("#checkpoint").select_option("step-9")
+    page.locator("#checkpoint").select_option("rl/step-9")
     expect(page.locator("#count")).to_have_text("0 of 40 samples; the other way round 1")
     page.get_by_label("Outcome").select_option("gained")
     expect(page.locator("#detail .response")).to_have_text(["1 64 says 01", "0 64 says 01"])
@@ -421,12 +421,12 @@ def test_on_a_phone_back_leads_to_the_list(open_page: Opened, viewer: Path) -> N
 
 def test_an_address_leads_to_its_sample(open_page: Opened, viewer: Path) -> None:
     page = open_page(viewer)
-    page.get_by_label("Sample 1 of step-9 · budget 64, correct").click()
+    page.get_by_label("Sample 1 of rl/step-9 · budget 64, correct").click()
     expect(page.locator("#detail .response")).to_have_text("1 64 says 01")
     fragment = page.evaluate("location.hash")
     again = open_page(viewer, fragment=fragment)
     expect(again.locator("#detail .response")).to_have_text("1 64 says 01")
-    expect(again.locator("[aria-selected=true]")).to_contain_text("step-9 · budget 64")
+    expect(again.locator("[aria-selected=true]")).to_contain_text("rl/step-9 · budget 64")
     wrong = open_page(viewer, fragment="#outcome=wrong")
     expect(wrong.locator("#count")).to_have_text("9 of 40 samples")
     lost = open_page(viewer, fragment="#problem=none&sample=0")
