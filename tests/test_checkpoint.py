@@ -232,6 +232,10 @@ DAMAGED: dict[str, tuple[Edit, str]] = {
     "weights pipe": (piped(WEIGHTS), "model.safetensors: not a regular file"),
     "weights gone": (lambda folder: (folder / WEIGHTS).unlink(), "the folder has no weights"),
     "not finite": (weighted(lambda w: w | {UP: w[UP] * float("nan")}), f"weight {UP} is not finite"),
+    "last zeros": (
+        weighted(lambda w: w | {"model.norm.weight": 0 * w["model.norm.weight"]}),
+        "all its logits are equal",
+    ),
     "fp8": (weighted(lambda w: w | {UP: w[UP].to(torch.float8_e4m3fn)}), f"weight {UP} is stored as F8_E4M3"),
     "stubs": (weighted(lambda w: {k: torch.zeros(0) for k in w}), "21 weights are empty .* as DeepSpeed ZeRO-3 leaves"),
     "gptq, unsaid": (
@@ -500,6 +504,12 @@ def test_a_model_that_was_fetched_before_needs_no_hub(
         ),
         ("model_world_size_2_rank_0.pt", "verl's shards: python -m verl.model_merger .* --backend fsdp"),
         ("actor/model_world_size_2_rank_0.pt", r"--local_dir \S+/actor --target_dir OUT"),
+        (
+            "actor/model_world_size_2_rank_0.pt actor/lora_adapter/adapter_config.json",
+            r"; name \S+/actor/lora_adapter$",
+        ),
+        ("iter_0000040/__0_0.distcp iter_0000040/common.pt", r"it holds 1 checkpoint: \S+/iter_0000040$"),
+        ("__0_0.distcp", r"accelerate merge-weights \S+ OUT if FSDP's, else what their trainer exports$"),
         ("pytorch_model_fsdp_0/.metadata", r"accelerate merge-weights \S+pytorch_model_fsdp_0 OUT"),
         ("global_step5/mp_rank_00_model_states.pt", "python zero_to_fp32.py"),
         ("model.gguf", "GGUF"),
@@ -634,6 +644,7 @@ MISFITS: dict[str, tuple[Edit, str]] = {
     "names": (tensors(lambda w: {"x." + k: v for k, v in w.items()}), r"8 of the adapter's 8 weights .* \(first: x\."),
     "part": (tensors(lambda w: dict(list(w.items())[:3])), "5 weights of the adapter are not in its file"),
     "none": (tensors(lambda w: {}), "holds no weights"),
+    "stubs": (tensors(lambda w: {k: v[:0, :0].clone() for k, v in w.items()}), "are empty, as DeepSpeed ZeRO-3 leaves"),
     "shape": (tensors(lambda w: {k: v[:, :3].clone() for k, v in w.items()}), "does not fit its base.*size mismatch"),
     "rank": (settings_of(r=10**9), "has the rank 1000000000, but no weight"),
     "integers": (
@@ -729,6 +740,12 @@ def test_the_base_is_looked_for_here_and_beside_the_adapter(
     for name in ("base", "../base"):
         settings_of(base_model_name_or_path=name)(folder)
         assert load(str(folder)).context == SIZES["max_position_embeddings"]
+    assert "warning" not in capsys.readouterr().err
+    shutil.copytree(folder.parent / "base", tmp_path / "here/base")
+    monkeypatch.chdir(tmp_path / "here")
+    settings_of(base_model_name_or_path="base")(folder)
+    load(str(folder))
+    assert f"its base base may be base or {folder.parent}/base: the first is taken; write" in capsys.readouterr().err
     monkeypatch.setattr("rlready.models.adapter.fetched", lambda *_, **__: folder.parent / "base")
     settings_of(base_model_name_or_path="owner/name")(folder)
     load(str(folder))

@@ -43,6 +43,15 @@ def mean(result: EvaluateResult) -> float:
     return fmean(scores[str(result.budgets[-1].budget)])
 
 
+def test_an_end_of_texts_that_the_model_has_no_weights_for_is_no_doubt() -> None:
+    """As of a token that was added to the tokenizer alone."""
+    lm = tiny_lm()
+    lm.tokenizer.add_special_tokens({"eos_token": "<|added|>"})
+    assert lm.tokenizer.eos_token_id >= lm.vocabulary
+    losses = heldout_loss(lm, [supervised([1], [2]) for _ in ROWS], 4096)
+    assert doubt_of_template(lm, ROWS, losses, 4096) == ""
+
+
 class Wide:
     """A model with more tokens than any tokenizer here."""
 

@@ -38,7 +38,13 @@ def base_of(folder: Path, source: str) -> Path:
     if not isinstance(name, str) or not name:
         raise UserError(f"{folder / ADAPTER}: names no base model (base_model_name_or_path)")
     folders = bases(folder, name)
-    found = next((path for path in folders if (path / CONFIG).exists() or (path / ADAPTER).exists()), None)
+    models = {path.resolve(): path for path in folders if (path / CONFIG).exists() or (path / ADAPTER).exists()}
+    found, *others = *models.values(), None
+    if found and others[:-1]:
+        warn(
+            f"{source}: warning: its base {name} may be {found} or {others[0]}: the first is taken; write the path "
+            f"of the one that is meant, from /, into {folder / ADAPTER}"
+        )
     if not found and folders:
         raise UserError(f"{source}: an adapter whose base model {folders[0]} is a folder without {CONFIG}")
     if not found:
@@ -182,6 +188,11 @@ def _settings(folder: Path, source: str, held: dict[str, Held]) -> Any:
         raise UserError(f"{source}: an adapter for {config.task_type}, not for a causal language model")
     ranks = (getattr(config, "r", 0), *(getattr(config, "rank_pattern", None) or {}).values())
     widest = max((size for each in held.values() for size in each.shape), default=0)
+    if held and not widest:
+        raise UserError(
+            f"{source}: all weights of the adapter are empty, as DeepSpeed ZeRO-3 leaves them: save "
+            "again with stage3_gather_16bit_weights_on_model_save"
+        )
     if any(type(rank) is int and rank > widest for rank in ranks):
         raise UserError(f"{place}: has the rank {max(ranks)}, but no weight of the adapter is that large")
     return config

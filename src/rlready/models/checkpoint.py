@@ -260,6 +260,8 @@ def _refuse_broken(model: Any, source: str, dtype: str) -> None:
         raise UserError(
             f"{source}: its weights are finite in {dtype}, but its logits are not; take an earlier checkpoint"
         )
+    if logits.shape[-1] > 1 and bool((logits == logits[..., :1]).all()):  # those of padding alone may be
+        raise UserError(f"{source}: all its logits are equal, as of weights that were not copied whole; {AGAIN}")
     first, other = logits[:, 0].float()
     rounding = 1e-3 if dtype == "float32" else 0.02  # a mixture of experts may add in another order
     if (first - other).norm() > rounding * (first - first.mean()).norm():

@@ -49,7 +49,7 @@ FOREIGN = {
     "dist_ckpt": f"{VERL} megatron",
     "actor/dist_ckpt": f"{VERL} megatron",
     "pytorch_model_fsdp_*": f"{FSDP} {{match}} OUT",
-    "*.distcp": f"{FSDP} {{parent}} OUT",
+    "*.distcp": "torch's shards: accelerate merge-weights {parent} OUT if FSDP's, else what their trainer exports",
     "global_step*/*mp_rank_*": f"{DEEPSPEED} {{folder}} OUT",
     "zero_to_fp32.py": f"{DEEPSPEED} {{folder}} OUT",
     "mp_rank_*_model_states.pt": f"{DEEPSPEED} {{folder}}/.. OUT",
@@ -182,8 +182,12 @@ def check_weights_are_there(folder: Path, source: str) -> None:
 
 def _instead(folder: Path) -> str:
     """The end of an error line: what to do with folders and files of other formats."""
-    for inner in ("huggingface", "actor/huggingface", "hf", "policy/weights"):
-        if (folder / inner / CONFIG).is_file() and weight_files(folder / inner):
+    for inner in ("huggingface", "actor/huggingface", "hf", "policy/weights", "lora_adapter", "actor/lora_adapter"):
+        if (
+            weight_files(folder / inner)
+            if (folder / inner / CONFIG).is_file()
+            else (folder / inner / ADAPTER).is_file()
+        ):
             return f"; name {folder / inner}"
     for at in (folder, folder.parent) if folder.name == "huggingface" else (folder,):
         for pattern, what in FOREIGN.items():

@@ -22,7 +22,7 @@ def doubt_of_template(lm: LM, rows: Sequence[Row], losses: HeldOut, max_tokens: 
     """What is to be said of a checkpoint to which rows with these losses are more likely as plain text; else ""."""
     end, first = lm.tokenizer.eos_token_id, [lm.tokenizer.bos_token_id] if begins_texts(lm.tokenizer) else []
     few = [at for at, row in enumerate(rows[:ROWS]) if not row.system and (row.thinking is None or row.turn)]
-    if not few or end is None:
+    if not few or end is None or max(end, *first, 0) >= lm.vocabulary:  # a token that was added without its weights
         return ""
     texts = [(rows[at].prompt, rows[at].turn or rows[at].response) for at in few]
     examples = [supervised([*first, *lm.encode(one)], [*lm.encode_behind(one, other), end]) for one, other in texts]
