@@ -12,7 +12,7 @@ import pytest
 from measured import checkpoint, write_readiness
 from rlready.core.config import PredictConfig
 from rlready.core.errors import UserError
-from rlready.predict.comparable import copied_curves
+from rlready.predict.comparable import doubts
 from rlready.predict.curves import Curve, asymptote, read_curve
 from rlready.predict.outcomes import find_runs
 from rlready.predict.stage import predict
@@ -389,7 +389,7 @@ def test_a_curve_that_was_copied_is_a_doubt(tmp_path: Path) -> None:
         state(tmp_path / name, reward=[reward])
     table = tmp_path / "outcomes.jsonl"
     table.write_text("".join(json.dumps({"checkpoint": name, "curve": name}) + "\n" for name in "abc"))
-    (doubt,) = copied_curves(find_runs([str(table)]).outcomes)
+    (doubt,) = doubts(find_runs([str(table)]).outcomes, {})
     assert doubt.startswith(f"b ({table}:2) has the learning curve of a ({table}:1), to the byte")
 
 

@@ -74,6 +74,7 @@ from rlready.runs.content import content_digest
 from rlready.runs.files import plain, write_json
 from rlready.runs.lineage import stages_of
 from rlready.runs.record import CONFIG, ModelNote, RunRecord
+from rlready.runs.results import load_result
 from rlready.runs.run import Run
 from rlready.sweep.grid import SHARED as SWEEP_SHARED
 from rlready.train.result import BestCheckpoint, Evaluation, RLResult
@@ -1161,6 +1162,47 @@ def test_a_checkpoint_that_was_replaced_belongs_to_another_run(tmp_path: Path, m
     saved(high.name, "of another run")
     notes = predict(config, tmp_path / "both").notes
     assert f"Warning: {high.name} has changed since it was measured" in " ".join(notes)
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced", "light"])
+def test_a_checkpoint_that_is_another_now_is_not_recommended_without_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """One of another trainer, which has no checksums of its own; nor by the result of readiness itself."""
+    monkeypatch.chdir(tmp_path)
+    found = [checkpoint(f"out/checkpoint-{n}", reach=0.3 + n / 40, skill=0.5, seed=n) for n in (10, 20)]
+    digests = [saved(each.name, each.name) for each in found]
+    write_readiness(tmp_path / "ready", found)
+    for each, digest in zip(found, digests, strict=True):
+        (Path(each.name) / "checksums.sha256").unlink()
+        note(tmp_path / "ready", "models", id=each.name, role="checkpoint", sha256=digest)
+    config = PredictConfig(runs=(str(tmp_path / "ready"),), resamples=50)
+    whole, before = predict(config, tmp_path / "whole"), load_result(tmp_path / "ready")
+    assert (whole.chosen, before.picked) == (found[1].name, found[1].name)
+    assert found[1].name in whole.next_command
+    assert not any("Warning" in text for text in [*whole.notes, *before.notes])
+    weights = Path(found[1].name) / "model.safetensors"
+    if how == "replaced":
+        weights.write_text("other")
+    elif how == "light":
+        weights.unlink()
+    else:
+        shutil.rmtree(weights.parent)
+    said = {"deleted": "is not there any more", "light": "has no weights any more", "replaced": "has changed since it"}
+    result, after = predict(config, tmp_path / "now"), load_result(tmp_path / "ready")
+    assert f"Warning: {found[1].name} {said[how]}" in " ".join(result.notes)
+    assert result.next_command == after.next_command == ""
+    assert result.next_action.startswith("checkpoint-20 is not there as it was measured: get it back, or measure")
+    assert f"Warning: {found[1].name} is gone or has changed since it was measured" in after.notes[-1]
+
+
+def test_a_best_checkpoint_of_rl_that_has_other_weights_is_said(tmp_path: Path) -> None:
+    """Though the list of its checksums is as it was."""
+    best = rl_run(tmp_path / "rl", "start", 0.2)
+    saved(str(best), "made by RL")
+    assert load_result(tmp_path / "rl").notes == []
+    (best / "model.safetensors").write_text("other")
+    assert load_result(tmp_path / "rl").notes == [f"Warning: deleted or replaced since the run has ended: {best}."]
 
 
 def test_fewest_steps_are_counted_within_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -594,6 +594,8 @@ def test_a_finished_run_says_which_checkpoints_are_gone(runs: Runs, how: str) ->
         assert str(first) in whole.next_command
         assert str(first) not in result.next_command
         assert all(str(path) in result.next_command for path in left)
+    (left[0] / "model.safetensors").unlink()
+    assert load_result(out).notes[-1].endswith(f": {first}, {left[0]}.")
     shutil.rmtree(out / "checkpoints")
     assert runs.run("sft", out).next_command == ""
     assert "Warning: deleted or replaced" in report(out).read_text()

@@ -16,7 +16,7 @@ from rlready.readiness.part import Part
 from rlready.readiness.result import ReadinessResult
 from rlready.runs.checksums import has_listed
 from rlready.runs.record import RECORD, RunRecord
-from rlready.runs.results import refuse_damaged
+from rlready.runs.results import refuse_damaged, way_back
 
 
 class Settings(Record, extra="ignore"):
@@ -62,6 +62,8 @@ class Measured:
         result = ReadinessResult.load(folder)
         files = [folder / "parts" / f"{i}.json" for i in range(len(result.checkpoints))]
         for file in files:
+            if not file.exists():
+                raise UserError(f"{file}: missing from a run that has finished: {way_back(folder, file)}")
             refuse_damaged(folder, file)
         parts = [Part.from_file(file) for file in files]
         if [part.name for part in parts] != [checkpoint.name for checkpoint in result.checkpoints]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from rlready.core.config import PredictConfig
 from rlready.core.errors import UserError
+from rlready.core.messages import note_once
 from rlready.core.result import with_warning
 from rlready.models.hub import local_folder
 from rlready.predict.advice import (
@@ -42,6 +43,7 @@ from rlready.predict.scored import expected, named, of_family, overfitting_of, p
 from rlready.readiness.next_step import explained, next_action
 from rlready.readiness.ranking import Ranking, large, rank
 from rlready.runs.checksums import has_listed
+from rlready.runs.content import has_content, is_model
 from rlready.runs.run import Run
 
 
@@ -109,9 +111,12 @@ def _result(
     notes += gone
     cost = run_cost(earlier)
     action, command, does = _next_action(ranking, scored, following, cost), "", ""
+    lost = following is not None and not ranking.no_signal and bool(_gone(measured.all[following]))
     if waiting and evaluation:
         action, command = evaluation_of(waiting, evaluation)
-    elif following is not None and not ranking.no_signal and not _gone(measured.all[following]):
+    elif lost and following is not None:
+        action = f"{shown[following]} is not there as it was measured: get it back, or measure again what is there."
+    elif following is not None and not ranking.no_signal:
         command, does = repeated(earlier, measured.all[following].model)
         command = command or ("" if does else measured.commands[names[following]])
     steps = _next_steps(measured, ranking, scored, following, cost)
@@ -233,7 +238,14 @@ def _gone(start: Candidate) -> list[str]:
         return [
             f"Warning: {model} is not there any more, so that RL cannot start from it: take another, or train again."
         ]
-    if path.is_dir() and has_listed(path, start.content) is False:  # another trainer's has no list of checksums
+    if not start.content or not path.is_dir():
+        return []
+    if not is_model(path):
+        return [f"Warning: {model} has no weights any more, so that RL cannot start from it: take another."]
+    listed = has_listed(path, start.content)
+    if listed is None:  # of another trainer
+        note_once("predict: compares the checkpoint to start from with the one that was measured")
+    if listed is False or (listed is None and not has_content(path, start.content)):
         return [f"Warning: {model} has changed since it was measured: measure it again."]
     return []
 

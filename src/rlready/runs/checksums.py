@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path, PurePath
 
 from rlready.core.errors import UserError
-from rlready.runs.content import file_digest, has_content, is_model
+from rlready.runs.content import content_files, file_digest, has_content, is_model
 
 # in the folder of a checkpoint: the checksums of its files, its card, and the checksum of an adapter's base
 CHECKSUMS, CARD, BASE = "checksums.sha256", "README.md", "base.sha256"
@@ -30,8 +31,31 @@ def has_listed(folder: Path, digest: str | None) -> bool | None:
     weights; None for a folder without them or without weights, which were deleted, and without ``digest``."""
     if digest is None or not (folder / CHECKSUMS).is_file() or not is_model(folder):
         return None
+    return has_content(folder, digest, _listed(folder))
+
+
+def is_intact(model: Path, digest: str | None, since: str) -> bool:
+    """Whether a model has weights and is what it was at a time in UTC, as a record has it.
+
+    Only files that were written later are read: they have to make up ``digest``, or without one to be those of the
+    checksums that were saved with them.
+    """
+    if not is_model(model):
+        return False
+    then = datetime.fromisoformat(since).timestamp()
+    later = [file for file in content_files(model) if file.stat().st_mtime > then]
+    if later and digest:
+        return has_content(model, digest)
+    known = _listed(model)
+    return all(file_digest(file) == known.get(file.name, file_digest(file)) for file in later)
+
+
+def _listed(folder: Path) -> dict[str, str]:
+    """The checksums that were saved with a checkpoint, by file; none without them."""
+    if not (folder / CHECKSUMS).is_file():
+        return {}
     lines = (folder / CHECKSUMS).read_text(encoding="utf-8", errors="replace").splitlines()
-    return has_content(folder, digest, {line[2]: line[1] for line in map(LINE.fullmatch, lines) if line})
+    return {line[2]: line[1] for line in map(LINE.fullmatch, lines) if line}
 
 
 def inside(name: str, folder: Path, path: Path) -> bool:

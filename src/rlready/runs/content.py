@@ -64,7 +64,7 @@ def content_files(path: Path) -> list[Path]:
 
 def is_model(folder: Path) -> bool:
     """Whether a folder has a model's configuration, and weights: a folder of data may have a ``config.json``, too."""
-    names = os.listdir(folder)
+    names = os.listdir(folder) if folder.is_dir() else []
     return any(name in names for name in MODEL) and any(map(WEIGHTS.fullmatch, names))
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from rlready.core.settings import Config
-from rlready.runs.content import has_content
+from rlready.runs.content import content_files, has_content
 from rlready.runs.files import plain
 from rlready.runs.record import DONE, DataNote, Note, RunRecord
 
@@ -52,7 +52,9 @@ def compare(earlier: RunRecord, verb: str, config: Config) -> Comparison:
     for each in earlier.notes:
         path = Path(each.path or "")
         if each.path and each not in moved and path.exists() and not has_content(path, each.sha256):
-            return Comparison(f"a run whose input {path} has changed since")
+            last = max(content_files(path), key=lambda file: file.stat().st_mtime, default=path)
+            where = "" if last == path else f" (its last written file: {last.relative_to(path)})"
+            return Comparison(f"a run whose input {path} has changed since{where}")
     return Comparison(moved=moved, extended=extended)
 
 

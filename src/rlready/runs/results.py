@@ -14,7 +14,8 @@ from rlready.core.errors import UserError
 from rlready.core.lazy import lazy
 from rlready.core.missing import did_you_mean
 from rlready.core.result import RESULT, Result, with_warning
-from rlready.runs.checksums import changed, refuse_changed
+from rlready.runs.checksums import changed, is_intact, refuse_changed
+from rlready.runs.content import is_model
 from rlready.runs.files import read_json
 from rlready.runs.moved import moved_path
 from rlready.runs.record import DONE, RECORD, RunRecord
@@ -165,13 +166,24 @@ def checked(result: R, folder: Path, record: RunRecord | None) -> R:
     result = result.model_copy(update={"next_command": _joined(commands)})
     known: Mapping[str, str] = record.files if record else {}
     named = {path: folder / "checkpoints" / Path(path).name for path in result.saved}
-    gone = {path: place for path, place in named.items() if changed(folder, place, known)}
+    gone = {path: place for path, place in named.items() if changed(folder, place, known) or not is_model(place)}
+    if record and (place := named.get(result.picked)) and not is_intact(place, None, record.end or record.start):
+        gone[result.picked] = place
     if not gone:
-        return result
+        return _picked_anew(result, folder, record)
     names = ", ".join(map(str, gone.values()))
     left = [[word for word in words if word not in gone] for words in commands] if len(gone) < len(named) else []
     told = with_warning(result, f"deleted or replaced since the run has ended: {names}")
     return told.model_copy(update={"next_command": _joined(left)})
+
+
+def _picked_anew(result: R, folder: Path, record: RunRecord | None) -> R:
+    """A result that picks a model which was only read, with a warning and no next command if that is another now."""
+    read = next((each for each in record.models if each.id == result.picked and each.sha256), None) if record else None
+    if record is None or read is None or is_intact(record.located(folder, read.id), read.sha256, record.start):
+        return result
+    told = with_warning(result, f"{result.picked} is gone or has changed since it was measured: measure it again")
+    return told.model_copy(update={"next_command": ""})
 
 
 def _own_commands(command: str, place: str) -> list[list[str]]:
