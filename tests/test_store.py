@@ -546,10 +546,12 @@ def test_a_finished_run_is_found_and_any_other_is_refused(tmp_path: Path) -> Non
         run.note_model(id="adapter", role="base", path=tmp_path / "adapter")
         run.write_result(Loss(loss=1.5))
     (model / "config.json").unlink()
-    with pytest.raises(UserError, match=r"whose input .*adapter/../model has changed since \(its last written file: \S+\): choose"):
+    with pytest.raises(
+        UserError, match=r"whose input .*adapter/../model has changed since .*written file: \S+\): choose"
+    ):
         Run(tmp_path / "tuned", "sft", Config()).__enter__()
     write_text(model / "weights", "2")
-    with pytest.raises(UserError, match=r"whose input .*model has changed since \(its last written file: \S+\): choose"):
+    with pytest.raises(UserError, match=r"whose input .*model has changed since .*written file: \S+\): choose"):
         Run(out, "sft", Config()).__enter__()
     with pytest.raises(UserError, match=r"not empty \(\.git\) and not a run folder"):
         Run(model, "sft", Config()).__enter__()

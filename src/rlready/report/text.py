@@ -10,7 +10,8 @@ from markupsafe import Markup, escape
 
 from rlready.core.text import visible
 
-WORD = re.compile(r"[^ /]*/|[^ /]+| +")
+NAME = re.compile(r"[0-9/]")
+FOLDER = re.compile(r"[^/]*/|[^/]+")
 SHORT = 16  # characters of a word that is kept whole, for which a phone has room
 
 
@@ -35,15 +36,17 @@ def safe(text: str) -> Markup:
 
 
 def unbroken(text: str) -> Markup:
-    """``text`` without line breaks at the hyphens of short words and before %: names and figures stay whole.
+    """``text`` without line breaks at the hyphens of short names and before %: names and figures stay whole.
 
-    A path may be broken after each of its folders.
+    A path may be broken after each of its folders.  In a sentence a name has a digit or a slash.
     """
-    whole = Markup('<span class="whole">{}</span>')
-    words = WORD.findall(text.replace(" %", "\u00a0%"))
-    return Markup("").join(
-        whole.format(safe(word)) if "-" in word and len(word) <= SHORT else safe(word) for word in words
-    )
+    whole, alone = Markup('<span class="whole">{}</span>'), " " not in text
+    parts = [
+        whole.format(safe(part)) if "-" in part and len(part) <= SHORT and (alone or NAME.search(word)) else safe(part)
+        for word in text.replace(" %", "\u00a0%").split(" ")
+        for part in [*FOLDER.findall(word), " "]
+    ]
+    return Markup("").join(parts[:-1])
 
 
 def number(value: float, percent: bool = False) -> str:
