@@ -1175,7 +1175,7 @@ def test_a_checkpoint_that_is_another_now_is_not_recommended_without_a_word(
     write_readiness(tmp_path / "ready", found)
     for each, digest in zip(found, digests, strict=True):
         (Path(each.name) / "checksums.sha256").unlink()
-        note(tmp_path / "ready", "models", id=each.name, role="checkpoint", sha256=digest)
+        note(tmp_path / "ready", "models", id=each.name, role="checkpoint", path=each.name, sha256=digest)
     config = PredictConfig(runs=(str(tmp_path / "ready"),), resamples=50)
     whole, before = predict(config, tmp_path / "whole"), load_result(tmp_path / "ready")
     assert (whole.chosen, before.picked) == (found[1].name, found[1].name)
@@ -1193,7 +1193,17 @@ def test_a_checkpoint_that_is_another_now_is_not_recommended_without_a_word(
     assert f"Warning: {found[1].name} {said[how]}" in " ".join(result.notes)
     assert result.next_command == after.next_command == ""
     assert result.next_action.startswith("checkpoint-20 is not there as it was measured: get it back, or measure")
-    assert f"Warning: {found[1].name} is gone or has changed since it was measured" in after.notes[-1]
+    assert f"Warning: {found[1].name} is gone or has changed since this run read it" in after.notes[-1]
+
+
+def test_of_a_model_that_is_not_a_folder_here_nothing_is_said(tmp_path: Path) -> None:
+    """The embedded one, or one on the machine where the run was."""
+    for name, path in (("embedded", str(tmp_path / "package/embedded")), ("/elsewhere/sft", "/elsewhere/sft")):
+        ready = tmp_path / Path(name).name
+        write_readiness(ready, [checkpoint(name, reach=0.6, skill=0.5, seed=1)])
+        note(ready, "models", id=name, role="checkpoint", path=path, sha256="0" * 64)
+        assert not any("Warning" in text for text in load_result(ready).notes)
+        assert load_result(ready).picked == name
 
 
 def test_a_best_checkpoint_of_rl_that_has_other_weights_is_said(tmp_path: Path) -> None:

@@ -178,11 +178,16 @@ def checked(result: R, folder: Path, record: RunRecord | None) -> R:
 
 
 def _picked_anew(result: R, folder: Path, record: RunRecord | None) -> R:
-    """A result that picks a model which was only read, with a warning and no next command if that is another now."""
-    read = next((each for each in record.models if each.id == result.picked and each.sha256), None) if record else None
-    if record is None or read is None or is_intact(record.located(folder, read.id), read.sha256, record.start):
+    """A result that picks a model which was only read, with a warning and no next command if that is another now.
+
+    Where the folder that it was in is not here, nothing is known of it.
+    """
+    models = record.models if record and result.picked else []
+    read = next((each for each in models if each.id == result.picked == each.path and each.sha256), None)
+    place = record.located(folder, read.id) if record and read else None
+    if not (record and read and place and place.parent.is_dir()) or is_intact(place, read.sha256, record.start):
         return result
-    told = with_warning(result, f"{result.picked} is gone or has changed since it was measured: measure it again")
+    told = with_warning(result, f"{result.picked} is gone or has changed since this run read it: run it again")
     return told.model_copy(update={"next_command": ""})
 
 
