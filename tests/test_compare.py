@@ -71,7 +71,9 @@ def evaluation(folder: Path, values: list[float], ids: list[str] = IDS, **settin
     return finished(folder, "evaluate", config, evaluated(values, ids))
 
 
-def learned(folder: Path, rate: float, accuracy: float, **settings: str) -> Path:
+def learned(
+    folder: Path, rate: float, accuracy: float, values: Sequence[float] = (), **settings: str | int | tuple[int, ...]
+) -> Path:
     share = Estimate(accuracy, accuracy - 0.1, accuracy + 0.1, 8, "problems")
     result = RLResult(
         headline="RL is done.",
@@ -81,10 +83,12 @@ def learned(folder: Path, rate: float, accuracy: float, **settings: str) -> Path
         drift="",
         best=BestCheckpoint(step=2, path="c", accuracy=share),
         evaluations=[Evaluation(step=2, accuracy=share, thinking_tokens=5.0)],
+        problems=IDS,
+        per_problem={0: WORSE, 2: list(values)} if values else {},
     )
     log = [{"step": step, "reward": accuracy, "entropy": 0.5, "groups_informative": 2} for step in (1, 2)]
     log[-1] |= {"eval_accuracy": share.value, "eval_low": share.low, "eval_high": share.high}
-    return finished(folder, "rl", RLConfig(learning_rate=rate, **settings), result, log)
+    return finished(folder, "rl", RLConfig(learning_rate=rate, **settings), result, log)  # type: ignore[arg-type]
 
 
 def test_differences_are_paired_and_only_on_the_same_problems(tmp_path: Path) -> None:
@@ -286,6 +290,23 @@ def test_runs_of_rl_give_curves_and_their_settings(tmp_path: Path) -> None:
     accuracy = next(chart for chart in curves.split("<figure")[1:] if "Validation accuracy" in chart)
     assert accuracy.count('class="bar') == 2  # a run each
     assert "Bars are 95\u00a0% intervals over problems." in accuracy
+
+
+def test_runs_of_rl_are_compared_by_the_validation_problems_of_their_best_checkpoints(tmp_path: Path) -> None:
+    """Not with another budget, nor with a run that kept no accuracy of single problems."""
+    folders = [
+        learned(tmp_path / "a", 1e-5, 0.3, WORSE),
+        learned(tmp_path / "b", 1e-4, 0.5, BETTER, length_targets=(9,), reward="lcpo_max"),
+        learned(tmp_path / "c", 1e-4, 0.5, BETTER, thinking_budget=32),
+        learned(tmp_path / "old", 1e-4, 0.5),
+    ]
+    result, sections = compare(folders)
+    assert [(s.run, s.model, s.what) for s in result.scores] == [(r, "step-2", "validation accuracy") for r in "abc"]
+    expected = paired_estimate(BETTER, WORSE, bounds=(0.0, 1.0))
+    assert [s.difference for s in result.scores] == [None, expected, None]
+    assert result.headline == "step-2 (b) is 71 points above step-2 (a) in validation accuracy."
+    assert result.notes == ["c: not compared with a, as they differ in thinking_budget: the default and 32."]
+    assert "chosen on these problems" in next(str(s.parts) for s in sections if s.title == "Accuracy")
 
 
 def test_curves_on_other_data_are_marked(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -284,6 +285,10 @@ def test_rl_resumed_equals_unbroken(
             rl(config, tmp_path / "broken")
     resumed = rl(config, tmp_path / "broken")
     assert resumed.evaluations == whole.evaluations
+    assert resumed.per_problem == whole.per_problem
+    assert list(whole.per_problem) == [e.step for e in whole.evaluations]
+    for each in whole.evaluations:
+        assert np.mean(whole.per_problem[each.step]) == pytest.approx(each.accuracy.value)
     a, b = (weights(tmp_path / run / "checkpoints" / "step-4") for run in ("whole", "broken"))
     assert all(torch.equal(a[k], b[k]) for k in a)
     start = weights(Path(tiny))

@@ -10,11 +10,11 @@ from markupsafe import Markup
 from pydantic import JsonValue
 
 from rlready.core.cells import DASH
-from rlready.report.comparison import CONTENT, Compared, ComparisonResult, Scored, compared
+from rlready.report.comparison import CHOSEN, CONTENT, Compared, ComparisonResult, Scored, compared
 from rlready.report.figures import DIFFERENCE, PERCENT
 from rlready.report.logs import Log, Value, along, smooth
 from rlready.report.plots import NEUTRAL, Point, Series, line_chart
-from rlready.report.section import Column, Section, bullets, side_by_side, table
+from rlready.report.section import Column, Section, bullets, side_by_side, small, table
 
 CURVES: tuple[tuple[str, str, str, Value], ...] = (
     ("Validation accuracy", "RL step", "accuracy", lambda line: line.eval_accuracy),
@@ -72,6 +72,12 @@ def _scores(result: ComparisonResult) -> Section:
     if result.notes:
         said = "The runs did not measure alike; a line separates those that are not compared with each other."
         parts.append(bullets([said], "warning"))
+    if any(s.what == CHOSEN for s in result.scores):
+        said = (
+            f"The {CHOSEN} of a run is that of its best checkpoint, which was chosen on these problems: it is too high "
+            "by a little, and by more the more often the run was evaluated."
+        )
+        parts.append(small(said))
     return Section(title, parts, ["simultaneous"])
 
 

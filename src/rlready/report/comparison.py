@@ -1,8 +1,8 @@
 """Several runs side by side: what differs in their settings, and paired differences of their accuracy.
 
 Differences are those to the first run that has measured a figure alike, on the same problems.  What was not measured
-alike (other problems, verifier or settings of sampling) is marked and not compared, and a note says why; runs of RL
-keep no accuracy of single problems, so that only their curves are compared.
+alike (other problems, verifier or settings of sampling) is marked and not compared, and a note says why.  Of a run of
+RL it is the validation accuracy of the best checkpoint, which was chosen on the same problems.
 """
 
 from __future__ import annotations
@@ -31,9 +31,13 @@ from rlready.readiness.sources import is_stored, verdict_of
 from rlready.report.folder import RunFolder, read_folder
 from rlready.runs.checkpoint_order import labels, listed
 from rlready.runs.record import RECORD, RunRecord, is_edited
+from rlready.tasks.trained_prompts import VALIDATION
+from rlready.train.result import RLResult
 
 CONTENT, WEIGHTS = "content of ", "model "  # begin the name of what differs without a setting
 SHOWN = 8  # digits of a SHA-256
+VALIDATED = ("temperature", "thinking_budget", "max_answer_tokens", "answer_prefix", "num_waits", "length_prompt")
+CHOSEN = "validation accuracy"  # of a checkpoint that was chosen by it
 ALONE = "tables of samples, whose problems only problems= identifies"  # a condition
 
 
@@ -222,6 +226,10 @@ def _accuracies(run: Compared) -> Iterator[Accuracies]:
             for name, counts in result.per_problem.items():
                 shares = counts.counts.pass_at_k([1])[:, 0]
                 yield Accuracies(run.name, result.verb, names[name], "pass@1", conditions, ids, shares)
+        case RLResult() if values := result.per_problem.get(result.best.step):
+            best, ids = result.best.step, tuple(result.problems)
+            model, conditions = f"step-{best}" if best else "start", _validated(run.record)
+            yield Accuracies(run.name, result.verb, model, CHOSEN, conditions, ids, np.array(values))
 
 
 def _main_setting(settings: Mapping[str, list[float]], name: str) -> list[float] | None:
@@ -241,6 +249,15 @@ def _conditions(record: RunRecord, result: ReadinessResult) -> Conditions:
         found |= {key: record.config.get(key) for key in SAME if key != "problems"}
         found |= written_by(record.config)
     return found
+
+
+def _validated(record: RunRecord) -> Conditions:
+    """The conditions of the validation accuracy of RL."""
+    config = record.config
+    names = [*VALIDATED, *(["wait_text"] if config.get("num_waits") else [])]
+    names += ["length_targets"] if config.get("length_prompt") else []
+    found = problems_of(record, VALIDATION) | written_by(config)
+    return found | {name: config.get(name) for name in names}
 
 
 def _headline(runs: Sequence[Compared], settings: dict[str, list[JsonValue]], scores: Sequence[Scored]) -> str:

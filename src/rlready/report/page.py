@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 from jinja2 import Environment
 
 from rlready.core.errors import UserError
+from rlready.core.messages import note
 from rlready.core.records import Finish
 from rlready.core.result import Result
 from rlready.core.text import visible
@@ -75,8 +76,11 @@ def write(folder: Path, *others: Path) -> Path:
     goes into a new folder, such as ``runs/report``.
     """
     if others:
-        path, text = new_folder("report") / PAGE, render_comparison([folder, *others])
+        result, sections = compare([folder, *others])
+        path, text = new_folder("report") / PAGE, _page(RunFolder(result, [], [], [], {}, [], []), sections)
         path.parent.mkdir(parents=True, exist_ok=True)
+        for line in (result.headline, *result.notes):
+            note(line)
     else:
         path = Path(folder) / PAGE
         if path.parent.is_dir() and not os.access(path.parent, os.W_OK):
@@ -95,12 +99,6 @@ def write(folder: Path, *others: Path) -> Path:
         text = _page(run, [*_sections(run), *steps], len(stored.samples), neighbours(path.parent))
     write_text(path, text)
     return path
-
-
-def render_comparison(folders: Sequence[Path]) -> str:
-    """The page of several runs as text; UserError as `compare`."""
-    result, sections = compare(folders)
-    return _page(RunFolder(result, [], [], [], {}, [], []), sections)
 
 
 def render(folder: Path) -> str:

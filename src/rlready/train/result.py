@@ -119,8 +119,9 @@ class GroupTotals(Record):
 class RLResult(Result):
     """The result of an RL run; ``stopped`` says why it ended early and ``drift`` what drifted, empty if nothing.
 
-    ``groups`` counts the groups of all steps, and ``weights_changed`` is the share of the weights that differ from the
-    starting checkpoint's, in the precision of the arithmetic (None: a run before these were measured).
+    ``per_problem`` has the accuracy of each of the validation ``problems``, (P,) by step of the evaluation.  ``groups``
+    counts the groups of all steps, and ``weights_changed`` is the share of the weights that differ from the starting
+    checkpoint's, in the precision of the arithmetic.  They are empty or None of a run before they were kept.
     """
 
     verb: Literal["rl"] = "rl"
@@ -130,6 +131,8 @@ class RLResult(Result):
     drift: str
     best: BestCheckpoint
     evaluations: list[Evaluation] = Field(min_length=1)
+    problems: list[str] = Field(default_factory=list)
+    per_problem: dict[int, list[float]] = Field(default_factory=dict)
     groups: GroupTotals | None = None
     weights_changed: float | None = None
 

@@ -79,7 +79,7 @@ def rl(config: RLConfig, out: Path) -> RLResult:
         before = WeightSample(trainer.learner)
         checkpointer = Checkpointer(run, trainer.learner)
         state = checkpointer.restore(RLState(planned_steps=config.steps))
-        trainer.planned_steps, trainer.before = state.planned_steps or config.steps, state.before
+        trainer.planned_steps = state.planned_steps or config.steps
         trainer.update_engine()
         checkpointer.restore_log(state.step if state.evaluations else -1, _pending(state))
         trainer.samples.truncate(state.step)
@@ -109,7 +109,7 @@ def rl(config: RLConfig, out: Path) -> RLResult:
         at_limit = {"rollouts": state.groups.at_limit / max(1, state.groups.responses)}
         if warning := many_truncated(at_limit, config):
             run.warn(warning)
-        result = with_change(from_rank0(lambda: _result(out, config, state, trainer, run)), before, run)
+        result = with_change(from_rank0(lambda: _result(out, config, state, trainer, data.held, run)), before, run)
         run.write_result(result)
         return result
 
@@ -187,7 +187,7 @@ def _evaluate(
 ) -> None:
     """Evaluate the weights and save them; the state says so last, so that a run that is stopped here does it again."""
     config = trainer.config
-    found = trainer.evaluate(data.held_task, data.held, state.step)
+    found, each = trainer.evaluate(data.held_task, data.held, state.step, state.before)
     run.count("generated", round(found.response_tokens * len(data.held) * config.eval_samples))
     if state.step:
         checkpointer.save_checkpoint(state.step, _card(run, config, state.evaluations, found))
@@ -201,7 +201,10 @@ def _evaluate(
         found.undecided,
     )
     log.write(line)
-    state.before = trainer.before
+    if state.step:
+        state.after[state.step] = each
+    else:
+        state.before = each
     state.evaluations.append(found)
     checkpointer.delete(superfluous(state.evaluations, config.save_total_limit))
     run.draw_page()
@@ -265,7 +268,9 @@ def _notes(state: RLState, limit: str) -> list[str]:
     return notes
 
 
-def _result(out: Path, config: RLConfig, state: RLState, trainer: Trainer, run: Run) -> RLResult:
+def _result(
+    out: Path, config: RLConfig, state: RLState, trainer: Trainer, validation: Sequence[Problem], run: Run
+) -> RLResult:
     best = _best(state.evaluations)
     there = [e for e in state.evaluations if not e.step or not run.changed(out / "checkpoints" / f"step-{e.step}")]
     notes, gain = _notes(state, _limit(trainer)), gain_of(best, state.evaluations)
@@ -288,5 +293,7 @@ def _result(out: Path, config: RLConfig, state: RLState, trainer: Trainer, run: 
         drift=state.drifted,
         best=BestCheckpoint(step=best.step, path=path, accuracy=best.accuracy, gain=gain),
         evaluations=state.evaluations,
+        problems=[problem.id for problem in validation],
+        per_problem={0: state.before} | state.after,
         groups=state.groups,
     )

@@ -14,7 +14,8 @@ from rlready.train.result import Evaluation, GroupTotals
 class RLState(BaseModel):
     """The progress of a run, which began with ``planned_steps`` as its number of steps.
 
-    ``before`` is the accuracy of every validation problem before RL, ``zero_signal_steps`` counts the latest
+    ``before`` is the accuracy of every validation problem before RL and ``after`` that after the step of each later
+    evaluation (of a state that an older version saved, of those since), ``zero_signal_steps`` counts the latest
     consecutive steps without a gradient, ``first`` holds the watched values of the first step with one, of thoughts if
     the model ``thinks``, ``drift`` describes what has drifted since, by quantity, and ``groups`` counts the groups.
     """
@@ -24,6 +25,7 @@ class RLState(BaseModel):
     zero_signal_steps: int = 0
     stopped: str = ""
     before: list[float] = []
+    after: dict[int, list[float]] = {}
     evaluations: list[Evaluation] = []
     first: Watched | None = None
     thinks: bool = False

@@ -75,7 +75,6 @@ class Trainer:
         self.samples, self.pair = SampleFiles(samples, config.keep_samples), pair
         self.planned_steps = config.steps  # of which a share is the warm-up
         self.updating = False  # whether this step may have changed the weights
-        self.before: list[float] = []  # accuracy of every validation problem at step 0
         self.budget = budget_for(self.lm, config.thinking_budget, config.max_answer_tokens, config.num_waits)
         self.forcing = forcing_for(self.lm, wait_text_of(config), config.answer_prefix)
         handover = samples.with_name("handover")
@@ -198,23 +197,27 @@ class Trainer:
         )
         return self.loss(inputs, self.loss_settings)
 
-    def evaluate(self, task: Task, problems: Sequence[Problem], step: int) -> Evaluation:
-        """Accuracy on validation problems after ``step`` steps; the draws are the same every time."""
+    def evaluate(
+        self, task: Task, problems: Sequence[Problem], step: int, before: Sequence[float]
+    ) -> tuple[Evaluation, list[float]]:
+        """Accuracy on validation problems after ``step`` steps, and that of each; the draws are the same every time.
+
+        ``before`` is that of each at step 0.
+        """
         stated = self._stated(problems, [self.targets[i % len(self.targets)] for i in range(len(problems))])
         groups = self._draw("validation", task, stated, self.config.eval_samples)
         correct = np.array([np.mean([bool(s.correct) for s in g.samples]) for g in groups])
         each = [(s.thinking_tokens, len(s.tokens), s.undecided) for g in groups for s in g.samples]
         thinking, response, undecided = np.mean(each, axis=0).tolist()
-        if not step:
-            self.before = correct.tolist()
-        return Evaluation(
+        evaluation = Evaluation(
             step=step,
             accuracy=mean_estimate(correct, bounds=(0.0, 1.0)),
-            gain=paired_estimate(correct, self.before, bounds=(0.0, 1.0)) if step and self.before else None,
+            gain=paired_estimate(correct, before, bounds=(0.0, 1.0)) if step and before else None,
             thinking_tokens=thinking,
             response_tokens=response,
             undecided=undecided,
         )
+        return evaluation, correct.tolist()
 
     def _draw(self, name: str, task: Task, problems: Sequence[Problem], samples: int) -> list[Group]:
         """A group for each problem, in their order; of several processes each draws and verifies its share."""
