@@ -28,6 +28,8 @@ from rlready.readiness.next_step import EASIER, HARDER, LONGER, next_action, sep
 from rlready.readiness.overfitting import against_minimum, along_runs
 from rlready.readiness.passk import Floats, counts, pass_at_k, pass_at_k_stopped
 from rlready.readiness.ranking import Ranking, comparisons, gap_of_shares, large, rank
+from rlready.readiness.ranking_words import drops, headline, no_onset, ranked_checkpoint, reason
+from rlready.readiness.ranking_words import error as error_of
 from rlready.readiness.result import SampleStats
 from rlready.readiness.sample_stats import Draws
 from rlready.readiness.units import lead_in_units
@@ -236,7 +238,7 @@ def test_a_loss_that_is_lowest_at_the_last_checkpoint_may_fall_further(
     names, shares = [f"r/step-{i}" for i in (1, 2, 3)], np.array([[0.0, 1.0] * 20] * 3)
     gap = gap_of_shares(shares)
     found = along_runs(names, losses_of(*losses), list(shares))
-    sentences = rank(names, "pass@1", shares.mean(1), gap, pass_1_CP=shares, overfitting=found).no_onset()
+    sentences = no_onset(rank(names, "pass@1", shares.mean(1), gap, pass_1_CP=shares, overfitting=found))
     assert [("longer SFT may be better still" in each) for each in sentences] == ([] if said is None else [said])
 
 
@@ -264,12 +266,12 @@ def test_ranks_equals_and_the_sign() -> None:
     assert found.order == [1, 0, 3, 2]
     assert gaps == [(1, 0), (1, 2), (1, 3)]
     assert found.behind[1] is None
-    assert found.headline() == "Start RL from x: the best pass@1 at equal pass@8, significantly ahead of the others."
+    assert headline(found) == "Start RL from x: the best pass@1 at equal pass@8, significantly ahead of the others."
     apart = rank("wxyz", "pass@8", values + np.array([0, 0.02, 0, 0]), gap, pass_1_CP=pass_1, overfitting=[None] * 4)
-    assert apart.headline() == "Start RL from x: the best pass@8, significantly ahead of the others."
+    assert headline(apart) == "Start RL from x: the best pass@8, significantly ahead of the others."
     less = rank("wxyz", "loss", values, gap, pass_1_CP=pass_1, overfitting=[None] * 4, sign=-1)
     assert less.order == [2, 1, 0, 3]
-    words = [less.checkpoint(i, "wxyz"[i]) for i in range(4)]
+    words = [ranked_checkpoint(less, i, "wxyz"[i]) for i in range(4)]
     assert [w.advice for w in words] == ["drop", "tie", "rl", "drop"]
     assert [w.rank for w in words] == [3, 2, 1, 4]
     assert [w.chosen for w in words] == [False, False, True, False]
@@ -279,15 +281,15 @@ def test_ranks_equals_and_the_sign() -> None:
     assert words[2].why == "best loss"
     more = units_to_decide(Estimate(0.1, -0.1, 0.3, 9), comparisons(4))
     assert [w.more_problems for w in words] == [None, more, None, None]
-    assert less.headline() == "Start RL from y; 9 problems do not separate it from x."
+    assert headline(less) == "Start RL from y; 9 problems do not separate it from x."
     assert next_action(less) == "Start RL from y now: it has the best loss."
     count = f"{float(f'{more:.2g}'):,.0f}"
     assumed = "enough in 4 cases of 5, if the lead is as measured"
     assert separation(less) == [f"To separate x from y, measure about {count} more problems ({assumed})."]
     assert next_action(found) == ""  # the headline leaves no choice
     assert separation(found) == []
-    assert less.drops() == ["Drop w and z: loss is significantly worse."]
-    assert less.drops(tried=[0]) == ["Drop z: loss is significantly worse."]
+    assert drops(less) == ["Drop w and z: loss is significantly worse."]
+    assert drops(less, tried=[0]) == ["Drop z: loss is significantly worse."]
 
 
 STEPS = ("a/step-10", "a/step-20", "a/step-30", "b/step-5")
@@ -330,17 +332,17 @@ def test_the_cheaper_of_a_tie_is_the_pick(
     found = rank(STEPS, "pass@8", np.array(values), gap, pass_1_CP=np.full((4, 9), 0.1), overfitting=[None] * 4)
     assert found.pick == pick
     assert found.order[0] == 2  # ranks stay those of the values
-    assert f"{found.labels[pick]} {found.reason()}." == said
+    assert f"{found.labels[pick]} {reason(found)}." == said
     tie = min(abs(values[i] - 0.5) for i in (0, 1, 3)) < 0.1
-    assert found.headline().startswith(f"Start RL from {STEPS[pick]}")
-    assert ("; 100 problems do not separate it from " in found.headline()) is tie
+    assert headline(found).startswith(f"Start RL from {STEPS[pick]}")
+    assert ("; 100 problems do not separate it from " in headline(found)) is tie
     other = STEPS[pick] if pick != 2 else STEPS[3] if values[3] > 0.4 else STEPS[0]  # where no value decides
     name = other
     assert bool(re.search(f"{name} (from|and) a/step-30", " ".join(separation(found)))) is tie
     assert next_action(found) == ("Start RL from " + said.replace(" ", " now: it ", 1) if tie else "")
     checked = f"({100 * (0.5 - values[pick]):.1f} points behind a/step-30 in pass@8, standard error 3.0 points)"
-    assert (checked in found.checkpoint(pick, STEPS[pick]).why) is ("fewest" in said)
-    assert [found.checkpoint(i, STEPS[i]).chosen for i in range(4)] == [i == pick for i in range(4)]
+    assert (checked in ranked_checkpoint(found, pick, STEPS[pick]).why) is ("fewest" in said)
+    assert [ranked_checkpoint(found, i, STEPS[i]).chosen for i in range(4)] == [i == pick for i in range(4)]
 
 
 @pytest.mark.parametrize(
@@ -374,9 +376,9 @@ def test_pass_1_decides_a_tie_before_the_cost(pass_1: tuple[float, ...], pick: i
     )
     assert found.pick == pick
     assert found.order[0] == 2
-    assert f"{found.labels[pick]} {found.reason()}" == said
+    assert f"{found.labels[pick]} {reason(found)}" == said
     for i in range(3):
-        why = found.checkpoint(i, STEPS[i]).why
+        why = ranked_checkpoint(found, i, STEPS[i]).why
         worse, below = (f"; pass@1 is {how}" in why for how in ("significantly worse", "more than one standard error"))
         assert (worse or below) is bool(pass_1[i] < max(pass_1[:3]))
         assert (found.advice(i) == "drop") is worse is (i in found.dominated)
@@ -393,22 +395,22 @@ def test_what_pass_k_cannot_rule_out_pass_1_may() -> None:
                     pass_1_CP=shares, overfitting=[None] * 3)  # fmt: skip
 
     found = ranked((0.45, 0.49, 0.5), (0.2, 0.4, 0.4))
-    assert found.headline() == "Start RL from step-20; 100 problems do not separate it from step-30."
-    chosen = found.checkpoint(found.pick, "step-20")
+    assert headline(found) == "Start RL from step-20; 100 problems do not separate it from step-30."
+    chosen = ranked_checkpoint(found, found.pick, "step-20")
     why = "took the fewest steps within one standard error of step-30"
     assert chosen.decided == f"{why} (1.0 points behind, standard error 3.3)"
-    assert found.checkpoint(found.order[0], "step-30").decided == ""
-    (said,) = found.drops()
+    assert ranked_checkpoint(found, found.order[0], "step-30").decided == ""
+    (said,) = drops(found)
     assert re.fullmatch(
         r"Drop step-10: pass@8 is no better than step-20's and pass@1 significantly worse, "
         r"20\.0 \[\d+\.\d, \d+\.\d\] points behind\.",
         said,
     )
-    assert found.checkpoint(0, names[0]).next == "drop: pass@1 significantly worse"
-    assert "; pass@1 is significantly worse than step-20's: 20.0 [" in found.checkpoint(0, names[0]).why
-    assert ranked((0.45, 0.49, 0.5), (0.4, 0.4, 0.4)).drops() == []
+    assert ranked_checkpoint(found, 0, names[0]).next == "drop: pass@1 significantly worse"
+    assert "; pass@1 is significantly worse than step-20's: 20.0 [" in ranked_checkpoint(found, 0, names[0]).why
+    assert drops(ranked((0.45, 0.49, 0.5), (0.4, 0.4, 0.4))) == []
     ahead = ranked((0.5, 0.49, 0.48), (0.2, 0.4, 0.4))  # the best by pass@8 is not dropped for its pass@1
-    assert (ahead.pick, ahead.drops()) == (1, [])
+    assert (ahead.pick, drops(ahead)) == (1, [])
 
 
 def test_pass_1_of_few_samples_decides_only_what_a_sample_cannot() -> None:
@@ -434,23 +436,26 @@ def test_equal_checkpoints_and_unsolved_problems_are_said() -> None:
         return rank("ab"[:count], "pass@8", values, lambda a, b: lead(error, 0.1),
                     pass_1_CP=pass_1_CP, overfitting=[None] * count)  # fmt: skip
 
-    assert ranked(0).headline() == "Start RL from a; 100 problems do not separate it from b."
+    assert headline(ranked(0)) == "Start RL from a; 100 problems do not separate it from b."
     for gap in (0, 1e-4):
         said = "b and a cannot be separated by pass@8: it would take over 10,000 more problems."
         assert separation(ranked(gap)) == [said]
-    assert ranked(0, solved[:1], values[:1]).headline() == "a: pass@8 is 50.0 %."
+    assert headline(ranked(0, solved[:1], values[:1])) == "a: pass@8 is 50.0 %."
     none, one = ranked(0, 0 * solved, skill), ranked(0, 0 * solved[:1], skill[:1])
-    assert none.headline() == "Do not start RL: no checkpoint solved any problem."
-    assert one.headline() == "Do not start RL: a solved no problem."
-    assert none.drops() == one.drops() == []
+    assert headline(none) == "Do not start RL: no checkpoint solved any problem."
+    assert headline(one) == "Do not start RL: a solved no problem."
+    assert drops(none) == drops(one) == []
     assert [next_action(none), next_action(one, 0.5), next_action(none, 0.6)] == [EASIER, EASIER, LONGER]
     every = replace(one, pass_1=np.ones(len(one.pass_1)))
     assert next_action(every) == HARDER.format("a")
     half = replace(ranked(0), pass_1=np.array([1.0, 0.5]), dominated={1: lead(0, 0.5)})
-    assert [half.checkpoint(i, "ab"[i]).next_in_brief for i in (0, 1)] == ["no signal", "drop"]
-    assert every.headline() == "Do not start RL on these problems: every sample of a is correct."
-    assert every.checkpoint(0, "a").next_in_brief == "no signal"
-    assert [one.checkpoint(0, "a").advice, none.checkpoint(1, "b").next_in_brief] == ["unsolved", "no signal"]
+    assert [ranked_checkpoint(half, i, "ab"[i]).next_in_brief for i in (0, 1)] == ["no signal", "drop"]
+    assert headline(every) == "Do not start RL on these problems: every sample of a is correct."
+    assert ranked_checkpoint(every, 0, "a").next_in_brief == "no signal"
+    assert [ranked_checkpoint(one, 0, "a").advice, ranked_checkpoint(none, 1, "b").next_in_brief] == [
+        "unsolved",
+        "no signal",
+    ]
 
 
 def test_a_checkpoint_that_solves_nothing_is_never_the_pick() -> None:
@@ -458,8 +463,8 @@ def test_a_checkpoint_that_solves_nothing_is_never_the_pick() -> None:
     values, shares = np.array([0, 0.02, 0.02, 0.02]), np.array([[0.0], [0.01], [0.01], [0.01]]) * np.ones(50)
     found = rank(STEPS, "pass@8", values, lambda a, b: lead(0.02, 0.03), pass_1_CP=shares, overfitting=[None] * 4)
     assert (found.pick, found.order[-1]) == (1, 0)
-    assert found.checkpoint(0, STEPS[0]).next == "nothing solved: RL has no signal"
-    assert found.drops() == ["Drop a/step-10: no problem solved, so RL would have no signal."]
+    assert ranked_checkpoint(found, 0, STEPS[0]).next == "nothing solved: RL has no signal"
+    assert drops(found) == ["Drop a/step-10: no problem solved, so RL would have no signal."]
     assert "run RL from a/step-20, a/step-30 and b/step-5, which span" in calibrate(found, one_run=False)
     alone = replace(found, pass_1=np.array([0, 0.01, 0, 0]), order=[1, 0, 2, 3])
     assert calibrate(alone, one_run=False) == ""  # two runs of RL at least
@@ -494,7 +499,7 @@ def test_an_interval_that_ends_at_0_is_no_difference(monkeypatch: pytest.MonkeyP
     values = np.array([0.5, 0.4])
     gap = Estimate(0.1, 0.0, 0.2, 9)
     found = rank("ab", "pass@8", values, lambda a, b: gap, pass_1_CP=np.full((2, 9), 0.5), overfitting=[None] * 2)
-    assert found.checkpoint(1, "b").advice == "tie"
+    assert ranked_checkpoint(found, 1, "b").advice == "tie"
     monkeypatch.setattr(overfitting, "paired_estimate", lambda *_, **__: Estimate(-0.1, -0.2, 0.0, 9))
     _, later = against_minimum(losses_of(0.0, 0.2), [np.zeros(4)] * 2)
     assert later is not None
@@ -514,10 +519,10 @@ def test_checkpoints_past_overfitting_come_last() -> None:
     )
     assert found.order == [0, 1, 2]
     assert [found.dropped(i) for i in range(3)] == [False, True, True]
-    place = found.checkpoint(1, "b")
+    place = ranked_checkpoint(found, 1, "b")
     assert (place.advice, place.next) == ("drop", "drop: past overfitting onset")
     assert place.why.endswith("above its minimum, pass@1 +0.0 points")
-    assert found.headline() == "Start RL from a: the best pass@8 before overfitting onset."
+    assert headline(found) == "Start RL from a: the best pass@8 before overfitting onset."
 
 
 def test_a_gap_is_a_paired_difference_for_all_pairs_together() -> None:
@@ -574,9 +579,9 @@ def test_the_standard_error_is_of_two_checkpoints_whatever_others_there_are() ->
         gap = gap_of_shares(k_CP, step=1.0)
         found = rank(names, "pass@8", k_CP.mean(1), gap, pass_1_CP=k_CP / 2, overfitting=[None] * count)
         assert found.pick == 0
-        said = float(found.error().rpartition("standard error ")[2].removesuffix(" points"))
+        said = float(error_of(found).rpartition("standard error ")[2].removesuffix(" points"))
         assert said == pytest.approx(100 * error, rel=0.05)
-        shown, of_pair = found.checkpoint(0, names[0]).behind, gap(1, 0)
+        shown, of_pair = ranked_checkpoint(found, 0, names[0]).behind, gap(1, 0)
         assert shown is not None
         assert (shown.low, shown.high) == (max(of_pair.low, -1), min(of_pair.high, 1))
         needed = 6 * ((t_quantile(1 - 0.025 / pairs, 5) + 0.8416) * error / (1 / 6)) ** 2 - 6

@@ -19,7 +19,8 @@ from rlready.predict.run_cost import Effort, effort_of
 from rlready.predict.score import LEAST, SIGNIFICANT, Score, more_recipes
 from rlready.readiness.next_step import separation, tied
 from rlready.readiness.passk import Ints
-from rlready.readiness.ranking import HEADED, ONSET, Ranking
+from rlready.readiness.ranking import ONSET, Ranking
+from rlready.readiness.ranking_words import HEADED
 from rlready.runs.checkpoint_order import NAMED, listed
 
 SKILL = 0.05  # p of the best of all predictors

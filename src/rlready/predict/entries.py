@@ -17,6 +17,7 @@ from rlready.predict.result import CheckpointPrediction, FamilyResult, Point, Pr
 from rlready.predict.score import Score
 from rlready.readiness.passk import Floats, powers
 from rlready.readiness.ranking import Ranking
+from rlready.readiness.ranking_words import ranked_checkpoint
 
 DONE = "RL done"
 COMPARED = 12  # checkpoints that are compared pair by pair: a larger matrix is hard to read
@@ -33,7 +34,8 @@ def checkpoint_predictions(
     best = by.best()
     return [
         CheckpointPrediction(
-            **dict(ranking.checkpoint(i, candidate.name)) | ({"next": DONE} if candidate.name in outcomes else {}),
+            **dict(ranked_checkpoint(ranking, i, candidate.name))
+            | ({"next": DONE} if candidate.name in outcomes else {}),
             label=ranking.labels[i],
             sft=candidate.sft,
             step=candidate.step,

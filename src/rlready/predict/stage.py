@@ -42,6 +42,7 @@ from rlready.predict.score import Score
 from rlready.predict.scored import expected, named, of_family, overfitting_of, predictors_of, scores_of
 from rlready.readiness.next_step import explained, next_action
 from rlready.readiness.ranking import Ranking, large, rank
+from rlready.readiness.ranking_words import drops, headline, no_onset, rule
 from rlready.runs.checksums import has_listed
 from rlready.runs.content import has_content, is_model
 from rlready.runs.run import Run
@@ -129,7 +130,7 @@ def _result(
         chance_level=measured.chance_level,
         group_size=measured.group_size,
         ranked_by=by.name,
-        rule=ranking.rule,
+        rule=rule(ranking),
         chosen=names[ranking.pick],
         untried="" if following is None else shown[following],
         next_steps=steps,
@@ -164,12 +165,12 @@ def _next_steps(
     if not scored:
         recipes = {c.run or c.name for c in measured.all}
         steps = [
-            *ranking.drops(),
-            *ranking.no_onset(),
+            *drops(ranking),
+            *no_onset(ranking),
             apart,
             "" if ranking.no_signal else calibrate(ranking, len(recipes) == 1),
         ]
-        return [ranking.headline(), *filter(None, steps)]
+        return [headline(ranking), *filter(None, steps)]
     families = [family for family, _ in scored]
     trusted = [
         (f"{family.name or 'unnamed'}: " if len(scored) > 1 else "") + trust(family, scores, ranking.by)
@@ -179,7 +180,7 @@ def _next_steps(
     tried = {int(i) for family in families for i in family.place}
     following = "" if left is None else f"First by {ranking.by} of those without an outcome: {ranking.labels[left]}."
     apart = apart if left is not None else ""  # else RL has told
-    others = [*trusted, following, apart, *ranking.drops(tried), *against(ranking, families), *details]
+    others = [*trusted, following, apart, *drops(ranking, tried), *against(ranking, families), *details]
     return [reached(ranking, families, left), *filter(None, others)]
 
 

@@ -17,6 +17,7 @@ from rlready.readiness.overfitting import along_runs
 from rlready.readiness.part import Part
 from rlready.readiness.passk import powers
 from rlready.readiness.ranking import gap_of_shares, large, rank
+from rlready.readiness.ranking_words import drops, headline, no_onset, ranked_checkpoint, rule
 from rlready.readiness.result import CheckpointReadiness, RankedCheckpoint, ReadinessResult
 from rlready.runs.checkpoint_order import runs_of
 
@@ -46,8 +47,9 @@ def compare(
     ks = sorted({*powers(config.samples), group_size})
     changes = _changes(names, losses)
     truncated = min(each.value if each else 0.0 for each in (part.sampled.stats.truncated for part in parts))
+    places = [ranked_checkpoint(ranking, i, part.name) for i, part in enumerate(parts)]
     return ReadinessResult(
-        headline=ranking.headline(),
+        headline=headline(ranking),
         notes=_smaller_groups(informative_size, config, fewest),
         next_action=next_action(ranking, truncated),
         seed=config.seed,
@@ -56,12 +58,12 @@ def compare(
         group_size=group_size,
         informative_group_size=informative_size,
         ranked_by=ranking.by,
-        rule=ranking.rule,
-        reasons=[*ranking.drops(), *ranking.no_onset(), *separation(ranking)],
+        rule=rule(ranking),
+        reasons=[*drops(ranking), *no_onset(ranking), *separation(ranking)],
         chosen=names[ranking.pick],
         checkpoints=[
-            _checkpoint(ranking.checkpoint(i, part.name), part, counts[i], changes[i], ks, informative_size, first)
-            for i, part in enumerate(parts)
+            _checkpoint(place, part, counts[i], changes[i], ks, informative_size, first)
+            for i, (place, part) in enumerate(zip(places, parts, strict=True))
         ],
         problems=parts[0].problems,
         per_problem={part.name: part.sampled.counts for part in parts},

@@ -13,6 +13,7 @@ from rlready.core.separation import to_separate
 from rlready.core.settings import Config
 from rlready.readiness.part import Part
 from rlready.readiness.ranking import Ranking
+from rlready.readiness.ranking_words import ranked_checkpoint, reason
 from rlready.readiness.result import RankedCheckpoint, rival
 from rlready.runs.record import PRESET
 from rlready.tasks.other_problems import training_problems
@@ -43,7 +44,7 @@ def next_action(ranking: Ranking, truncated: float = 0.0) -> str:
         return HARDER.format(ranking.labels[ranking.pick])
     if not separation(ranking):
         return ""
-    return f"Start RL from {ranking.labels[ranking.pick]} now: it {ranking.reason()}."
+    return f"Start RL from {ranking.labels[ranking.pick]} now: it {reason(ranking)}."
 
 
 def separation(ranking: Ranking) -> list[str]:
@@ -58,7 +59,7 @@ def tied(ranking: Ranking) -> RankedCheckpoint | None:
     """In a tie, the checkpoint that more problems would separate from the first; else None."""
     if not any(ranking.advice(i) == "tie" for i in ranking.order):
         return None
-    return rival([ranking.checkpoint(i, ranking.labels[i]) for i in ranking.order])
+    return rival([ranked_checkpoint(ranking, i, ranking.labels[i]) for i in ranking.order])
 
 
 def explained(action: str, command: str) -> str:

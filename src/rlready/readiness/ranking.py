@@ -29,29 +29,19 @@ Shapes: C = checkpoints, P = problems.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from rlready.core.cells import counted
 from rlready.core.records import Estimate
-from rlready.core.stats import limited, paired_estimate, simultaneous, standard_error, units_to_decide
+from rlready.core.stats import paired_estimate, simultaneous, standard_error, units_to_decide
 from rlready.readiness.passk import Floats, powers
-from rlready.readiness.result import SOLVED, Advice, Overfitting, RankedCheckpoint
-from rlready.readiness.units import in_units, lead_in_units, span_of
-from rlready.runs.checkpoint_order import labels, listed, place_in_run, runs_of
+from rlready.readiness.result import Advice, Overfitting
+from rlready.runs.checkpoint_order import labels, place_in_run, runs_of
 
 LARGE = 64  # the paper's k
 DIGITS = 12  # means that agree to so many digits differ by rounding only
-HEADED = 2  # tied checkpoints listed in a headline
-
-WORDS: dict[Advice, str] = {
-    "rl": "RL first",
-    "tie": "not significantly different",
-    "drop": "drop",
-    "unsolved": "nothing solved: RL has no signal",
-}
 ONSET, WORSE, WORSE_1 = "past overfitting onset", "significantly worse", "pass@1 significantly worse"  # why to drop
 Gap = Callable[[int, int], Estimate]  # lead of one checkpoint over another, as a simultaneous interval for all pairs
 
@@ -123,33 +113,6 @@ class Ranking:
         return bool((found := self.overfitting[i]) and found.onset)
 
     @property
-    def rule(self) -> str:
-        """The rule in a sentence, to be printed with the result."""
-        bests = [f"of the best {name}" for name in dict.fromkeys((self.by, "pass@1"))]
-        close = f"keep those within one standard error {', and of these '.join(bests)}; of these"
-        worse = f"what ranks below it and is significantly worse in {' or '.join(dict.fromkeys((self.by, 'pass@1')))}"
-        fewest = "take the fewest SFT steps, as a precaution against overfitting"
-        return f"drop what is {ONSET}; {close} {fewest}; drop {worse}."
-
-    def checkpoint(self, i: int, name: str) -> RankedCheckpoint:
-        """The record of one checkpoint's rank."""
-        advice, behind = self.advice(i), self.behind[i]
-        return RankedCheckpoint(
-            name=name,
-            chosen=i == self.pick and not self.nothing_solved,
-            rank=self.order.index(i) + 1,
-            behind=behind and limited(behind, span_of(self.by)),
-            more_problems=self._more(i),
-            advice=advice,
-            next=SOLVED
-            if self.all_solved and self.pass_1[i] == 1
-            else WORDS[advice] + (f": {self._drop_reason(i)}" if advice == "drop" else ""),
-            why=self._why(i),
-            overfitting=self.overfitting[i],
-            decided=f"{self.reason()}{self._margin()}" if i == self.pick != self.order[0] else "",
-        )
-
-    @property
     def nothing_solved(self) -> bool:
         """Whether no sample of any checkpoint is correct."""
         return not self.pass_1.any()
@@ -164,97 +127,16 @@ class Ranking:
         """Whether RL should not start on these problems: none is solved, or all are."""
         return self.nothing_solved or self.all_solved
 
-    def headline(self) -> str:
-        """The decision in at most 15 words: where to start RL, and what is as good as far as is known."""
-        name = self.labels[self.pick]
-        tied = [self.labels[i] for i in self.order if self.advice(i) == "tie"]
-        if self.nothing_solved:
-            who = "no checkpoint solved any" if len(self.order) > 1 else f"{name} solved no"
-            return f"Do not start RL: {who} problem."
-        if self.all_solved:
-            return f"Do not start RL on these problems: every sample of {name} is correct."
-        if len(self.order) == 1:
-            return f"{name}: {self.by} is {in_units(self.by, self.values[self.pick])}."
-        if tied:
-            n = next(counted(b.n, b.varies.removesuffix("s")) for b in self.behind if b)
-            others = listed(tied) if len(tied) <= HEADED else f"{len(tied)} others"
-            verb = "does" if n.startswith("1 ") else "do"
-            return f"Start RL from {name}; {n} {verb} not separate it from {others}."
-        others = self.labels[self.order[1]] if len(self.order) == 2 else "the others"
-        ahead = f", significantly ahead of {others}" if all(b is None or b.low > 0 for b in self.behind) else ""
-        return f"Start RL from {name}: {self._best()}{ahead}."
-
-    def drops(self, tried: Collection[int] = ()) -> list[str]:
-        """What to drop and why, in a sentence each, except those that RL was ``tried`` from."""
-        others = [i for i in self.order if self.advice(i) == "drop" and i not in tried]
-        why = {
-            ONSET: f"{ONSET}, as held-out loss has risen, which pass@1 does not show",
-            WORSE: f"{self.by} is significantly worse",
-            WORSE_1: f"{self.by} is no better than {self.labels[self.pick]}'s and pass@1 significantly worse",
-        }
-        if leads := [lead_in_units("pass@1", self.dominated[i]) for i in others if self._drop_reason(i) == WORSE_1]:
-            why[WORSE_1] += f", {listed(leads)} behind" if len(leads) <= HEADED else ""
-        found = {reason: [self.labels[i] for i in others if self._drop_reason(i) == reason] for reason in why}
-        said = [f"Drop {listed(names)}: {why[reason]}." for reason, names in found.items() if names]
-        unsolved = [] if self.nothing_solved else [self.labels[i] for i in self.order if self.advice(i) == "unsolved"]
-        if unsolved:
-            said.append(f"Drop {listed(unsolved)}: no problem solved, so RL would have no signal.")
-        return said
-
-    def no_onset(self) -> list[str]:
-        """A sentence if held-out loss is known along an SFT run, and no checkpoint is past overfitting onset."""
-        known = [found for found in self.overfitting if found]
-        if not known or any(map(self.dropped, self.order)):
-            return []
-        said = f"No checkpoint is {ONSET}, as far as held-out loss tells"
-        if all(found.minimum == len(known) for found in known):  # of one run the last
-            said += "; it is lowest at the last one, so that longer SFT may be better still"
-        return [f"{said}."]
-
-    def reason(self) -> str:
-        """Why the pick is the one to start from, as what it does."""
-        if self.pick == self.order[0]:
-            return f"has {self._best()}"
-        if self.pick != self.tie.start:
-            return f"took the fewest steps within one standard error of {self.labels[self.tie.start]}"
-        return "has the best pass@1 of these"
-
-    def error(self) -> str:
-        """How far the pick is behind the first and the standard error of that, by which the rule can be checked."""
-        if (behind := self.behind[self.pick]) is None:
-            return ""
-        first, error = self.labels[self.order[0]], standard_error(behind, comparisons(len(self.order)))
-        known = (
-            f"standard error {lead_in_units(self.by, error)}" if behind.n > 1 else "of which one problem has no error"
-        )
-        return f"{lead_in_units(self.by, behind.value)} behind {first} in {self.by}, {known}"
-
-    def _margin(self) -> str:
-        """How far the pick is behind, and its standard error; "" if a single problem has none."""
-        behind = self.behind[self.pick]
-        if behind is None or behind.n < 2:
-            return ""
-        error = standard_error(behind, comparisons(len(self.order)))
-        far = lead_in_units(self.by, error).removesuffix(" points")
-        return f" ({lead_in_units(self.by, behind.value)} behind, standard error {far})"
-
-    def _drop_reason(self, i: int) -> str:
+    def drop_reason(self, i: int) -> str:
         """Why a checkpoint is to be dropped, in brief."""
-        return ONSET if self.dropped(i) else WORSE if self._below(i) else WORSE_1
+        return ONSET if self.dropped(i) else WORSE if self.below(i) else WORSE_1
 
-    def _below(self, i: int) -> bool:
+    def below(self, i: int) -> bool:
         """Whether a checkpoint is significantly worse than the first in the figure that ranks."""
         behind = self.behind[i]
         return behind is not None and behind.low > 0
 
-    def _best(self) -> str:
-        past = any(map(self.dropped, self.order)) and not self.dropped(self.pick)
-        others = [i for i in self.order if not self.dropped(i) and self.pass_1[i] < self.pass_1[self.pick]]
-        equal = any(round(self.values[i] - self.values[self.pick], DIGITS) == 0 for i in others) and self.by != "pass@1"
-        best = f"pass@1 at equal {self.by}" if equal else self.by
-        return f"the best {best}" + (" before overfitting onset" if past else "")
-
-    def _more(self, i: int) -> int | None:
+    def more_problems(self, i: int) -> int | None:
         """How many more problems would decide between the first and this one; None if no number would."""
         behind = self.behind[i]
         if behind is None or self.advice(i) not in ("rl", "tie"):
@@ -266,26 +148,7 @@ class Ranking:
             return "unsolved"
         if i == self.pick:
             return "rl"
-        return "drop" if self.dropped(i) or self._below(i) or i in self.dominated else "tie"
-
-    def _why(self, i: int) -> str:
-        behind, found, first = self.behind[i], self.overfitting[i], self.labels[self.order[0]]
-        if not self.pass_1[i]:
-            return "no sample is correct, so every group of RL would earn the same reward"
-        if found is not None and found.onset:
-            change = f"pass@1 {found.pass_1_change.value * 100:+.1f} points"
-            return f"{ONSET}: held-out loss is {found.loss_rise} above its minimum, {change}"
-        why = f"best {self.by}"
-        if behind is not None:
-            said, gap = "" if self._below(i) else "not ", lead_in_units(self.by, behind)
-            why = f"{self.by} is {said}significantly worse than {first}'s: {gap} behind"
-        if lead := self.dominated.get(i):
-            pick = self.labels[self.pick]
-            return f"{why}; pass@1 is significantly worse than {pick}'s: {lead_in_units('pass@1', lead)} behind"
-        if below := self.tie.below.get(i):
-            gap, best = lead_in_units("pass@1", below), self.labels[self.tie.best]
-            return f"{why}; pass@1 is more than one standard error below {best}'s: {gap} behind"
-        return f"{why}, but it {self.reason()} ({self.error()})" if i == self.pick != self.order[0] else why
+        return "drop" if self.dropped(i) or self.below(i) or i in self.dominated else "tie"
 
 
 def rank(

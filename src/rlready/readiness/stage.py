@@ -3,7 +3,8 @@
 After Kang et al. (arXiv 2510.01624): post-SFT accuracy misleads; the loss on held-out SFT rows and pass@k at large k
 predict better what RL will reach.  Checkpoints are taken in the order of training, each a model to draw samples from
 or a table of samples drawn elsewhere, and measured on the same problems and rows: `measure.py` measures one of them,
-`comparison.py` makes the result of all, `ranking.py` has the rule by which they are ranked.
+`comparison.py` makes the result of all, `ranking.py` has the rule by which they are ranked, and `ranking_words.py` its
+sentences.
 """
 
 from __future__ import annotations
