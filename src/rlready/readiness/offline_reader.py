@@ -35,8 +35,10 @@ from rlready.core.explain import misnamed
 from rlready.core.messages import warn_once
 from rlready.core.records import SampleRow
 from rlready.interchange.formats import format_of
+from rlready.readiness.offline_filters import FILTERS
+from rlready.readiness.offline_prompts import PROMPTS
 from rlready.readiness.offline_samples import Stored, TableOptions
-from rlready.readiness.offline_table import DRAWN_WITH, FILTERS, NAMES, PROMPTS, TableReader
+from rlready.readiness.offline_table import DRAWN_WITH, NAMES, TableReader
 from rlready.readiness.sample_stats import FACTS
 from rlready.tasks.columns import Batch, read_batches
 from rlready.tasks.files import TABLES

@@ -12,17 +12,15 @@ from numpy.typing import NDArray
 from rlready.core.errors import UserError
 from rlready.core.explain import nearest
 from rlready.interchange.formats import format_of
-from rlready.interchange.rollouts import asked, context
 from rlready.readiness.conditions import COLUMNS, of_own_run, plain
 from rlready.readiness.offline_cells import texts_of, verdict_of, with_thoughts, with_thoughts_opened
 from rlready.readiness.offline_checks import APART, refuse_judged_twice, refuse_mixed, refuse_twice, say_repeated
+from rlready.readiness.offline_filters import Filters
+from rlready.readiness.offline_prompts import Prompts, column_of_prompts
 from rlready.readiness.offline_samples import (
-    Asked,
     Pending,
     Stored,
     TableOptions,
-    as_compared,
-    digest,
     refuse_unverifiable,
 )
 from rlready.readiness.passk import Ints
@@ -37,10 +35,7 @@ POLICIES = (  # columns that name the checkpoint whose samples they are
     *("run", "run_name", "run_id", "step", "global_step", "sft_step", "train_step", "training_step"),
 )
 DRAWN_WITH = (*(column for column in COLUMNS if column != "filter"), *POLICIES)
-# the first that a table has names what judged a response, so that a response judged by several has several rows
-FILTERS = ("filter", "metric", "metric_name", "scorer", "scorer_name", "grader")
 FEW = 256  # rows of which responses are compared at once
-PROMPTS = ("prompt", "question")  # the first that a table has holds what was asked
 NAMES = ("problem", "correct", "text", "tokens", "sample", "wave")  # options that name a column
 
 
@@ -53,15 +48,12 @@ class TableReader:
         self.total = self.count = 0  # rows of the file, and samples kept
         self.problems: dict[str, int] = {}
         self.numbers: dict[str, int] = {}  # a code for each sample_id
-        self.filters: dict[str, None] = {}  # values of the column `filtered_by`
-        self.filtered_by = "filter"
-        self.crossing: list[tuple[Ints, Ints]] = []  # problems, and codes of these values
+        self.filters = Filters()
         self.drawn_with: dict[str, dict[str, None]] = {column: {} for column in DRAWN_WITH}
         self.parts: list[tuple[Draws, Ints, Ints]] = []  # with lines, and codes of sample_ids or -1
         self.texts: list[tuple[Ints, Ints, Ints]] = []  # digests of (problem, text), correctness, lines
         self.pending: list[Pending] = []
-        self.asked: dict[str, Asked] = {}  # by id, where the table has prompts
-        self.several: dict[str, str] = {}  # ids with several prompts, and where another one is
+        self.prompts = Prompts()
         self.responses: dict[int, int] = {}  # a digest of the first response of each problem
         self.varied = False  # whether another response of a problem differs from the first
         self.comparable = True  # whether every sample has a text or tokens
@@ -72,14 +64,15 @@ class TableReader:
         self.origin, self.named = batch.origin, batch.named
         self.total += len(batch)
         self.seen |= batch.columns.keys()
-        self.filtered_by = next((column for column in FILTERS if column in self.seen), "filter")
+        self.filters.choose(self.seen)
         if o.problem not in self.seen:
             raise self._no_problems()
         batch = self._filtered(batch)
         problem = batch.map(o.problem, self._problem, np.int64)
         batch, problem = batch.take(np.flatnonzero(problem >= 0)), problem[problem >= 0]
-        self._note_crossing(batch, problem)
-        self._note_asked(batch, problem)
+        if not {o.text, o.tokens} & self.seen:
+            self.filters.note(batch, problem)
+        self.prompts.note(batch, problem, list(self.problems), o.problem)
         verdict = batch.map(o.correct, verdict_of, np.int8)
         number = batch.map(o.sample, self._number, np.int64)
         self.unnumbered |= bool((number < 0).any())
@@ -134,18 +127,9 @@ class TableReader:
             conditions=self._conditions(),
             copied=self.comparable and not self.varied and len(number) > len(ids),
             responses=next((column for column in (self.options.text, self.options.tokens) if column in self.seen), ""),
-            asked=self.asked,
-            otherwise=self._several_prompts(),
+            asked=self.prompts.asked,
+            otherwise=self.prompts.doubt(len(self.problems)),
         )
-
-    def _several_prompts(self) -> str:
-        """A doubt if one id stands beside several prompts."""
-        for name, place in self.several.items():
-            return (
-                f"{len(self.several)} of {len(self.problems)} ids stand beside several prompts (first {name[:80]!r}, "
-                f"in {self.asked[name].place} and {place}): if these are several problems, their samples are mixed"
-            )
-        return ""
 
     def _responses_seen(self) -> Ints:
         """(N,) digests of (problem, text) of all samples that have a text."""
@@ -154,12 +138,12 @@ class TableReader:
 
     def _conditions(self) -> dict[str, str]:
         """What the columns say that was the same for all samples; without those that the table has not got."""
-        chosen = [self.options.filter] if self.options.filter else list(self.filters)
+        chosen = [self.options.filter] if self.options.filter else list(self.filters.values)
         values = {**self.drawn_with, "filter": dict.fromkeys(chosen)}
         return of_own_run(Path(self.path), self.options.setting) | {
             column: ", ".join(sorted(values[column]))
             for column in COLUMNS
-            if (self.filtered_by if column == "filter" else column) in self.seen and values[column]
+            if (self.filters.column if column == "filter" else column) in self.seen and values[column]
         }
 
     def _filtered(self, batch: Batch) -> Batch:
@@ -171,56 +155,13 @@ class TableReader:
         if o.setting:
             keep &= batch.map("setting", lambda value: plain(value) == plain(o.setting), bool)
         self.kept |= bool(keep.any())
-        codes, values = batch.distinct(self.filtered_by)
-        for code in np.flatnonzero(np.bincount(codes[keep], minlength=len(values))):
-            if values[code] is not None and (self.filtered_by == "filter" or isinstance(values[code], str)):
-                self.filters[str(values[code])] = None
-        if o.filter:
-            keep &= np.array([str(value) == o.filter for value in values])[codes]
+        keep = self.filters.kept(batch, keep, o.filter)
         for column, found in self.drawn_with.items() if keep.any() else ():
             codes, values = batch.distinct(column)
             several = [values[code] for code in np.unique(codes[keep])]
             if all(isinstance(value, str | int | float | None) for value in several):
                 found |= {plain(value): None for value in several if value is not None or column == "thinking_budget"}
         return batch if keep.all() else batch.take(np.flatnonzero(keep))
-
-    def _note_asked(self, batch: Batch, problem: Ints) -> None:
-        """Keep the prompt of each problem's first sample, and which ids have another one."""
-        column = self._asked_in(batch)
-        if column == self.options.problem:
-            return
-        ids, code = list(self.problems), batch.distinct(column)[0]
-        _, rows = np.unique(np.stack([problem, code]), axis=1, return_index=True)
-        rows.sort()
-        for row, prompt in zip(rows.tolist(), batch.values(column, rows), strict=True):
-            if question := asked(prompt):
-                name, place = ids[problem[row]], self.origin.place(int(batch.lines[row]))
-                first = self.asked.setdefault(name, Asked(question, place, context=digest(context(prompt, question))))
-                if as_compared(first.text) != as_compared(question):
-                    self.several.setdefault(name, place)
-
-    def _asked_in(self, batch: Batch) -> str:
-        """The column of what was asked; that of the problems, where there is no other."""
-        return next((column for column in PROMPTS if column in batch.columns), self.options.problem)
-
-    def _note_crossing(self, batch: Batch, problem: Ints) -> None:
-        """Keep which problems have which values of the column `filtered_by`."""
-        if self.filtered_by != "filter" and not {self.options.text, self.options.tokens} & self.seen:
-            known = {name: code for code, name in enumerate(self.filters)}
-            codes, values = batch.distinct(self.filtered_by)
-            self.crossing.append((problem, np.array([known.get(str(v), -1) for v in values], dtype=np.int64)[codes]))
-
-    def _crossed(self) -> bool:
-        """Whether every problem has each value as often as any other: then the rows may be several scores of one
-        response.  Where responses are there they are compared instead."""
-        if self.filtered_by == "filter":
-            return True
-        if not self.crossing:
-            return False
-        problem, code = (np.concatenate(arrays) for arrays in zip(*self.crossing, strict=True))
-        counts = np.zeros((len(self.problems), len(self.filters)), dtype=np.int64)
-        np.add.at(counts, (problem[code >= 0], code[code >= 0]), 1)
-        return bool((counts == counts[:, :1]).all() and (counts > 0).all())
 
     def _problem(self, value: Any) -> int:
         """The index of a problem; -1 after the first n problems."""
@@ -264,7 +205,7 @@ class TableReader:
         bare = np.flatnonzero(verdict < 0)
         unjudged = batch.take(bare)
         texts = with_thoughts(unjudged, o.text, o.tokens, np.arange(len(bare)))
-        texts = with_thoughts_opened(unjudged, dict.fromkeys((o.problem, self._asked_in(batch))), texts)
+        texts = with_thoughts_opened(unjudged, dict.fromkeys((o.problem, column_of_prompts(batch, o.problem))), texts)
         tokens = batch.values(o.tokens, bare)
         for at, text, ids_of_text in zip(bare.tolist(), texts, tokens, strict=True):
             where = self.count + at, int(batch.lines[at]), ids[problem[at]]
@@ -308,7 +249,7 @@ class TableReader:
         """Raise UserError if requested columns or rows are missing, or if there are several filters."""
         o, usual, where = self.options, TableOptions(), self.origin.where
         wanted = [getattr(o, key) for key in NAMES if getattr(o, key) != getattr(usual, key)]
-        rows = {"setting": o.setting, self.filtered_by: o.filter}  # that are kept
+        rows = {"setting": o.setting, self.filters.column: o.filter}  # that are kept
         for column in [*wanted, *(column for column, value in rows.items() if value)]:
             if column not in self.seen:
                 raise self.origin.no_column(column, self.named)
@@ -316,15 +257,9 @@ class TableReader:
             asked = {"thinking_budget": o.thinking_budget, "setting": o.setting}
             said = " and ".join(f"{key} = {value}" for key, value in asked.items() if value)
             raise UserError(f"{where}: no row has {said}")
-        if o.filter and o.filter not in self.filters:
-            why = nearest(o.filter, list(self.filters))
-            raise UserError(f"{where}: no row has {self.filtered_by} = {o.filter}; {why}")
-        if not o.filter and len(self.filters) > 1 and self.unnumbered and self._crossed():
-            names = ", ".join(map(repr, self.filters))[:200]
-            raise UserError(
-                f"{where}: every sample is there once for each {self.filtered_by} ({names}) and would be counted as "
-                f"often; keep one with filter=NAME, or number the samples in a column {o.sample}"
-            )
+        self.filters.refuse(where, o.filter)
+        if not o.filter and self.unnumbered:
+            self.filters.refuse_crossed(where, len(self.problems), o.sample)
 
     def _order(self, number: Ints) -> Ints:
         """(N,) ascending in the order of drawing: by sample_id if all are digits, otherwise in that of the rows."""
