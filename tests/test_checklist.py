@@ -23,6 +23,7 @@ from rlready.checklist.as_html import html
 from rlready.checklist.as_latex import latex
 from rlready.checklist.as_markdown import markdown
 from rlready.checklist.compute import total_compute
+from rlready.checklist.credits import methods
 from rlready.checklist.facts import FACTS
 from rlready.checklist.figures import kind_of
 from rlready.checklist.forms import load_form
@@ -195,6 +196,21 @@ def test_what_the_author_tells_is_left_no_more(pipeline: Path, tmp_path: Path) -
     assert "Reasons for values" not in {fact.name for fact in items["6"].left}
     assert "Compute of other runs" in {fact.name for fact in items["8"].shown}
     assert items["8"].left == []  # answered by the author
+
+
+def test_methods_of_others_are_credited_by_the_settings_of_the_runs(runs: Path) -> None:
+    """Whom the user's own code is from is asked of the user, in the answers file."""
+    said = fact(methods(collect([str(runs)], Told())))
+    sources = ("dr_grpo (Liu et al., arXiv 2503.20783)", "iGSM", "behaviour injection", "Kang et al.")
+    assert [source for source in sources if source not in said.text] == []
+    assert said.text.count("budget forcing") == 1
+    run = runs / "demo" / "rl"
+    edit(run, config=RunRecord.load(run).config | {"algorithm": "mine:ALGORITHM", "reward": "lcpo_max", "lora_r": 8})
+    others, own = methods(collect([str(run)], Told()))
+    assert [part in others.text for part in ("dr_grpo", "reward=lcpo_max (Aggarwal", "LoRA (Hu")] == [False, True, True]
+    assert own.missing == "whom algorithm=mine:ALGORITHM is from"
+    told = methods(collect([str(run)], Told("a.toml", {"code_from": "Ours."})))[1]
+    assert (told.text, told.missing, told.evidence[0].key) == ("Ours.", "", "facts.code_from")
 
 
 def test_evidence_is_where_it_is_said_to_be(pipeline: Path) -> None:

@@ -43,6 +43,7 @@ class AuthorFacts(Record):
         default="", description="what runs outside of these folders took, also preliminary and deleted ones"
     )
     why_chosen: str = Field(default="", description="why the values that were given by hand were chosen")
+    code_from: str = Field(default="", description="whose method your own algorithm or loss is, if it is not yours")
 
 
 class Answers(Record):

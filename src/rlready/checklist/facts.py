@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rlready.checklist import compute, dataset, provenance, setting, significance
+from rlready.checklist import compute, credits, dataset, provenance, setting, significance
 from rlready.checklist.result import Fact
 from rlready.checklist.runs import Runs
 
@@ -20,7 +20,7 @@ FACTS: dict[str, Callable[[Runs], list[Fact]]] = {
         *(provenance.revision, provenance.packages, provenance.commands, provenance.data_identity),
         *(provenance.model_identity, provenance.data_access, provenance.address, provenance.licences),
         *(provenance.terms, provenance.checkpoints, provenance.new_assets, provenance.models_used),
-        *(provenance.other_uses,),
+        *(provenance.other_uses, credits.methods),
         *(dataset.made_from, dataset.row_counts, dataset.row_columns, dataset.row_label, dataset.missing_values),
         *(dataset.left_out, dataset.row_relations, dataset.row_splits, dataset.duplicates, dataset.verified),
         *(dataset.self_contained, dataset.generator, dataset.sampling, dataset.time_frame, dataset.processing),

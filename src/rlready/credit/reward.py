@@ -34,6 +34,12 @@ COEFFICIENT: dict[Reward, float] = {
     **{"correctness": 0.0, "arora_zanette": 0.1, "grpo_lambda": 0.1},
     **{"dapo_overlong": 1.0, "lcpo_exact": 3e-4, "lcpo_max": 3e-4},
 }
+SOURCES: dict[Reward, str] = {
+    "arora_zanette": "Arora & Zanette, arXiv 2502.04463",
+    "grpo_lambda": "GRPO-λ, arXiv 2505.18086",
+    "dapo_overlong": "Yu et al., arXiv 2503.14476",
+    **{"lcpo_exact": "Aggarwal & Welleck, arXiv 2503.04697", "lcpo_max": "Aggarwal & Welleck, arXiv 2503.04697"},
+}
 MOSTLY = 0.5  # share of correct answers from which on ``grpo_lambda`` has a length term
 CACHE = 0.2  # share of the target over which the penalty of ``dapo_overlong`` grows
 LARGEST = 0.5  # penalty of ``lcpo_exact``
