@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import sys
 from dataclasses import replace
@@ -17,9 +18,11 @@ from rlready.core.config import RLConfig
 from rlready.core.errors import UserError
 from rlready.credit.algorithms import ALGORITHMS, algorithm_named
 from rlready.runs.log import read_log
+from rlready.runs.pace import Pace
 from rlready.tasks import Task, open_task, verify_all
 from rlready.train.loss import LossInputs, LossSettings, loss_named, policy_loss
 from rlready.train.rl import rl
+from rlready.train.trainer import Trainer
 
 PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
 
@@ -52,6 +55,54 @@ def test_the_page_runs(modules: Path, named: dict[str, str]) -> None:
     assert line["groups_informative"] > 0
     assert line["grad_norm"] > 0
     assert result.steps == 1
+
+
+NOISY = """
+import random
+
+import numpy as np
+import torch
+from rlready.credit.algorithms import ALGORITHMS, Algorithm
+
+
+def noisy(rewards):
+    noise = random.random() + np.random.rand() + torch.rand(()).item()
+    return (1 + noise) * ALGORITHMS["dr_grpo"].advantage(rewards)
+
+
+NOISY = Algorithm("noisy", noisy, ALGORITHMS["dr_grpo"].normaliser)
+"""
+
+
+def test_an_algorithm_that_draws_at_random_gives_the_same_run_after_a_kill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "noisy_algorithms.py").write_text(NOISY)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "noisy_algorithms", raising=False)
+    settings = config(algorithm="noisy_algorithms:NOISY", steps=3)
+
+    def losses(run: str) -> list[object]:
+        lines = read_log(tmp_path / run / "log.jsonl")
+        return [line["loss"] for line in lines if "loss" in line]
+
+    rl(settings, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(Pace, "due", lambda self: True)
+        step = Trainer.step
+
+        def interrupted(self: Trainer, task: Task, problems: Any, at: int) -> Any:
+            if at == 2:
+                raise KeyboardInterrupt
+            return step(self, task, problems, at)
+
+        patch.setattr(Trainer, "step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            rl(settings, tmp_path / "broken")
+    random.seed(7), np.random.seed(7), torch.manual_seed(7)
+    rl(settings, tmp_path / "broken")
+    assert losses("broken") == losses("whole")
+    assert len(set(losses("whole"))) == 3
 
 
 def test_the_verifier_runs(modules: Path) -> None:

@@ -78,6 +78,13 @@ def raises(problem, answer):
         raise Silent
     return equal(problem, answer)
 
+def draws(problem, answer):
+    import random
+    import numpy as np
+    with open("drawn", "a") as file:
+        print(random.random(), np.random.rand(), file=file)
+    return equal(problem, answer)
+
 def hangs(problem, answer):
     Path("pid").write_text(str(os.getpid()))
     time.sleep(600)
@@ -140,6 +147,16 @@ def test_a_relative_file_is_one_of_the_directory_of_the_run(folder: Path) -> Non
     """Though another verifier of the same module has left it."""
     assert verdicts(open_task("p.jsonl?verifier=nasty.py:moves")) == [True, False, True]
     assert verdicts(open_task("p.jsonl?verifier=nasty.py:equal")) == [True, False, True]
+
+
+def test_what_a_verifier_draws_at_random_depends_on_no_other_response(folder: Path) -> None:
+    """Neither on the responses before it nor on the process."""
+    for _ in range(2):
+        assert verdicts(open_task("p.jsonl?verifier=nasty:draws")) == [True, False, True]
+        verifier_process.close_all()
+    lines = (folder / "drawn").read_text().splitlines()
+    assert len(lines) > 3  # verdicts are remembered
+    assert len({*lines}) == 1
 
 
 def test_a_leak_ends_at_the_limit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

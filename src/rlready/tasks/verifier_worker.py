@@ -12,6 +12,7 @@ import ctypes
 import json
 import os
 import pickle
+import random
 import resource
 import signal
 import sys
@@ -19,6 +20,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from rlready.core.errors import UserError
 from rlready.core.import_path import files_of, is_of_user, on_load
@@ -88,6 +91,7 @@ def _verify(batch: Batch, loaded: Mapping[Named, UserVerifier]) -> Iterator[list
     `serve` adds files."""
     verifier = loaded[batch.named]
     for number, (problem, thinking, answer) in enumerate(batch.asked, batch.first):
+        _seed()
         try:
             found = verifier(problem, thinking, answer)
         except UserError as error:
@@ -100,6 +104,14 @@ def _verify(batch: Batch, loaded: Mapping[Named, UserVerifier]) -> Iterator[list
         strict = None if found.strict is None else bool(found.strict)
         reason = str(found.reason)[:REASON]
         yield [number, "", found.correct, strict, reason, bool(found.run_on), bool(found.undecided), found.traceback]
+
+
+def _seed() -> None:
+    """Seed the generators of the process, so that a verdict does not depend on the responses before this one."""
+    random.seed(0)
+    np.random.seed(0)
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
 
 
 def _new_code(known: set[str]) -> list[str]:

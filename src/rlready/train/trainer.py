@@ -33,6 +33,7 @@ from rlready.models.fsdp import copy_whole_weights
 from rlready.models.lm import LM
 from rlready.tasks import Task
 from rlready.tasks.length_prompt import with_length_prompt
+from rlready.train.generators import seed_generators
 from rlready.train.learner import Learner, peak_of, token_count
 from rlready.train.log import RLStepLog, RolloutStats, UpdateStats
 from rlready.train.loss import LossInputs, LossOutput, LossSettings, loss_named
@@ -95,6 +96,7 @@ class Trainer:
     def step(self, task: Task, problems: Sequence[Problem], at: int) -> RLStepLog:
         """Step ``at``, the first is 0: sample, verify, credit, loss, optimiser step."""
         watch, self.updating = Watch(), False
+        seed_generators(self.config.seed, at)
         groups = self.sample(task, problems, at)  # a group of responses per problem, verified and rewarded
         credited = self.credit(groups)  # the advantage and the weight of every token that the policy chose
         self.samples.write(at + 1, _rows(groups, credited.token_advantages))
@@ -204,6 +206,7 @@ class Trainer:
 
         ``before`` is that of each at step 0.
         """
+        seed_generators(self.config.seed, step)
         stated = self._stated(problems, [self.targets[i % len(self.targets)] for i in range(len(problems))])
         groups = self._draw("validation", task, stated, self.config.eval_samples)
         correct = np.array([np.mean([bool(s.correct) for s in g.samples]) for g in groups])
