@@ -96,7 +96,7 @@ gsm8k: build/gsm8k/train.jsonl
 
 build/gsm8k/train.jsonl:
 	@mkdir -p build/gsm8k
-	@curl -fsSL -o build/gsm8k/download https://raw.githubusercontent.com/openai/grade-school-math/3101c7d5072418e28b9008a6636bde82a006892c/grade_school_math/data/train.jsonl
+	@curl -fsSL https://raw.githubusercontent.com/openai/grade-school-math/3101c7d5072418e28b9008a6636bde82a006892c/grade_school_math/data/train.jsonl -o build/gsm8k/download
 	@echo "17f347dc51477c50d4efb83959dbb7c56297aba886e5544ee2aaed3024813465  build/gsm8k/download" | sha256sum --check --quiet
 	@mv build/gsm8k/download $@
 

@@ -24,7 +24,8 @@ def notebook() -> str:
         begin = found.end()
     cells += _text(text[begin:], len(cells))
     kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
-    whole = {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
+    written_in = {"language_info": {"name": "python"}}
+    whole = {"cells": cells, "metadata": kernel | written_in, "nbformat": 4, "nbformat_minor": 5}
     return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
 
 

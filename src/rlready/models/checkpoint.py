@@ -211,6 +211,8 @@ def _whole_model(folder: Path, source: str, dtype: str, distributed: Any = None)
 
 
 def _make_ready(model: Any, source: str, device: str, dtype: str) -> None:
+    torch.backends.cudnn.deterministic = True  # the convolutions of models with state-space layers
+    torch.backends.cudnn.benchmark = False
     _refuse_broken(model, source, dtype)
     _make_savable(model, source)
     if is_sharded(model):
