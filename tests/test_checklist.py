@@ -22,7 +22,7 @@ from rlready.checklist.answers import AuthorFacts, read_answers
 from rlready.checklist.as_html import html
 from rlready.checklist.as_latex import latex
 from rlready.checklist.as_markdown import markdown
-from rlready.checklist.compute import total_compute
+from rlready.checklist.compute import memory, storage, total_compute
 from rlready.checklist.credits import methods
 from rlready.checklist.facts import FACTS
 from rlready.checklist.figures import kind_of
@@ -888,3 +888,67 @@ def test_the_id_of_generated_data_holds_a_size_only_if_it_names_one(runs: Path) 
     assert identity("dagmath?ops=5&n=200&seed=4") == "generated: the id holds generator, size and seed"
     assert identity("dagmath?ops=5&n=200") == "generated: the id holds generator, of seed 0; 200 problems"
     assert identity("dagmath?ops=5&seed=4") == "generated: the id holds generator and seed; 200 problems"
+
+
+def test_a_run_without_its_record_leaves_the_compute_unknown(runs: Path) -> None:
+    """It may be the whole of others, or stand alone; a part that was named alone is called that."""
+    (runs / "demo" / "record.json").unlink()
+    result = filled(runs)
+    said = f"{runs / 'demo'}: record.json is missing, though a run has been there; it is left out"
+    assert f"{said}, so the total compute is incomplete" in result.notes
+    assert by_number(result)["8"] == ("unknown", "")
+    assert any("part of a demo that is not among these runs" in note for note in result.notes)
+    parts = filled(runs / "demo" / "sft")
+    assert parts.notes == [
+        f"{runs / 'demo' / 'sft'}: part of a demo that is not among these runs, whose other parts are not counted"
+    ]
+
+
+def test_storage_counts_a_folder_once_however_it_is_named(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(runs)
+    assert (
+        fact(storage(collect(["demo", str(runs / "demo" / "rl")], Told()))).text
+        == fact(storage(collect(["demo"], Told()))).text
+    )
+
+
+def test_the_memory_of_every_machine_is_named(runs: Path) -> None:
+    run = runs / "demo" / "rl"
+    host = RunRecord.load(run).host.model_copy(update={"memory_bytes": 512 << 30})
+    edit(run, host=host.model_dump(), part_of=None)
+    (said,) = memory(collect([str(runs)], Told()))
+    assert said.text.startswith("Machines of ")
+    assert "and 512 GiB, of which" in said.text
+
+
+def test_an_empty_card_documents_nothing_and_a_lost_checkpoint_is_named(runs: Path) -> None:
+    (saved,) = (runs / "demo" / "sft" / "checkpoints").glob("step-*")
+
+    def missing() -> str:
+        return fact(new_assets(collect([str(runs / "demo" / "sft")], Told()))).missing
+
+    (saved / "README.md").write_text("")
+    assert missing() == "it has no card (README.md)"
+    shutil.rmtree(saved)
+    assert missing() == "it is gone"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[licences]\nembeded = "MIT"\n', "no run here has read such data or model; did you mean embedded"),
+        ('[licences]\nembedded = "MIT"\n', "but its own files state apache-2.0"),
+        ('[neurips.8]\nanswer = ""\njustification = "See A."\n', "has a justification and no answer"),
+        ('[neurips.3]\nanswer = "NA"\njustification = "\\u200b"\n', "needs a justification"),
+    ],
+)
+def test_what_an_answers_file_says_in_vain_is_refused(text: str, message: str, pipeline: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(text)
+    with pytest.raises(UserError, match=message):
+        filled(pipeline / "demo", answers=str(tmp_path / "a.toml"))
+
+
+def test_a_name_that_is_not_utf_8_is_linked(runs: Path) -> None:
+    shutil.copytree(runs / "inject", runs / os.fsdecode(b"bad\xffname"))
+    for form in ("md", "html", "tex"):
+        assert "bad" in filled(runs, format=form).text

@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rlready.cli.main import main
@@ -23,7 +24,7 @@ from rlready.readiness.stage import readiness
 from rlready.report.compare import compare
 from rlready.runs.files import write_json
 from rlready.runs.log import append_line
-from rlready.runs.record import DataNote, RunRecord
+from rlready.runs.record import BY_HAND, DataNote, RunRecord
 from rlready.runs.run import Run
 from rlready.train.result import BestCheckpoint, Evaluation, RLResult
 from test_interchange import lines, verl_rows
@@ -144,7 +145,7 @@ def test_a_record_that_was_edited_is_named(tmp_path: Path) -> None:
     folders = [evaluation(tmp_path / name, BETTER) for name in "ab"]
     record = folders[1] / "record.json"
     record.write_text(record.read_text().replace('"temperature": 1.0', '"temperature": 0.3'))
-    assert "b: its record.json was edited by hand, as its checksum says." in compare(folders)[0].notes
+    assert f"b: {BY_HAND}." in compare(folders)[0].notes
 
 
 def test_what_was_not_measured_alike_is_not_compared(tmp_path: Path) -> None:
@@ -269,6 +270,48 @@ def test_the_headline_is_of_two_runs(tmp_path: Path) -> None:
     result, _ = compare([folder, learned(tmp_path / "rl", 1e-5, 0.3)])
     assert [s.difference for s in result.scores] == [None, None]
     assert "above" not in result.headline
+
+
+def several(folder: Path, models: dict[str, list[float]]) -> Path:
+    """An evaluation of several models."""
+    found = evaluated([], IDS)
+    share, names = found.budgets[0].scores["m"], [*models]
+    changes = {"models": names, "per_problem": {name: {"8": values} for name, values in models.items()}}
+    changes |= {"budgets": [BudgetScores(budget=8, scores=dict.fromkeys(names, share))]}
+    config = EvaluateConfig(models=tuple(names), problems="dagmath")
+    return finished(folder, "evaluate", config, found.model_copy(update=changes))
+
+
+def test_the_best_of_a_run_is_compared_with_the_best_of_another_in_either_order(tmp_path: Path) -> None:
+    """Else a weak model that comes first in one run would make the other run look better than it is."""
+    one = several(tmp_path / "one", {"weak": [0.0] * 12, "strong": BETTER})
+    two = several(tmp_path / "two", {"fair": WORSE})
+    for order, sign, lead in (([one, two], -1, "below"), ([two, one], 1, "above")):
+        result, _ = compare(order)
+        of = {s.model: s.difference for s in result.scores}
+        found = of["fair"] if sign < 0 else of["strong"]
+        assert found is not None
+        assert found.value == pytest.approx(sign * (np.mean(BETTER) - np.mean(WORSE)))
+        assert f"71 points {lead} " in result.headline
+        assert "weak" not in result.headline
+
+
+def test_runs_of_different_commands_are_not_said_to_have_the_same_settings(tmp_path: Path) -> None:
+    result, _ = compare([learned(tmp_path / "rl", 1e-5, 0.3), evaluation(tmp_path / "eval", WORSE)])
+    assert result.headline == "2 runs of rl and evaluate have no figure in common."
+
+
+def test_a_part_of_a_run_is_called_that(tmp_path: Path) -> None:
+    whole, part = evaluation(tmp_path / "a", BETTER), evaluation(tmp_path / "a" / "part", BETTER)
+    RunRecord.load(part).model_copy(update={"part_of": "evaluate"}).save(part)
+    assert "part is part of a." in compare([whole, part])[0].notes
+
+
+@pytest.mark.parametrize("values", [[1e9] * 12, [-5.0] * 12, [0.5] * 5])
+def test_accuracies_that_are_none_are_one_line(values: list[float], tmp_path: Path) -> None:
+    folders = [evaluation(tmp_path / "a", WORSE), evaluation(tmp_path / "b", values)]
+    with pytest.raises(UserError, match=r"b/result\.json: per_problem is not as rlready writes it: restore it"):
+        compare(folders)
 
 
 def test_a_difference_that_may_be_chance_is_called_that(tmp_path: Path) -> None:

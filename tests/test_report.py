@@ -506,8 +506,7 @@ def test_what_to_do_next_stands_below_the_title(tmp_path: Path) -> None:
     assert "Start. Next: rlready rl Do it now. Few problems." in text_of(tmp_path, readiness_result(**told))
     assert "Start. Next: rlready rl Few" in text_of(tmp_path, readiness_result(**told | {"next_action": ""}))
     write_record(tmp_path, "readiness")
-    record = RunRecord.load(tmp_path)
-    write_json(tmp_path / "record.json", record.model_copy(update={"part_of": "demo"}))
+    RunRecord.load(tmp_path).model_copy(update={"part_of": "demo"}).save(tmp_path)
     said = "Start. This run is part of a demo, which goes on from here by itself. Few problems."
     assert said in text_of(tmp_path, readiness_result(**told))
 

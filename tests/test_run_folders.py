@@ -834,7 +834,7 @@ def test_the_command_of_a_part_is_that_of_the_whole(tmp_path: Path, monkeypatch:
     assert own_command(Path(shutil.copytree(job, "alone")), record) == ""  # its sweep is not there
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert own_command(tmp_path / job, record) == command
+    assert own_command(tmp_path / job, record) == f"rlready sweep s.toml --out {tmp_path}/runs/a"
 
 
 def test_leftovers_of_all_that_a_run_writes_are_removed_and_names_of_a_user_are_not(tmp_path: Path) -> None:

@@ -198,7 +198,7 @@ def test_records_of_earlier_versions_and_edited_ones_are_drawn(run: Path, tmp_pa
     assert "done, but result.json is missing" in text
     assert "record.json was edited" not in text
     write_json(out / "record.json", read_json(out / "record.json") | {"sha256": "0"})
-    assert "Warning: record.json was edited." in text_of(page.write(out))
+    assert "Warning: record.json was edited by hand," in text_of(page.write(out))
 
 
 def test_what_is_no_run_or_cannot_be_compared_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

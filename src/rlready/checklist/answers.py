@@ -15,6 +15,7 @@ from rlready.checklist.forms import Form
 from rlready.checklist.result import AnsweredItem
 from rlready.checklist.runs import Runs, Told
 from rlready.core.errors import UserError
+from rlready.core.explain import nearest
 from rlready.core.missing import did_you_mean
 from rlready.core.options import read_toml
 from rlready.core.result import Record, first_error
@@ -86,9 +87,23 @@ def read_answers(path: Path, name: str, form: Form) -> Answers:
             raise UserError(f"{where}: this form has no item {number!r}; its items are {', '.join(numbers)}")
         if given.answer and form.choices and given.answer not in form.choices:
             raise UserError(f"{where}: answer = {given.answer!r}; choose one of {', '.join(form.choices)}")
-        if given.answer and form.choices and not given.justification.strip():
+        if given.answer and form.choices and not _says(given.justification):
             raise UserError(f"{where}: answer = {given.answer!r} needs a justification of a sentence or two")
+        if _says(given.justification) and not _says(given.answer):
+            choices = f"; choose one of {', '.join(form.choices)}" if form.choices else ""
+            raise UserError(f"{where}: has a justification and no answer{choices}")
     return answers
+
+
+def refuse_unused(answers: Answers, path: Path, runs: Runs) -> None:
+    """UserError for a licence of what no run has read, or of what states its licence itself."""
+    notes = {note.id: note.licence for _, _, note in (*runs.data(), *runs.models())}
+    for name, text in answers.licences.items():
+        where = f"{path}: [licences] {_quoted(name)}"
+        if name not in notes:
+            raise UserError(f"{where}: no run here has read such data or model; {nearest(name, list(notes))}")
+        if notes[name] not in (UNKNOWN, text) and _says(text):
+            raise UserError(f"{where} = {_quoted(text)}, but its own files state {notes[name]}: leave one of them out")
 
 
 def skeleton(name: str, form: Form, items: list[AnsweredItem], runs: Runs, answers: Answers) -> str:

@@ -36,17 +36,20 @@ def memory(runs: Runs) -> list[Fact]:
     A run inside another, in whose process it runs, counts what that one used before.
     """
     most = max(runs.counted, key=lambda entry: entry.record.peak_memory_bytes)
-    host, gpus = most.record.host, {gpu.memory_bytes for entry in runs.counted for gpu in entry.record.accelerators}
+    hosts = {entry.record.host.memory_bytes: entry for entry in runs.counted}
+    gpus = {gpu.memory_bytes for entry in runs.counted for gpu in entry.record.accelerators}
     used = [
         (gpu.peak_allocated_bytes, entry, f"accelerators[{at}].peak_allocated_bytes")
         for entry in runs.counted
         for at, gpu in enumerate(entry.record.accelerators)
     ]
     peak, allocating, place = max(used, key=lambda each: each[0], default=(0, most, ""))
-    text = f"{_gib(host.memory_bytes)} of memory, of which a process used at most {_gib(most.record.peak_memory_bytes)}"
+    sizes = " and ".join(map(_gib, sorted(hosts)))
+    text = f"Machines of {sizes}" if len(hosts) > 1 else f"{sizes} of memory"
+    text += f", of which a process used at most {_gib(most.record.peak_memory_bytes)}"
     text += f"; GPUs of {' and '.join(map(_gib, sorted(gpus)))}" if gpus else ""
     text += f", of which PyTorch allocated at most {_gib(peak)} on one GPU in the first process of a run" * bool(peak)
-    evidence = [most.of_record("host.memory_bytes", host.memory_bytes)]
+    evidence = [entry.of_record("host.memory_bytes", size) for size, entry in sorted(hosts.items(), key=lambda e: e[0])]
     evidence += [entry.of_record("peak_memory_bytes", entry.record.peak_memory_bytes) for entry in runs.entries]
     evidence += [allocating.of_record(place, peak)] if peak else []
     return [Fact(name="Memory", text=f"{text}.", evidence=evidence)]
@@ -127,8 +130,8 @@ def energy(runs: Runs) -> list[Fact]:
 
 def storage(runs: Runs) -> list[Fact]:
     """What the run folders take on the disk."""
-    outer = [entry for entry in runs.entries if not any(o.folder in entry.folder.parents for o in runs.entries)]
-    sizes = {entry.folder: _size(entry.folder) for entry in outer}
+    places = {entry.folder.resolve(): entry.folder for entry in runs.entries}
+    sizes = {folder: _size(folder) for place, folder in places.items() if not places.keys() & {*place.parents}}
     evidence = [Evidence(file=str(folder), key="", value=_gib(size)) for folder, size in sizes.items()]
     text = f"The run folders take {_gib(sum(sizes.values()))}."
     return [Fact(name="Storage", text=text, evidence=evidence)]

@@ -13,6 +13,7 @@ from rlready.checklist.setting import first
 from rlready.core.errors import UserError
 from rlready.inject.result import InjectResult
 from rlready.models.weights import weight_files
+from rlready.runs.checksums import CARD
 from rlready.runs.content import has_content
 from rlready.runs.files import LEFTOVER
 from rlready.runs.licences import UNKNOWN
@@ -152,10 +153,14 @@ def new_assets(runs: Runs) -> list[Fact]:
     facts = []
     made = [path for entry in runs.entries for path in _saved(entry)]
     made += [entry.folder for entry in runs.entries if isinstance(entry.result, InjectResult)]
+    named = [(entry.folder, path) for entry in runs.entries for path in (entry.result.saved if entry.result else [])]
+    made += [path for folder, name in named if (path := folder / "checkpoints" / Path(name).name) not in made]
     for path in made:
-        card = path / "README.md"
-        evidence = [Evidence(file=str(card if card.is_file() else path), key="", value="")]
-        text, missing = ("documented by its card", "") if card.is_file() else ("", "it has no card (README.md)")
+        card = path / CARD
+        written = card.is_file() and card.stat().st_size > 0
+        evidence = [Evidence(file=str(card if written else path), key="", value="")]
+        missing = f"it has no card ({CARD})" if path.exists() else "it is gone"
+        text, missing = ("documented by its card", "") if written else ("", missing)
         facts.append(Fact(name=str(path), text=text, evidence=evidence, missing=missing))
     return facts
 

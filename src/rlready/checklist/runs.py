@@ -187,6 +187,8 @@ def _remarks(entry: Entry) -> Iterator[str]:
         yield f"{entry.status}; counted in the compute, its figures are not used"
     if is_edited(entry.folder) or EDITED in entry.record.warnings:
         yield BY_HAND
+    if entry.record.part_of and not entry.part:
+        yield f"part of a {entry.record.part_of} that is not among these runs, whose other parts are not counted"
     if entry.record.schema_version < SCHEMA:
         yield "made by an earlier version, which did not record the runs that it replaced"
     elif entry.record.software.version != package_version("rlready"):
@@ -210,17 +212,18 @@ def _without_doubles(entries: list[Entry]) -> list[Entry]:
     A run that is part of another is contained in that, except for a job of a sweep: jobs may have processes, nodes and
     devices of their own, of which the sweep, which waits for them, knows nothing.
     """
-    done, at = [], {entry.folder: entry.folder.resolve() for entry in entries}
+    at = {entry.folder.resolve(): entry for entry in entries}
+    around = {entry.folder: [at[parent] for parent in place.parents if parent in at] for place, entry in at.items()}
+    with_jobs = {o.folder for entry in entries if entry.record.part_of == SWEEP for o in around[entry.folder]}
+    done = []
     for entry in entries:
-        around = [other for other in entries if at[other.folder] in at[entry.folder].parents]
-        within = [other for other in entries if at[entry.folder] in at[other.folder].parents]
-        part = any(other.record.verb == entry.record.part_of for other in around)
+        part = any(other.record.verb == entry.record.part_of for other in around[entry.folder])
         job = entry.record.part_of == SWEEP
-        jobs = entry.record.verb == SWEEP and any(other.record.part_of == SWEEP for other in within)
+        jobs = entry.record.verb == SWEEP and entry.folder in with_jobs
         done.append(replace(entry, part=part, counted=(job or not part) and not jobs))
     return done
 
 
 def link_to(file: str, folder: Path) -> str:
     """The address of a file in a document in ``folder``: a relative path, so that both can be moved together."""
-    return quote(os.path.relpath(file, folder))
+    return quote(os.fsencode(os.path.relpath(file, folder)))

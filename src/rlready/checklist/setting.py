@@ -11,7 +11,7 @@ from rlready.checklist.runs import UNITS, Entry, Runs
 from rlready.core.options import COMMAND_LINE
 from rlready.predict.result import PredictResult
 from rlready.readiness.result import ReadinessResult
-from rlready.runs.record import CONFIG, DEFAULT, PRESET
+from rlready.runs.record import DEFAULT, PRESET, RECORD
 from rlready.train.result import RLResult
 from rlready.train.schedule import BETAS, EPSILON, WARMUP_RATIO
 
@@ -76,8 +76,8 @@ def configuration(runs: Runs) -> list[Fact]:
     for entry in runs.entries:
         shown = [f"{name}={_typed(value)}" for name in SHOWN if (value := entry.setting(name)) not in (None, [], "")]
         parts.append(f"{entry.folder} ({entry.record.verb}): {', '.join(shown) or 'no such settings'}")
-        evidence.append(Evidence(file=str(entry.folder / CONFIG), key="", value=f"{len(entry.record.config)} settings"))
-    text = f"Every setting of every run is in its {CONFIG}. The main ones: {'; '.join(first(parts))}."
+        evidence.append(entry.of_record("config", f"{len(entry.record.config)} settings"))
+    text = f"Every setting of every run is in its {RECORD}. The main ones: {'; '.join(first(parts))}."
     return [Fact(name="Settings", text=text, evidence=evidence)]
 
 

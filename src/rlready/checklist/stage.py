@@ -12,7 +12,7 @@ import shlex
 from collections import Counter
 from pathlib import Path
 
-from rlready.checklist.answers import Answer, Answers, read_answers, skeleton
+from rlready.checklist.answers import Answer, Answers, read_answers, refuse_unused, skeleton
 from rlready.checklist.as_html import html
 from rlready.checklist.as_latex import latex
 from rlready.checklist.as_markdown import markdown
@@ -42,6 +42,7 @@ def checklist(config: ChecklistConfig, out: Path | None = None) -> ChecklistResu
     form = load_form(config.form)
     answers = read_answers(Path(config.answers), config.form, form) if config.answers else Answers()
     runs = collect(config.runs, answers.told(config.answers))
+    refuse_unused(answers, Path(config.answers), runs)
     given = answers.of(config.form)
     items, section = list[AnsweredItem](), ""
     for item in form.items:

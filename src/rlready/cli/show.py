@@ -27,14 +27,14 @@ from rlready.core.config import CreditConfig
 from rlready.core.errors import UserError
 from rlready.core.missing import did_you_mean
 from rlready.core.records import Row
-from rlready.core.result import RESULT
+from rlready.core.result import RESULT, with_warning
 from rlready.core.terminal import has_colour
 from rlready.core.text import visible
 from rlready.inject.diff import row_pairs
 from rlready.runs import lock
 from rlready.runs.folders import status_of
-from rlready.runs.record import DONE, RECORD, RunRecord
-from rlready.runs.results import load_result, own_command
+from rlready.runs.record import BY_HAND, DONE, RECORD, RunRecord, is_edited
+from rlready.runs.results import load_result, own_command, way_back
 
 if TYPE_CHECKING:
     from rlready.credit.probe import Probe
@@ -52,7 +52,7 @@ def show_runs(paths: Sequence[Path], *, diff: Sequence[str] | None = None) -> Sh
     if diff is not None:
         pairs = row_pairs(paths[0], diff)
         return RowsShown(headline=f"{len(pairs)} row{'s' * (len(pairs) > 1)} before and after.", rows=pairs)
-    runs = [_status(path) for path in paths]
+    runs = [_status(path) for path in {path.resolve(): path for path in reversed(paths)}.values()][::-1]
     if all(run.record is None for run in runs):
         what = "" if runs[0].status == "not there" else "not a run folder, "
         raise UserError(f"{paths[0]}: {what}{runs[0].message}")
@@ -84,11 +84,14 @@ def _status(path: Path) -> RunStatus:
         try:
             found = load_result(path)
             found.tables()
+            found = with_warning(found, BY_HAND) if is_edited(path) else found
             result, message = found, found.headline
         except UserError as error:
             message = str(error)
         except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
             message = f"{path / RESULT}: not as rlready writes it ({type(error).__name__})"
+    elif record.status == DONE:
+        message = f"{RESULT} is missing; {way_back(path, path / RESULT)}"
     ended = not lock.is_locked(path)
     if ended and record.status != DONE and (command := own_command(path, record)):
         message = f"to continue: {command}"

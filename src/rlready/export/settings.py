@@ -12,7 +12,7 @@ from rlready.core.options import fill_config
 from rlready.core.settings import option
 from rlready.models.preset import preset_values
 from rlready.runs.files import plain
-from rlready.runs.record import CONFIG, RECORD, RunRecord
+from rlready.runs.record import CONFIG, RECORD, RunRecord, is_edited
 
 THERE = ("device", "dtype")  # what the machine decides on which the other tool runs
 
@@ -54,6 +54,11 @@ def settings_of(run: str) -> RLConfig:
     config = fill_config(RLConfig, settings_file(run), {}).value
     if Path(run).is_dir():
         record = RunRecord.load(Path(run))
+        if is_edited(Path(run)):
+            raise UserError(
+                f"{Path(run) / RECORD}: edited by hand, as its checksum says, so that nothing says with which settings "
+                f"the run was made: restore it, or name a copy of {CONFIG}, which is exported as it is"
+            )
         _refuse_edited(config, record, Path(run))
         config = _located(config, record, Path(run))
     return config.replace(**preset_values("rl", config, [config.model], leave=THERE))

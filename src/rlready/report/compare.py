@@ -10,7 +10,8 @@ from markupsafe import Markup
 from pydantic import JsonValue
 
 from rlready.core.cells import DASH
-from rlready.report.comparison import CHOSEN, CONTENT, Compared, ComparisonResult, Scored, compared
+from rlready.report.accuracies import CHOSEN, Compared
+from rlready.report.comparison import CONTENT, ComparisonResult, Scored, compared
 from rlready.report.figures import DIFFERENCE, PERCENT
 from rlready.report.logs import Log, Value, along, smooth
 from rlready.report.plots import NEUTRAL, Point, Series, line_chart

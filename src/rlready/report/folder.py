@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from rlready.core.errors import UserError
 from rlready.core.messages import warn
 from rlready.core.regular import read_whole
-from rlready.core.result import Record, Result, first_error
+from rlready.core.result import Record, Result, first_error, with_warning
 from rlready.evaluate.result import Example
 from rlready.inject.diff import BEFORE, RowPair, RowText
 from rlready.inject.result import InjectResult
@@ -27,7 +27,7 @@ from rlready.report.logs import LogLine
 from rlready.runs.checksums import changed
 from rlready.runs.folders import refuse_links
 from rlready.runs.log import EXAMPLES, LOG
-from rlready.runs.record import RECORD, SCHEMA
+from rlready.runs.record import BY_HAND, RECORD, SCHEMA, is_edited
 from rlready.runs.results import checksums_of, load_result
 
 REWRITTEN = 3  # rows of an ``inject`` run that are shown
@@ -70,6 +70,8 @@ def read_folder(folder: Path, unfinished: Result | None = None) -> RunFolder:
     if isinstance(result, InjectResult):
         rewritten = _rewritten(records(BEFORE, RowText), records(Path(result.rows).name, RowText))
     examples, record = records(EXAMPLES, Example), _record(folder, left_out)
+    if record and not unfinished and is_edited(folder):
+        result = with_warning(result, BY_HAND)
     for what in left_out:
         warn(f"report: warning: {folder}: left out of the page: {what}")
     return RunFolder(result, sft_log, rl_log, examples, record, rewritten, left_out)

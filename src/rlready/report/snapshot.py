@@ -13,13 +13,14 @@ from pydantic import JsonValue, ValidationError
 from rlready.core.cells import DASH
 from rlready.core.errors import UserError
 from rlready.core.regular import opened
+from rlready.core.result import RESULT
 from rlready.report.alerts import STEPS, alerts
 from rlready.report.logs import LARGEST, LogLine, Value, along
 from rlready.report.watch_result import Curve, WatchedRun, drawn
 from rlready.runs.folders import folders_of_runs, status_of
 from rlready.runs.log import LARGEST as LARGEST_LOG
 from rlready.runs.log import LOG
-from rlready.runs.record import RUNNING, RunRecord
+from rlready.runs.record import DONE, RUNNING, RunRecord
 
 CURVES: dict[str, tuple[str, Value]] = {
     "training loss": ("", lambda line: line.loss if line.informative is None else None),
@@ -87,6 +88,7 @@ def snapshot(folder: Path, tails: dict[Path, Tail]) -> WatchedRun:
     unread = tail.unread if record.verb in TRAINING else 0  # the log of a sweep has no steps
     damaged = [f"{LOG} is damaged: lines that cannot be read are left out ({unread})"] if unread else []
     status = status_of(folder, record)
+    lost = [f"{RESULT} is missing"] if status == DONE and not (folder / RESULT).is_file() else []
     steps = [line for line in log if line.seconds is not None]
     done = _share_done(record.config, steps[-1]) if steps else None
     spent = math.fsum(line.seconds or 0.0 for line in steps[-STEPS:])
@@ -103,7 +105,7 @@ def snapshot(folder: Path, tails: dict[Path, Tail]) -> WatchedRun:
         else None,
         tokens_per_second=_finite(tokens / spent) if spent else None,
         curves=list(_curves(log)),
-        alerts=[*damaged, *alerts(log)],
+        alerts=[*damaged, *lost, *alerts(log)],
     )
 
 

@@ -30,7 +30,7 @@ from rlready.report.watch_result import WatchedRun, WatchResult
 from rlready.runs.checkpoint_order import in_training_order, labels
 from rlready.runs.checksums import refuse_changed
 from rlready.runs.provenance import now
-from rlready.runs.record import DONE, RUNNING, RunRecord, is_edited
+from rlready.runs.record import BY_HAND, DONE, RUNNING, RunRecord, is_edited
 from rlready.runs.results import AGAIN, own_command
 
 Part = TypeVar("Part", bound=Record)
@@ -72,7 +72,7 @@ def read_unfinished(folder: Path) -> RunFolder:
         saved_checkpoints=_saved(folder / "checkpoints"),
     )
     if is_edited(folder):
-        found = with_warning(found, "record.json was edited")
+        found = with_warning(found, BY_HAND)
     if record.verb == "readiness":
         found = _with_checkpoints(found, folder, record, left_out)
     elif record.verb == "evaluate":

@@ -15,11 +15,13 @@ from pathlib import Path
 from rlready.core.errors import UserError
 from rlready.core.messages import warn_once
 from rlready.core.missing import did_you_mean
+from rlready.core.result import RESULT
 from rlready.core.settings import Config
 from rlready.runs import lock
 from rlready.runs.content import MODEL
 from rlready.runs.continuing import compare
 from rlready.runs.files import LEFTOVER, os_errors_named
+from rlready.runs.log import LOG
 from rlready.runs.record import CONFIG, DONE, OVERWRITTEN, RECORD, RUNNING, RunRecord
 
 RUNS = Path("runs")
@@ -28,6 +30,7 @@ MOST = 20_000  # folders in which runs are looked for
 CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # or a byte that is not UTF-8
 WITHOUT_RUNS = ("checkpoints", "state")  # folders of a run in which no run is
 PAGE = "report.html"
+HELD = {RESULT, LOG, "parts", "checkpoints"}  # what a run leaves beside its settings
 START = {RECORD, CONFIG, lock.NAME, PAGE}  # what may be there before a run has done any work
 
 
@@ -53,7 +56,8 @@ def status_of(folder: Path, record: RunRecord) -> str:
 def folders_of_runs(path: Path, left_out: Callable[[str], None] = warn_once) -> list[Path]:
     """The run folders that are ``path`` or in it, at any depth; UserError if there is none, or nothing there.
 
-    Folders that cannot be listed, which may hold runs, are left out, and ``left_out`` is told of each.
+    Folders that cannot be listed, which may hold runs, and those of runs without a record are left out; ``left_out`` is
+    told of each.
     """
     if not path.exists():
         raise UserError(f"{path}: no such folder{did_you_mean(str(path))}")
@@ -61,7 +65,9 @@ def folders_of_runs(path: Path, left_out: Callable[[str], None] = warn_once) -> 
 
     def unlisted(error: OSError) -> None:
         if Path(error.filename) == path:
-            raise UserError(f"{path}: cannot be listed: {error.strerror}")
+            raise UserError(
+                f"{path}: cannot be listed ({error.strerror}); name a folder of a run, or one that holds runs"
+            )
         left_out(f"{error.filename}: cannot be listed: {error.strerror}; runs in it are left out")
 
     for visited, (root, folders, names) in enumerate(os.walk(path, onerror=unlisted, followlinks=True), start=1):
@@ -75,6 +81,8 @@ def folders_of_runs(path: Path, left_out: Callable[[str], None] = warn_once) -> 
         folders[:] = sorted(name for name in folders if _may_hold_runs(here, name, run=RECORD in names))
         if RECORD in names:
             inside.append(here)
+        elif CONFIG in names and HELD & {*names, *folders}:
+            left_out(f"{here}: {RECORD} is missing, though a run has been there; it is left out")
     if not inside:
         raise UserError(f"{path}: not a run folder, and there is none in it: {RECORD} is missing")
     return inside

@@ -27,6 +27,7 @@ CODE_OF = "code of "  # begins the role of code that a setting names, such as a 
 LEFT_OPEN = (None, "auto")
 SCHEMA = 3  # of this file; raised when a version writes what earlier ones cannot read
 SEALED = 3  # the first schema whose records all have a checksum
+BY_HAND = f"{RECORD} was edited by hand, as its checksum says, so that no file here need be what the run has written"
 
 
 def _readable(version: int) -> int:

@@ -75,10 +75,10 @@ def refuse_unfinished(folder: Path) -> None:
 def own_command(folder: Path, record: RunRecord) -> str:
     """The command of a run, which is in ``folder`` now; "" if it is not one of rlready alone.
 
-    Of a copy or a run that has moved it names that folder: at the old place may be the original.  The command of a part
-    of a sweep or a demo is that of the whole.
+    Of a copy, or a run that has moved or was started in another directory, it names that folder: under its own name
+    another run would go on, or begin.  The command of a part of a sweep or a demo is that of the whole.
     """
-    if not is_own(record.command) or not record.folder or is_at(record.folder, folder):
+    if not is_own(record.command) or not record.folder or Path(record.folder).resolve() == folder.resolve():
         return record.command if is_own(record.command) else ""
     words = shlex.split(record.command)
     for at, word in enumerate(words):
