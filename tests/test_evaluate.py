@@ -622,7 +622,7 @@ def test_a_lead_within_its_interval_is_not_one(models: str, said: str) -> None:
     unknown = [scores(16, Estimate(-1.0, -1.0, 1.0, 1)), budgets[-1]]  # of one problem
     assert next_action(setting, unknown, pair, names, {}) == f"Use b with a budget of 64 tokens. {more}"
     free = {"b": scores(0, Estimate(-0.01, -0.1, 0.08, 40)).scores["b"]}
-    also = "Use b with a budget of 64 tokens; without one it is about as accurate"
+    also = "Use b with a budget of 64 tokens; it is about as accurate without a budget"
     assert next_action(setting, budgets, pair, names, free) == f"{also}. {more}"
     free = {"b": scores(0, Estimate(0.4, 0.2, 0.6, 40)).scores["b"]}
     better = "Use b without a budget: it is 40 points more accurate than with 64 tokens"

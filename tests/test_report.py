@@ -39,7 +39,7 @@ from rlready.evaluate.result import (
 )
 from rlready.inject.result import BehaviourCount, InjectResult
 from rlready.readiness.result import CheckpointReadiness, Overfitting, ReadinessResult
-from rlready.report import page
+from rlready.report import page, plots
 from rlready.report.axes import nice_ticks
 from rlready.report.budget_charts import TONES, styles_of
 from rlready.report.claims import Claim
@@ -783,9 +783,16 @@ def test_numbers_that_are_not_finite_are_left_out_not_drawn(tmp_path: Path) -> N
 
 
 def test_labels_of_points_do_not_cover_each_other() -> None:
-    points = [Point(0, 1.0, label="16"), Point(1, 1.1, label="17"), Point(40, 2.0), Point(80, 2.0, label="<64>")]
+    """One for which there is no room above its point stands below it; none reaches out of the drawing."""
+    points = [Point(0, 1.0, label="16"), Point(1, 1.0, label="17"), Point(2, 1.0, label="18"), Point(40, 1.0)]
+    points += [Point(80, 1.0, label=f"<{'long ' * 8}>")]
     drawn = svgs(line_chart([Series("a", points)], title="t", x_label="x", y_label="y"))[0]
-    assert [t.text for t in drawn.iter("text") if t.get("class", "").startswith("name")] == ["16", "<64>"]
+    labels = [t for t in drawn.iter("text") if t.get("class", "").startswith("name")]
+    assert [t.text for t in labels] == ["16", "17", points[-1].label]
+    heights = [float(t.get("y", "nan")) for t in labels]
+    assert heights[1] > heights[0] == heights[2]
+    right = float(labels[-1].get("x", "nan")) + 0.5 * plots.CHAR_WIDTH * len(points[-1].label)
+    assert right <= plots.WIDTH + 1e-6
 
 
 def test_charts_say_what_the_logs_say(tmp_path: Path) -> None:

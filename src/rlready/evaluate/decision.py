@@ -91,7 +91,7 @@ def next_action(
                     f"{shares[0]} %, {short[model]} {shares[1]} %, {points} points more than with {largest:,} tokens"
                 )
         elif _moved(free.change) == 0:
-            said += "; without one it is about as accurate"
+            said += f"; it is about as accurate without {limit}"
     if pair is None or pair.significant:
         return f"{said}."
     return f"{said}. {to_separate(short[pair.best], short[pair.rival], pair.lead, pair.more_problems)}"

@@ -24,9 +24,9 @@ WORDS: dict[Advice, str] = {
 def rule(ranking: Ranking) -> str:
     """The rule in a sentence, to be printed with the result."""
     bests = [f"of the best {name}" for name in dict.fromkeys((ranking.by, "pass@1"))]
-    close = f"keep those within one standard error {', and of these '.join(bests)}; of these"
+    close = f"keep those within one standard error (of the paired difference) {', and of these '.join(bests)}; of these"
     worse = f"what ranks below it and is significantly worse in {' or '.join(dict.fromkeys((ranking.by, 'pass@1')))}"
-    fewest = "take the fewest SFT steps, as a precaution against overfitting"
+    fewest = "take, in the SFT run of the best, the one with the fewest steps, as a precaution against overfitting"
     return f"drop what is {ONSET}; {close} {fewest}; drop {worse}."
 
 
@@ -83,6 +83,10 @@ def no_onset(ranking: Ranking) -> list[str]:
 def reason(ranking: Ranking) -> str:
     """Why the pick is the one to start from, as what it does."""
     if ranking.pick == ranking.order[0]:
+        equal = [ranking.labels[i] for i in _equal(ranking)] if ranking.by != "pass@1" else []
+        if equal:
+            who = listed(equal) if len(equal) <= HEADED else f"{len(equal)} others"
+            return f"has the best {ranking.by}, as {who} {'has' if len(equal) == 1 else 'have'}, and a higher pass@1"
         return f"has {_best(ranking)}"
     if ranking.pick != ranking.tie.start:
         return f"took the fewest steps within one standard error of {ranking.labels[ranking.tie.start]}"
@@ -110,10 +114,14 @@ def _margin(ranking: Ranking) -> str:
 
 def _best(ranking: Ranking) -> str:
     past = any(map(ranking.dropped, ranking.order)) and not ranking.dropped(ranking.pick)
-    others = [i for i in ranking.order if not ranking.dropped(i) and ranking.pass_1[i] < ranking.pass_1[ranking.pick]]
-    equal = any(round(ranking.values[i] - ranking.values[ranking.pick], DIGITS) == 0 for i in others)
-    best = f"pass@1 at equal {ranking.by}" if equal and ranking.by != "pass@1" else ranking.by
+    best = f"pass@1 at equal {ranking.by}" if _equal(ranking) and ranking.by != "pass@1" else ranking.by
     return f"the best {best}" + (" before overfitting onset" if past else "")
+
+
+def _equal(ranking: Ranking) -> list[int]:
+    """The checkpoints that equal the pick in what ranks, and are below it in pass@1."""
+    others = [i for i in ranking.order if not ranking.dropped(i) and ranking.pass_1[i] < ranking.pass_1[ranking.pick]]
+    return [i for i in others if round(ranking.values[i] - ranking.values[ranking.pick], DIGITS) == 0]
 
 
 def ranked_checkpoint(ranking: Ranking, i: int, name: str) -> RankedCheckpoint:

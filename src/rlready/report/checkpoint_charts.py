@@ -219,7 +219,7 @@ def _apart(
 
 def _apart_note(rows: Sequence[RankedCheckpoint], others: Sequence[Series]) -> str:
     said = " ★ chosen." if any(row.chosen for row in rows) else ""
-    return said + (f" Thin grey: the {len(others)} checkpoints in between." if others else "")
+    return said + (f" Thin grey: the {len(others)} others." if others else "")
 
 
 def _columns(

@@ -31,7 +31,7 @@ from rlready.report.figures import (
     Unit,
 )
 from rlready.report.folder import RunFolder
-from rlready.report.predict_charts import unlike_outcomes
+from rlready.report.predict_charts import outcome_chart, unlike_outcomes
 from rlready.runs.checkpoint_order import labels, listed
 from rlready.sweep.result import SweepResult, best_starts
 from rlready.train.result import RLResult, SFTResult
@@ -195,7 +195,9 @@ def _more_problems(varies: str, more: int | None, seconds_each: float | None = N
     """What it would cost to separate two that are not significantly different."""
     label = f"More {varies} to separate the two"
     if more is None:
-        return Number(label, COUNT, "cannot be separated", f"it would take over {MOST_PROBLEMS:,}")
+        return Number(
+            label, COUNT, f"over {MOST_PROBLEMS:,}", "too many to be worth it: as far as can be told, they are alike"
+        )
     takes = (
         f"; about {rough_time(2 * more * seconds_each)} for these two at the pace of this run" if seconds_each else ""
     )
@@ -246,12 +248,13 @@ def _outcome_numbers(result: PredictResult) -> Iterator[Number]:
 
 
 def _meaning(result: PredictResult, outcome: Estimate) -> str:
-    """What an outcome of the first family is, and what it is not."""
+    """What an outcome of the first family is, and what it is not, unless the picture's note says so."""
     family = result.families[0]
     seeds = "one RL seed: the interval is over problems" if outcome.varies == "problems" else ""
     seeds = seeds if math.isfinite(outcome.low) else "one RL seed, and no interval over problems is known"
     apart = unlike_outcomes(result.ranked_by) if family.shares else ""
-    return "; ".join(filter(None, [family.name, family.meaning, apart, seeds]))
+    said = [] if outcome_chart(result) else [family.meaning, apart]
+    return "; ".join(filter(None, [family.name, *said, seeds]))
 
 
 def _at_budget(result: EvaluateResult | DemoResult) -> str:

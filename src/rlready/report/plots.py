@@ -117,7 +117,9 @@ def line_chart(
         *_names(ends, axes),
         "</svg>",
     ]
-    entries = {s.name: s for s in reversed(named)}  # of series of one name the first
+    entries = {s.name: s for s in reversed(named)}  # of series of one name the first, in no colour if they have several
+    tones = {(s.name, s.tone) for s in named}
+    entries = {n: replace(s, tone=NEUTRAL) if sum(n == o for o, _ in tones) > 1 else s for n, s in entries.items()}
     legend = [_legend_entry(s) for s in reversed(entries.values())] if len(entries) > 1 else []
     return figure(title, legend, body, note)
 
@@ -203,14 +205,18 @@ def _line(series: Series, axes: Axes) -> Iterable[str]:
 
 
 def _labels(series: Series, axes: Axes) -> Iterable[str]:
-    """The labels of points, less those that would cover the one before."""
-    free = -math.inf
+    """The labels of points, above them or, where one would cover another, below; none where neither place is free."""
+    free = {-8.0: -math.inf, 18.0: -math.inf}  # from which x on, by the distance to the point
     for point in series.points:
-        x, half = axes.x(point.x), 0.5 * CHAR_WIDTH * len(point.label)
-        if point.label and x - half > free:
-            yield f'<text class="name t{series.tone}" x="{x:g}" y="{axes.y(point.y) - 8:g}" text-anchor="middle">'
-            yield f"{safe(point.label)}</text>"
-            free = x + half
+        half = 0.5 * CHAR_WIDTH * len(point.label)
+        x = max(half, min(axes.x(point.x), WIDTH - half))
+        for away, begin in free.items() if point.label else ():
+            if x - half > begin:
+                y = axes.y(point.y) + away
+                yield f'<text class="name t{series.tone}" x="{x:g}" y="{y:g}" text-anchor="middle">'
+                yield f"{safe(point.label)}</text>"
+                free[away] = x + half
+                break
 
 
 def _names(shown: Sequence[Series], axes: Axes) -> Iterable[str]:

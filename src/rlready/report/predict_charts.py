@@ -187,12 +187,14 @@ def _chosen(result: PredictResult) -> str | None:
 def _panel(name: str, family: FamilyResult, chosen: str | None) -> Markup:
     """Outcome of RL against one predictor; of many runs without their intervals, which would cover each other."""
     first, others, bars = list[Point](), list[Point](), len(family.points) <= MOST_BARS
+    most = max(point.outcome.value for point in family.points)
     for point in family.points:
         if x := point.predictors.get(name):
             y = point.outcome
             said = f"{point.label}: {name} {in_brief(x)}, after RL {in_brief(y)}"
             drawn = Point(x.value, y.value, note=said)
             drawn = replace(drawn, low=y.low, high=y.high, left=x.low, right=x.high) if bars else drawn
+            drawn = replace(drawn, label=point.label) if point.outcome.value == most else drawn
             (first if point.label == chosen else others).append(drawn)
     over = {p.outcome.varies for p in family.points if math.isfinite(p.outcome.low)}
     upright = "; no checkpoint has two RL seeds, so there is no vertical one."
@@ -208,8 +210,8 @@ def _panel(name: str, family: FamilyResult, chosen: str | None) -> Markup:
             Series(
                 "least squares", [Point(end[0], end[1]) for end in line if len(end) == 2], NEUTRAL, 1, markers=False
             ),
-            Series("RL runs", others, 0, 0, joined=False),
-            Series(f"RL from {chosen}, the pick", first, 1, 3, joined=False),
+            Series("RL runs", others, NEUTRAL, 0, joined=False),
+            Series(f"RL from {chosen}, the pick", first, 0, 3, joined=False),
         ],
         title=f"Outcome of RL against {name}",
         x_label=f"{name} before RL" + (", nats per token: less is better" if name == LOSS else ""),
