@@ -389,7 +389,7 @@ def test_a_curve_that_was_copied_is_a_doubt(tmp_path: Path) -> None:
         state(tmp_path / name, reward=[reward])
     table = tmp_path / "outcomes.jsonl"
     table.write_text("".join(json.dumps({"checkpoint": name, "curve": name}) + "\n" for name in "abc"))
-    (doubt,) = doubts(find_runs([str(table)]).outcomes, {})
+    (doubt,) = doubts(find_runs([str(table)]).outcomes, {}, {})
     assert doubt.startswith(f"b ({table}:2) has the learning curve of a ({table}:1), to the byte")
 
 

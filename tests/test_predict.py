@@ -107,6 +107,32 @@ def after_rl(found: list[Simulated], seeds: int = 2) -> list[dict[str, Any]]:
     ]
 
 
+def test_checkpoints_of_one_run_with_several_recipes_are_warned_of() -> None:
+    """They would count as independent, and an order of them as significant."""
+    found = {name: [Outcome(name, 0.5, None, where="here", recipe=name[-1])] for name in ("s/1", "s/2", "t/3")}
+    (said,) = doubts([], found, {"s/1": "s", "s/2": "s", "t/3": "t"})
+    assert said.startswith("s/1 and s/2 are of one SFT run, s, and not independent, but have the recipes 1 and 2")
+    assert [*doubts([], found, {"s/1": "s", "s/2": "u", "t/3": None})] == []
+
+
+def test_outcomes_of_unlike_seeds_are_warned_of() -> None:
+    """In one family; all without a seed are alike."""
+
+    def said(**seeds: tuple[str, ...]) -> str:
+        return "; ".join(
+            doubts(
+                [],
+                {n: [Outcome(n, 0.5, None, where="here", seed=each) for each in some] for n, some in seeds.items()},
+                {},
+            )
+        )
+
+    told = said(a=("0",), b=("0", "1"))
+    assert told.startswith("the outcomes are of unlike RL seeds: a has seed 0, b seeds 0, 1;")
+    assert "a has seed 0, b seed 3" in said(a=("0",), b=("3",))
+    assert said(a=("0", "1"), b=("1", "0")) == said(a=("",), b=("",)) == ""
+
+
 def test_outcomes_that_are_said_to_be_different_things_are_warned_of() -> None:
     """Two tables that say nothing are taken for alike; families are measured apart."""
 
@@ -114,7 +140,7 @@ def test_outcomes_that_are_said_to_be_different_things_are_warned_of() -> None:
         found = [
             Outcome("c", 0.5, None, where="here", family=family, meaning=Meaning(what)) for family, what in outcomes
         ]
-        return "; ".join(doubts(found, {"c": found}))
+        return "; ".join(doubts(found, {"c": found}, {}))
 
     assert said(("", "accuracy"), ("", "reward")).startswith("the outcomes are different things (accuracy; reward)")
     assert "the outcomes of b are different" in said(("a", "x"), ("b", "x"), ("b", "y"))
@@ -1158,7 +1184,8 @@ def test_a_checkpoint_that_was_replaced_belongs_to_another_run(tmp_path: Path, m
     assert result.checkpoints[1].sft == "sft" != result.checkpoints[0].sft
     assert not any(c.why.startswith("past overfitting onset") for c in result.checkpoints)
     assert result.chosen == high.name
-    assert not any("has changed since" in text for text in result.notes)
+    assert not any("has changed since it was measured" in text for text in result.notes)
+    assert any(text.startswith(f"Warning: {low.name} has changed since the measurement") for text in result.notes)
     saved(high.name, "of another run")
     notes = predict(config, tmp_path / "both").notes
     assert f"Warning: {high.name} has changed since it was measured" in " ".join(notes)

@@ -652,7 +652,8 @@ def test_checkpoints_that_have_changed_names_are_said(runs: Runs, tmp_path: Path
     second.rename(first)
     readiness(config, tmp_path / "after")
     said = f"{first}: {trained.parent} has saved something else under this name"
-    assert any(text.startswith(said) for text in RunRecord.load(tmp_path / "after").warnings)
+    assert any(said in text for text in RunRecord.load(tmp_path / "after").warnings)
+    assert any(said in text for text in load_result(tmp_path / "after").notes)
 
 
 def test_the_way_back_from_a_damaged_file_leads_back(runs: Runs, tmp_path: Path) -> None:

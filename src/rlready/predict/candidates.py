@@ -71,6 +71,12 @@ class Candidate:
     bases: frozenset[str] = frozenset()
     place: str = ""
     run: str | None = None
+    strayed: bool = False
+
+    @property
+    def trajectory(self) -> str | None:
+        """The run in which its name tells its step."""
+        return None if self.strayed else self.run
 
 
 @dataclass(frozen=True)
@@ -287,4 +293,5 @@ def _candidate(part: Part, measured: Measured, alike: bool, place: str, tuned: R
         content=measured.content(part) or "",
         bases=frozenset(each.sha256 for each in measured.record.models if each.role == BASE and each.sha256),
         place=os.path.realpath(place) if os.path.isabs(place) else "",
+        strayed=part.strayed,
     )

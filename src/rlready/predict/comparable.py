@@ -96,13 +96,17 @@ def refuse_two_units(outcomes: Iterable[Outcome]) -> None:
             )
 
 
-def doubts(outcomes: Sequence[Outcome], by_checkpoint: Mapping[str, Sequence[Outcome]]) -> Iterator[str]:
-    """Warnings for what may forbid a comparison, but is not known to."""
+def doubts(
+    outcomes: Sequence[Outcome], by_checkpoint: Mapping[str, Sequence[Outcome]], runs: Mapping[str, str | None]
+) -> Iterator[str]:
+    """Warnings for what may forbid a comparison, but is not known to; ``runs`` are the SFT runs of the checkpoints."""
     yield from _mixed_units(outcomes)
     yield from _mixed_meanings(outcomes)
     yield from _unequal_ends(outcomes)
     yield from _copied_curves(outcomes)
     yield from _doubtful_labels(by_checkpoint)
+    yield from _divided_runs(by_checkpoint, runs)
+    yield from _unequal_seeds(by_checkpoint)
     yield from _doubtful_predictors(by_checkpoint)
 
 
@@ -198,6 +202,43 @@ def _doubtful_labels(outcomes: Mapping[str, Sequence[Outcome]]) -> Iterator[str]
                 f"{name} has an outcome with the seed {seeded[0].seed} in {seeded[0].where} and one without in "
                 f"{unseeded[seeded[0].family].where}, which count as two runs: if they are one, remove one of them"
             )
+
+
+def _divided_runs(outcomes: Mapping[str, Sequence[Outcome]], runs: Mapping[str, str | None]) -> Iterator[str]:
+    """A warning for each SFT run whose checkpoints are said to be of several recipes."""
+    recipes: dict[str, dict[str, str]] = {}
+    for name, mine in outcomes.items():
+        if (run := runs.get(name)) and mine[0].recipe:
+            recipes.setdefault(run, {}).setdefault(mine[0].recipe, name)
+    for run, found in recipes.items():
+        if len(found) > 1:
+            (one, first), (two, second) = list(found.items())[:2]
+            yield (
+                f"{first} and {second} are of one SFT run, {run}, and not independent, but have the recipes {one} and "
+                f"{two}, which count as independent: give them one recipe, or leave the column out"
+            )
+
+
+def _unequal_seeds(outcomes: Mapping[str, Sequence[Outcome]]) -> Iterator[str]:
+    """A warning for each family in which checkpoints have outcomes of other RL seeds, whose means are compared."""
+    seeds: dict[str, dict[tuple[str, ...], str]] = {}
+    for name, mine in outcomes.items():
+        for family in dict.fromkeys(outcome.family for outcome in mine):
+            of = tuple(sorted(outcome.seed for outcome in mine if outcome.family == family))
+            seeds.setdefault(family, {}).setdefault(of, name)
+    for family, found in seeds.items():
+        if len(found) > 1 and any(map(any, found)):
+            (one, first), (two, second) = list(found.items())[:2]
+            yield (
+                f"the outcomes{f' of {family}' if family else ''} are of unlike RL seeds: {first} has {_seeds(one)}, "
+                f"{second} {_seeds(two)}; a mean over some seeds is compared with one over others"
+            )
+
+
+def _seeds(some: Sequence[str]) -> str:
+    """The seeds in words."""
+    named = [seed or "one without a number" for seed in some]
+    return f"seed{'s' * (len(named) > 1)} {', '.join(named)}"
 
 
 def _copied_curves(outcomes: Iterable[Outcome]) -> Iterator[str]:

@@ -92,7 +92,7 @@ def named(name: str, found: Sequence[Predictor]) -> Predictor:
 def overfitting_of(candidates: Sequence[Candidate]) -> list[Overfitting | None]:
     """Overfitting of every candidate within its SFT run, among those measured on the same held-out rows."""
     found: dict[str, Overfitting | None] = {}
-    runs = {c.name: c.run for c in candidates}
+    runs = {c.name: c.trajectory for c in candidates}
     for rows in dict.fromkeys(c.heldout for c in candidates):
         names, losses, pass_1 = zip(
             *((c.name, c.loss, c.counts.pass_at_k([1])[:, 0]) for c in candidates if c.heldout == rows), strict=True

@@ -43,6 +43,7 @@ from rlready.predict.scored import expected, named, of_family, overfitting_of, p
 from rlready.readiness.next_step import explained, next_action
 from rlready.readiness.ranking import Ranking, large, rank
 from rlready.readiness.ranking_words import drops, headline, no_onset, rule
+from rlready.runs.checkpoint_order import listed
 from rlready.runs.checksums import has_listed
 from rlready.runs.content import has_content, is_model
 from rlready.runs.run import Run
@@ -66,7 +67,8 @@ def predict(config: PredictConfig, out: Path) -> PredictResult:
         refuse_two_units(found.outcomes)
         result = _result(config, measured, outcomes, unevaluated(found.unevaluated, measured.all), found.evaluation)
         starts = other_starts(outcomes, measured.all)
-        for doubt in chain(starts, doubts(found.outcomes, outcomes), measured.doubts):
+        runs_of_sft = {c.name: c.run for c in measured.all}
+        for doubt in chain(starts, doubts(found.outcomes, outcomes, runs_of_sft), measured.doubts):
             run.warn(doubt)
             result = with_warning(result, doubt)
         run.claim()
@@ -94,7 +96,7 @@ def _result(
         pass_1_step=1 / min(c.counts.cap for c in measured.all),
         overfitting=overfitting_of(measured.all),
         sign=by.sign,
-        runs={c.name: c.run for c in measured.all},
+        runs={c.name: c.trajectory for c in measured.all},
     )
     shown = ranking.labels
     scored: list[tuple[Family, list[Score]]] = []
@@ -109,7 +111,7 @@ def _result(
     following, gone = _following(
         ranking, [family for family, _ in scored], measured.all, {names.index(name) for name in left_out}
     )
-    notes += gone
+    notes += [*gone, *_changed(measured.all, gone)]
     cost = run_cost(earlier)
     action, command, does = _next_action(ranking, scored, following, cost), "", ""
     lost = following is not None and not ranking.no_signal and bool(_gone(measured.all[following]))
@@ -249,6 +251,18 @@ def _gone(start: Candidate) -> list[str]:
     if listed is False or (listed is None and not has_content(path, start.content)):
         return [f"Warning: {model} has changed since it was measured: measure it again."]
     return []
+
+
+def _changed(candidates: Sequence[Candidate], said: Sequence[str]) -> list[str]:
+    """Name the checkpoints that are others now than those that were measured, as far as their checksums tell, without
+    those of which it is ``said``."""
+    there = [c for c in candidates if c.content and Path(c.model).is_dir() and is_model(Path(c.model))]
+    found = [c.model for c in there if has_listed(Path(c.model), c.content) is False]
+    found = [model for model in found if not any(f" {model} " in each for each in said)]
+    has = "has" if len(found) == 1 else "have"
+    return (
+        [f"Warning: {listed(found)} {has} changed since the measurement, on which the ranking rests."] if found else []
+    )
 
 
 def _left_out(outcomes: Sequence[Outcome]) -> Iterator[str]:

@@ -27,6 +27,8 @@ def compare(
 ) -> ReadinessResult:
     """The result of checkpoints that were measured on the same problems, in the order of training."""
     names, counts = [part.name for part in parts], [part.sampled.counts.counts for part in parts]
+    strayed = {part.name for part in parts if part.strayed}
+    runs = {name: None if name in strayed else run for name, run in runs_of(names).items()}
     losses = [part.heldout.heldout if part.heldout else None for part in parts]
     k = large(config.samples)
     group_size = min(config.group_size, config.samples)
@@ -42,10 +44,11 @@ def compare(
         gap_of_shares(skill_CP, step=k / fewest),
         pass_1_CP=pass_1_CP,
         pass_1_step=1 / fewest,
-        overfitting=along_runs(names, losses, list(pass_1_CP)),
+        overfitting=along_runs(names, losses, list(pass_1_CP), runs),
+        runs=runs,
     )
     ks = sorted({*powers(config.samples), group_size})
-    changes = _changes(names, losses)
+    changes = _changes(names, losses, runs)
     truncated = min(each.value if each else 0.0 for each in (part.sampled.stats.truncated for part in parts))
     places = [ranked_checkpoint(ranking, i, part.name) for i, part in enumerate(parts)]
     return ReadinessResult(
@@ -116,9 +119,10 @@ def _checkpoint(
     )
 
 
-def _changes(names: Sequence[str], losses: Sequence[HeldOut | None]) -> list[Estimate | None]:
+def _changes(
+    names: Sequence[str], losses: Sequence[HeldOut | None], runs: Mapping[str, str | None]
+) -> list[Estimate | None]:
     """The loss of each checkpoint minus that of the previous one in its SFT run; None if either is unknown."""
-    runs = runs_of(names)
     before: dict[str, HeldOut] = {}
     found: list[Estimate | None] = []
     for name, loss in zip(names, losses, strict=True):

@@ -102,7 +102,8 @@ class Measurer:
         losses, unknown = self._loss(lm)
         rows = self._samples(number, lm)
         warn_run_ons("readiness", source, rows)
-        doubt = self._doubt(name, unknown, repeats(rows, self.config.temperature, self.config.engine))
+        strayed = _strayed(source)
+        doubt = self._doubt(name, unknown, strayed, repeats(rows, self.config.temperature, self.config.engine))
         undecided = sum(row.get("undecided", False) for row in rows)  # a wave may be of an earlier version
         sampled = measure_samples(self.config, source, Draws.of(rows, self.ids), self.ids, undecided)
         spread = {"distinct_answers": self._distinct_answers(lm, rows)}
@@ -116,6 +117,7 @@ class Measurer:
             sampled=sampled,
             influence=from_rank0(lambda: self._influence(lm, rows, parameters)),
             doubt=doubt,
+            strayed=bool(strayed),
         )
 
     def table(self, name: str, stored: Stored) -> Part:
@@ -123,6 +125,7 @@ class Measurer:
         lm = self._load(stored.options.model) if stored.options.model else None
         sampled = measure_table(self.config, self.run, stored, self.task, self.problems, self.ids, lm)
         losses, unknown = self._loss(lm) if lm else (None, "")
+        strayed = _strayed(stored.options.model) if lm else ""
         return Part(
             name=name,
             model=stored.options.model,
@@ -130,7 +133,8 @@ class Measurer:
             heldout=losses,
             vocabulary=self.vocabulary if lm else None,
             sampled=sampled,
-            doubt=self._doubt(name, unknown),
+            doubt=self._doubt(name, unknown, strayed),
+            strayed=bool(strayed),
             prompts=stored.prompts,
             truths=stored.truths,
         )
@@ -148,8 +152,6 @@ class Measurer:
         note(f"readiness: {lm.chat}")
         self.run.note_model(id=source, path=folder, role="checkpoint", chat=lm.chat.describe(), seen=seen)
         warn_of_ordinary_stops(self.run, lm)
-        if folder and (other := replaced(folder)):
-            self.run.warn(f"{source}: {other} has saved something else under this name: is it renamed, or replaced?")
         return lm
 
     def _loss(self, lm: LM) -> tuple[ExampleLosses | None, str]:
@@ -274,3 +276,15 @@ def growing(problems: int, samples: int, batch_size: int, threads: int) -> Itera
         size = max(1, min(rows, batch_size) * threads // samples)
         yield slice(at, at + size)
         at, rows = at + size, rows * GROWTH
+
+
+def _strayed(source: str) -> str:
+    """What to say of a checkpoint that is not the one which the run in whose folder it is has saved; else ""."""
+    folder = local_folder(source)
+    run = from_rank0(lambda: str(replaced(folder) or "") if folder else "")
+    if not run:
+        return ""
+    return (
+        f"{run} has saved something else under this name: is it renamed, or replaced? It is not taken for a checkpoint "
+        "of that run, nor for one of this step"
+    )

@@ -55,7 +55,8 @@ class Part(Record):
     """The measurements of the checkpoint ``name`` on ``problems`` (ids).
 
     ``model`` is the folder or hub id of the checkpoint, empty for samples of which it is not known; ``heldout`` is
-    None without held-out rows or a model, ``vocabulary`` without a model; ``doubt`` is what is wrong with samples, and
+    None without held-out rows or a model, ``vocabulary`` without a model; ``strayed``: the run in whose folder it is
+    has saved another one under its name, which tells neither its run nor its step then; ``doubt`` is what is wrong, and
     ``prompts`` and ``truths`` are digests of what was asked and of its answer, by problem, where another tool has
     stored that.
     """
@@ -68,5 +69,6 @@ class Part(Record):
     sampled: Sampled
     influence: InfluenceResult | None = None
     doubt: str = ""
+    strayed: bool = False
     prompts: dict[str, str] = Field(default_factory=dict)
     truths: dict[str, str] = Field(default_factory=dict)

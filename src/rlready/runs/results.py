@@ -188,7 +188,7 @@ def _picked_anew(result: R, folder: Path, record: RunRecord | None) -> R:
     if not (record and read and place and place.parent.is_dir()) or is_intact(place, read.sha256, record.start):
         return result
     told = with_warning(result, f"{result.picked} is gone or has changed since this run read it: run it again")
-    return told.model_copy(update={"next_command": ""})
+    return told.model_copy(update={"next_command": "", "next_action": ""})
 
 
 def _own_commands(command: str, place: str) -> list[list[str]]:
