@@ -60,7 +60,7 @@ class Script:
         self.problems: list[list[str]] = []
         self.used, self.accuracy = iter(used), iter(accuracy)
         patch.setattr(Trainer, "step", lambda trainer, task, problems, at: self.step(problems, at))
-        patch.setattr(Trainer, "evaluate", lambda trainer, task, problems, step: self.evaluate(step))
+        patch.setattr(Trainer, "evaluate", lambda trainer, task, problems, step, before: (self.evaluate(step), []))
         patch.setattr(WeightSample, "changed", lambda sample: float(any(used)))
 
     def step(self, problems: list[Any], at: int) -> RLStepLog:
