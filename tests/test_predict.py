@@ -111,7 +111,7 @@ def test_checkpoints_of_one_run_with_several_recipes_are_warned_of() -> None:
     """They would count as independent, and an order of them as significant."""
     found = {name: [Outcome(name, 0.5, None, where="here", recipe=name[-1])] for name in ("s/1", "s/2", "t/3")}
     (said,) = doubts([], found, {"s/1": "s", "s/2": "s", "t/3": "t"})
-    assert said.startswith("s/1 and s/2 are of one SFT run, s, and not independent, but have the recipes 1 and 2")
+    assert said.startswith("s/1 and s/2 are of one SFT run, and not independent, but have the recipes 1 and 2")
     assert [*doubts([], found, {"s/1": "s", "s/2": "u", "t/3": None})] == []
 
 

@@ -210,12 +210,12 @@ def _divided_runs(outcomes: Mapping[str, Sequence[Outcome]], runs: Mapping[str, 
     for name, mine in outcomes.items():
         if (run := runs.get(name)) and mine[0].recipe:
             recipes.setdefault(run, {}).setdefault(mine[0].recipe, name)
-    for run, found in recipes.items():
+    for found in recipes.values():
         if len(found) > 1:
             (one, first), (two, second) = list(found.items())[:2]
             yield (
-                f"{first} and {second} are of one SFT run, {run}, and not independent, but have the recipes {one} and "
-                f"{two}, which count as independent: give them one recipe, or leave the column out"
+                f"{first} and {second} are of one SFT run, and not independent, but have the recipes {one} and {two}, "
+                "which count as independent: give them one recipe, or leave the column out"
             )
 
 

@@ -67,7 +67,7 @@ def predict(config: PredictConfig, out: Path) -> PredictResult:
         refuse_two_units(found.outcomes)
         result = _result(config, measured, outcomes, unevaluated(found.unevaluated, measured.all), found.evaluation)
         starts = other_starts(outcomes, measured.all)
-        runs_of_sft = {c.name: c.run for c in measured.all}
+        runs_of_sft = {c.name: c.run for c in measured.all if Path(c.name).name != c.name}  # a bare name tells none
         for doubt in chain(starts, doubts(found.outcomes, outcomes, runs_of_sft), measured.doubts):
             run.warn(doubt)
             result = with_warning(result, doubt)
