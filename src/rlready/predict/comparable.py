@@ -237,8 +237,7 @@ def _unequal_seeds(outcomes: Mapping[str, Sequence[Outcome]]) -> Iterator[str]:
 
 def _seeds(some: Sequence[str]) -> str:
     """The seeds in words."""
-    named = [seed or "one without a number" for seed in some]
-    return f"seed{'s' * (len(named) > 1)} {', '.join(named)}"
+    return f"seed{'s' * (len(some) > 1)} {', '.join(seed or 'none' for seed in some)}" if any(some) else "no seed"
 
 
 def _copied_curves(outcomes: Iterable[Outcome]) -> Iterator[str]:
